@@ -1,0 +1,137 @@
+#include "harness/base/sys.h"
+
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <array>
+#include <atomic>
+
+namespace ringfence::sys {
+namespace {
+
+constexpr size_t kNumbers = 512;  // x86-64 numbers end at 467 in Linux 6.18
+constexpr size_t kFaults = 32;
+
+struct Table {
+  std::atomic<bool> counting{false};
+  std::atomic<bool> fired{false};
+  std::atomic<uint32_t> faults_used{0};
+  std::array<Fault, kFaults> faults{};
+  std::array<std::atomic<uint64_t>, kNumbers> counts{};
+};
+
+// Null in every ordinary run: then a call costs one predicted branch more.
+std::atomic<Table*> table{nullptr};
+
+Status ensure_table() {
+  if (table.load(std::memory_order_acquire) != nullptr) return {};
+  void* memory =
+      ::mmap(nullptr, sizeof(Table), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (memory == MAP_FAILED) return system_error("mmap fault table");
+  table.store(new (memory) Table, std::memory_order_release);
+  return {};
+}
+
+// -errno of a matching fault, or 0.
+int faulted(Table& t, long nr) noexcept {
+  if (nr < 0 || static_cast<size_t>(nr) >= kNumbers) return 0;
+  const uint64_t index = t.counts[nr].fetch_add(1, std::memory_order_relaxed);
+  const uint32_t used = t.faults_used.load(std::memory_order_acquire);
+  for (uint32_t i = 0; i < used; ++i) {
+    const Fault& fault = t.faults[i];
+    if (fault.nr == nr && (fault.index == kEvery || fault.index == index)) {
+      t.fired.store(true, std::memory_order_relaxed);
+      return -fault.err;
+    }
+  }
+  return 0;
+}
+
+}  // namespace
+
+int64_t call(long nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+             uint64_t a5) noexcept {
+  if (Table* t = table.load(std::memory_order_acquire); t != nullptr) [[unlikely]] {
+    if (const int err = faulted(*t, nr); err != 0) return err;
+  }
+  int64_t result;
+  register uint64_t r10 asm("r10") = a3;
+  register uint64_t r8 asm("r8") = a4;
+  register uint64_t r9 asm("r9") = a5;
+  asm volatile("syscall"
+               : "=a"(result)
+               : "a"(nr), "D"(a0), "S"(a1), "d"(a2), "r"(r10), "r"(r8), "r"(r9)
+               : "rcx", "r11", "memory");
+  return result;
+}
+
+Status arm_fault(const Fault& fault) { return arm_faults(&fault, 1); }
+
+Status arm_faults(const Fault* faults, size_t count) {
+  if (count > kFaults) return usage_error("arm faults", std::to_string(count), "at most 32");
+  if (auto made = ensure_table(); !made) return made;
+  Table& t = *table.load();
+  t.fired = false;
+  for (auto& n : t.counts) n = 0;
+  for (size_t i = 0; i < count; ++i) t.faults[i] = faults[i];
+  t.faults_used = static_cast<uint32_t>(count);
+  return {};
+}
+
+void disarm_faults() {
+  if (Table* t = table.load()) t->faults_used = 0;
+}
+
+bool fault_fired() {
+  const Table* t = table.load();
+  return t != nullptr && t->fired;
+}
+
+Status start_counting() {
+  if (auto made = ensure_table(); !made) return made;
+  for (auto& n : table.load()->counts) n = 0;
+  return {};
+}
+
+uint64_t count(long nr) {
+  const Table* t = table.load();
+  return t == nullptr || nr < 0 || static_cast<size_t>(nr) >= kNumbers ? 0 : t->counts[nr].load();
+}
+
+Result<UniqueFd> openat(int dirfd, const char* path, int flags, mode_t mode) {
+  for (;;) {
+    const int64_t fd = call(SYS_openat, dirfd, arg(path), flags | O_CLOEXEC, mode);
+    if (fd >= 0) return UniqueFd(static_cast<int>(fd));
+    if (fd != -EINTR) return system_error("open", path, static_cast<int>(-fd));
+  }
+}
+
+Result<UniqueFd> open(const char* path, int flags, mode_t mode) {
+  return openat(AT_FDCWD, path, flags, mode);
+}
+
+Result<size_t> read_full(int fd, void* buffer, size_t size) {
+  size_t done = 0;
+  while (done < size) {
+    const int64_t n = call(SYS_read, fd, arg(static_cast<char*>(buffer) + done), size - done);
+    if (n == -EINTR) continue;
+    if (n < 0) return system_error("read", {}, static_cast<int>(-n));
+    if (n == 0) break;
+    done += static_cast<size_t>(n);
+  }
+  return done;
+}
+
+Status write_full(int fd, const void* data, size_t size) {
+  size_t done = 0;
+  while (done < size) {
+    const int64_t n = call(SYS_write, fd, arg(static_cast<const char*>(data) + done), size - done);
+    if (n == -EINTR) continue;
+    if (n < 0) return system_error("write", {}, static_cast<int>(-n));
+    done += static_cast<size_t>(n);
+  }
+  return {};
+}
+
+}  // namespace ringfence::sys

@@ -1,0 +1,73 @@
+#pragma once
+// Step: one effect of a policy, as the syscalls that make it. confine/ turns parts of a Policy into
+// steps; spawn/ executes them. A step is dropped whole.
+//
+// Arguments are constants, pointers to bytes that the plan owns, or the result slot of an earlier
+// operation, so that the child between clone and exec only walks a flat list: it allocates nothing,
+// takes no lock and throws nothing.
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "harness/policy/layer.h"
+
+namespace ringfence {
+
+struct Arg {
+  enum class Kind : uint8_t { constant, bytes, slot };
+  Kind kind = Kind::constant;
+  uint64_t value = 0;  // the constant, the index into Plan::bytes, or the slot
+};
+
+// Slots that the spawner fills before the first step; plans number their own from kSlotFree on.
+enum Slot : uint8_t {
+  kSlotExe,      // the program to execute (execveat), or -1
+  kSlotSync,     // readable once the parent has written the id maps
+  kSlotCgroup0,  // cgroup.procs of the first v1 hierarchy to join; the next ones follow
+  kSlotCgroupLast = kSlotCgroup0 + 7,
+  kSlotRootfs,  // an O_PATH descriptor of the given rootfs, or -1
+  kSlotInmate,  // the descriptor that a bind of the inmate is made from, or -1
+  kSlotFree,
+  kSlots = 96
+};
+
+struct Op {
+  long nr = -1;
+  std::array<Arg, 6> args{};
+  int out = -1;                       // slot for the result
+  std::array<int16_t, 3> tolerate{};  // errnos that are no failure (0: none)
+  // Which syscall stands in where this one answers ENOSYS (or EINVAL for an unknown flag): an index
+  // into Step::fallback; -1 for none.
+  int fallback = -1;
+};
+
+enum class Where : uint8_t {
+  parent,  // before clone, by the parent: cgroup limits
+  clone,   // a flag of clone3
+  helper,  // by the parent while the child waits: id maps
+  child    // in the child, in order
+};
+
+struct Step {
+  Layer layer;
+  // What identifies the effect in any plan: "mount.mask:/proc/kcore", "cap.bounding:CAP_SYS_ADMIN",
+  // "ns.pid", "rlimit.NOFILE". The same key in another plan is the same effect.
+  std::string key;
+  std::string text;  // what it does, for people: "mask /proc/kcore with /dev/null"
+  Where where = Where::child;
+  bool confines = true;     // false: set-up, nothing is open without it
+  std::string exempt;       // why no attempt can tell that it is missing, when none can
+  uint64_t clone_flag = 0;  // for Where::clone
+  std::vector<Op> ops;
+  std::vector<Op> fallback;
+  // For Where::parent: "<controller>" and the file's v2 name and value ("pids", "pids.max", "64").
+  struct Setting {
+    std::string controller;
+    std::string file;
+    std::string value;
+  };
+  std::vector<Setting> settings;
+};
+
+}  // namespace ringfence

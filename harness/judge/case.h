@@ -1,0 +1,109 @@
+#pragma once
+// Case: one claim about isolation, as a value. What is tried (attempt), under which policy, which
+// layer must decide, what would show from outside that it succeeded (goal), what shows from outside
+// that the layer stood in the way (proofs), and the benign twin that must still work (liveness).
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "harness/policy/policy.h"
+
+namespace ringfence {
+
+// One thing the inmate does: an attempt of its registry, with parameters. Parameters may hold
+// placeholders that the decoy host fills in, in braces: {canary_pid}, {canary_file}, ... (see
+// runner/decoy.h). The secret itself is never given to the inmate.
+struct Attempt {
+  std::string name;
+  std::vector<std::string> args;
+  friend bool operator==(const Attempt&, const Attempt&) = default;
+};
+
+// What the harness itself sees, from outside the target, after an attempt. Each kind is evaluated
+// by the decoy host with its own eyes: its canaries, /proc of the target, its cgroup. `arg` and
+// `value` as said; paths are paths in the decoy host.
+enum class Sight : uint8_t {
+  none,
+  // Canaries.
+  secret_returned,  // the inmate sent the run's secret
+  canary_killed,    // the canary process is gone; arg: which ("plain", "privileged")
+  canary_traced,    // its TracerPid is not 0
+  canary_memory_changed,
+  file_changed,   // arg: path; content is no longer what was planted, or the file is gone
+  file_exists,    // arg: path that did not exist before
+  file_owned_by,  // arg: path, value: uid
+  file_mode_has,  // arg: path, value: mode bits
+  file_linked,    // the descriptor that was passed in has a name now
+  hostname_changed,
+  domainname_changed,
+  sysv_changed,        // the segment's content changed, or it is gone
+  abstract_connected,  // somebody connected to the canary's abstract unix socket
+  loopback_connected,  // ... to its listener on 127.0.0.1
+  unix_connected,      // ... to its unix socket in the file system
+  mount_appeared,      // arg: path; the decoy host sees a new mount there
+  tty_input,           // the canary's terminal has input that nobody typed
+  mtu_changed,         // of the decoy host's lo
+  task_survived,       // a process of the target is alive after its end
+  // The target's process that waits to be inspected, in /proc as the decoy host sees it.
+  uid_is,           // value: effective uid, in the decoy host's numbers
+  gid_is,           // value: effective gid
+  in_group,         // value: a supplementary gid
+  cap_effective,    // arg: "SYS_ADMIN"
+  exe_is,           // arg: glob on /proc/PID/exe
+  root_is_decoys,   // /proc/PID/root is the decoy host's own root
+  cwd_is,           // arg: glob on /proc/PID/cwd
+  file_inside,      // arg: path seen through /proc/PID/root
+  holds_file,       // arg: glob on a /proc/PID/fd link; value: 0 any, 1 open for writing
+  holds_proc_file,  // a descriptor on procfs or sysfs itself; arg: glob on its link; value as above
+  holds_device,     // value: makedev(major, minor) of an open device node
+  holds_socket,     // value: its domain (AF_*)
+  ns_differs,       // arg: "pid", ...; its namespace is not the decoy host's
+  ns_unplanned,     // arg: as above; neither the decoy host's nor the one the policy made
+  mount_covers,     // arg: glob on a mount point; a mount of its own is there (mountinfo)
+  mount_has,        // arg: glob on a mount point; value: MS_* flags all set on it
+  seccomp_filtered,  // Seccomp: 2
+  no_new_privs,      // NoNewPrivs: 1
+  nice_below,        // value: nice value
+  open_files_over,   // value: count of /proc/PID/fd
+  locked_over,       // value: VmLck in KiB
+  boottime_known,  // the number the inmate sent is within 10 s of the decoy host's boot time clock
+  // The end, and the cgroup.
+  killed_by,     // value: signal
+  tasks_over,    // value: tasks in the target's pid namespace or cgroup at inspection
+  memory_over,   // value: bytes resident in the target at inspection or charged at peak
+  cgroup_event,  // arg: "pids.max", "memory.oom_kill"; value: at least this many
+};
+std::string_view sight_name(Sight sight);
+
+struct Goal {
+  Sight sight = Sight::none;
+  std::string arg;
+  int64_t value = 0;
+  friend bool operator==(const Goal&, const Goal&) = default;
+};
+
+struct Case {
+  std::string id;      // primitive.technique[.variant]
+  std::string title;   // one line: what is tried
+  std::string source;  // man page, CVE, kernel documentation
+  Layer expected;      // the one layer that must decide, in case mode
+  // The smallest policy that contains the expected layer. The control runs without(policy,
+  // expected).
+  Policy policy;
+  Attempt attempt;
+  Goal goal;                 // seen from outside: the attempt got through
+  std::vector<Goal> proofs;  // all must be seen, from outside, for a denial to count where the goal
+                             // is a read; for a goal with a canary of its own the canary suffices
+  Attempt liveness{"exit", {}};  // the benign twin
+  Goal alive;  // seen from outside when the twin worked; none: exec, answer and exit
+  // Facilities, by the words of facts.h and `--require`: "root", "userns", "cgroup.pids",
+  // "path:/proc/kcore", "cap:SYS_RESOURCE", ...
+  std::vector<std::string> needs;
+  bool outside = false;  // has a consequence outside the target: judged in policy mode
+  bool quick = true;     // part of the default suite
+  // The step of the plan that makes the layer, for the step-drop test; empty: layer name.
+  std::string step;
+  std::vector<Layer> gated_by;  // in policy mode: capabilities that the kernel asks for, in order
+};
+
+}  // namespace ringfence

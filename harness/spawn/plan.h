@@ -1,0 +1,51 @@
+#pragma once
+// Plan: a Policy compiled in the parent into a flat list of steps. Immutable, free of descriptors,
+// so that one plan serves any number of spawns, in threads or in forked workers.
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "harness/base/result.h"
+#include "harness/confine/step.h"
+#include "harness/policy/policy.h"
+
+struct sock_filter;
+
+namespace ringfence {
+
+struct CompileOptions {
+  // Steps for which this says true are left out (ablation; the step-drop tests).
+  std::function<bool(const Step&)> drop;
+  // Where the new root is put together, an existing directory in the spawner's mount namespace. It
+  // is only ever covered inside the target's own mount namespace.
+  std::string staging = "/tmp";
+  // An existing directory to use as root; empty: Policy::root.path if it exists, else a fresh
+  // tmpfs.
+  std::string rootfs;
+};
+
+struct Plan {
+  std::string policy_name;
+  std::vector<Step> steps;
+  std::vector<std::string> bytes;  // what Arg::bytes refers to; NUL-terminated strings and structs
+  uint64_t clone_flags = 0;        // CLONE_NEW*
+  bool apart = false;              // clone without CLONE_VM (time namespace, joined namespaces)
+  std::string uid_map, gid_map;    // text of the map files; empty when there is no user namespace
+  bool deny_setgroups = false;
+  std::string cwd;
+  std::string rootfs;                    // the directory bound as root; empty: a fresh tmpfs
+  std::vector<std::string> controllers;  // cgroup controllers that a limit needs, sorted
+  std::vector<std::string> notes;        // "root.path rootfs does not exist: a fresh tmpfs"
+  std::vector<std::string> namespace_paths;
+  // The compiled filter, classic BPF; empty when there is none. Evaluate with bpf_evaluate().
+  std::vector<uint64_t> seccomp_program;
+
+  [[nodiscard]] const Step* find(std::string_view key) const;
+};
+
+Result<Plan> compile(const Policy& policy, const CompileOptions& options = {});
+
+// One line a step: number, where, layer, key, what it does; with `syscalls` also the calls.
+std::string print_plan(const Plan& plan, bool syscalls);
+
+}  // namespace ringfence
