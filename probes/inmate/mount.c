@@ -27,6 +27,10 @@ static long attempt_remount_rw(const struct rf_params* p) {
 
 static long attempt_chroot(const struct rf_params* p) { return decide(__NR_chroot, param(p, 0)); }
 
+static long attempt_pivot_root(const struct rf_params* p) {
+  return decide(__NR_pivot_root, param(p, 0), param(p, 1));
+}
+
 static const char* relative(const char* path) {
   while (*path == '/') ++path;
   return *path == 0 ? "." : path;
@@ -135,6 +139,7 @@ const struct attempt rf_mount_attempts[] = {
     {"umount", attempt_umount, "PATH"},
     {"remount_rw", attempt_remount_rw, "PATH FILE: then create FILE"},
     {"chroot", attempt_chroot, "PATH"},
+    {"pivot_root", attempt_pivot_root, "NEW_ROOT PUT_OLD"},
     {"chroot_escape", attempt_chroot_escape, "PATH: to read from the root outside"},
     {"old_root", attempt_old_root, "PATH: to read from the root outside"},
     {"umount_then_read", attempt_umount_then_read, "PATH FILE"},

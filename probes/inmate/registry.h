@@ -23,6 +23,12 @@ extern const struct attempt rf_file_attempts[];
 extern const struct attempt rf_mount_attempts[];
 extern const struct attempt rf_net_attempts[];
 extern const struct attempt rf_ipc_attempts[];
+extern const struct attempt rf_exec_attempts[];
+extern const struct attempt rf_cap_attempts[];
+extern const struct attempt rf_user_attempts[];
+extern const struct attempt rf_seccomp_attempts[];
+extern const struct attempt rf_fd_attempts[];
+extern const struct attempt rf_limit_attempts[];
 extern const struct attempt rf_misc_attempts[];
 
 /* The attempt of that name, or null. */
