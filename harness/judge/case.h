@@ -14,8 +14,8 @@ namespace ringfence {
 // placeholders that the decoy host fills in, in braces: {canary_pid}, {canary_file}, ... (see
 // runner/decoy.h). The secret itself is never given to the inmate.
 struct Attempt {
-  std::string name;
-  std::vector<std::string> args;
+  std::string name{};
+  std::vector<std::string> args{};
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 
@@ -26,7 +26,7 @@ enum class Sight : uint8_t {
   none,
   // Canaries.
   secret_returned,  // the inmate sent the run's secret
-  canary_killed,    // the canary process is gone; arg: which ("plain", "privileged")
+  canary_killed,    // the canary process is gone; arg: which ("plain", "privileged", "other_uid")
   canary_traced,    // its TracerPid is not 0
   canary_memory_changed,
   file_changed,   // arg: path; content is no longer what was planted, or the file is gone
@@ -41,6 +41,7 @@ enum class Sight : uint8_t {
   loopback_connected,  // ... to its listener on 127.0.0.1
   unix_connected,      // ... to its unix socket in the file system
   mount_appeared,      // arg: path; the decoy host sees a new mount there
+  port_open,           // value: something listens on this port of the decoy host's 127.0.0.1
   tty_input,           // the canary's terminal has input that nobody typed
   mtu_changed,         // of the decoy host's lo
   task_survived,       // a process of the target is alive after its end
@@ -77,33 +78,33 @@ std::string_view sight_name(Sight sight);
 
 struct Goal {
   Sight sight = Sight::none;
-  std::string arg;
+  std::string arg{};
   int64_t value = 0;
   friend bool operator==(const Goal&, const Goal&) = default;
 };
 
 struct Case {
-  std::string id;      // primitive.technique[.variant]
-  std::string title;   // one line: what is tried
-  std::string source;  // man page, CVE, kernel documentation
-  Layer expected;      // the one layer that must decide, in case mode
+  std::string id{};      // primitive.technique[.variant]
+  std::string title{};   // one line: what is tried
+  std::string source{};  // man page, CVE, kernel documentation
+  Layer expected{};      // the one layer that must decide, in case mode
   // The smallest policy that contains the expected layer. The control runs without(policy,
   // expected).
-  Policy policy;
-  Attempt attempt;
-  Goal goal;                 // seen from outside: the attempt got through
-  std::vector<Goal> proofs;  // all must be seen, from outside, for a denial to count where the goal
+  Policy policy{};
+  Attempt attempt{};
+  Goal goal{};                 // seen from outside: the attempt got through
+  std::vector<Goal> proofs{};  // all must be seen, from outside, for a denial to count where the goal
                              // is a read; for a goal with a canary of its own the canary suffices
   Attempt liveness{"exit", {}};  // the benign twin
-  Goal alive;  // seen from outside when the twin worked; none: exec, answer and exit
+  Goal alive{};  // seen from outside when the twin worked; none: exec, answer and exit
   // Facilities, by the words of facts.h and `--require`: "root", "userns", "cgroup.pids",
   // "path:/proc/kcore", "cap:SYS_RESOURCE", ...
-  std::vector<std::string> needs;
+  std::vector<std::string> needs{};
   bool outside = false;  // has a consequence outside the target: judged in policy mode
   bool quick = true;     // part of the default suite
   // The step of the plan that makes the layer, for the step-drop test; empty: layer name.
-  std::string step;
-  std::vector<Layer> gated_by;  // in policy mode: capabilities that the kernel asks for, in order
+  std::string step{};
+  std::vector<Layer> gated_by{};  // in policy mode: capabilities that the kernel asks for, in order
 };
 
 }  // namespace ringfence
