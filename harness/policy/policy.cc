@@ -98,30 +98,35 @@ struct MountOption {
   uint64_t set;
   uint64_t clear;
 };
+constexpr uint64_t kMsNoSymFollow = 0x100;  // Linux 5.10; not in glibc 2.36
 // runtime-spec config.md "Linux mount options"; mount(8).
 constexpr std::array kCreateOptions = {MountOption{"bind", MS_BIND, 0},
                                        MountOption{"rbind", MS_BIND | MS_REC, 0},
                                        MountOption{"remount", MS_REMOUNT, 0}};
-constexpr std::array kFlagOptions = {MountOption{"ro", MS_RDONLY, 0},
-                                     MountOption{"rw", 0, MS_RDONLY},
-                                     MountOption{"nosuid", MS_NOSUID, 0},
-                                     MountOption{"suid", 0, MS_NOSUID},
-                                     MountOption{"nodev", MS_NODEV, 0},
-                                     MountOption{"dev", 0, MS_NODEV},
-                                     MountOption{"noexec", MS_NOEXEC, 0},
-                                     MountOption{"exec", 0, MS_NOEXEC},
-                                     MountOption{"noatime", MS_NOATIME, 0},
-                                     MountOption{"atime", 0, MS_NOATIME},
-                                     MountOption{"nodiratime", MS_NODIRATIME, 0},
-                                     MountOption{"diratime", 0, MS_NODIRATIME},
-                                     MountOption{"relatime", MS_RELATIME, 0},
-                                     MountOption{"norelatime", 0, MS_RELATIME},
-                                     MountOption{"strictatime", MS_STRICTATIME, 0},
-                                     MountOption{"nostrictatime", 0, MS_STRICTATIME},
-                                     MountOption{"sync", MS_SYNCHRONOUS, 0},
-                                     MountOption{"async", 0, MS_SYNCHRONOUS},
-                                     MountOption{"dirsync", MS_DIRSYNC, 0},
-                                     MountOption{"defaults", 0, 0}};
+constexpr std::array kFlagOptions = {
+    MountOption{"ro", MS_RDONLY, 0}, MountOption{"rw", 0, MS_RDONLY},
+    MountOption{"nosuid", MS_NOSUID, 0}, MountOption{"suid", 0, MS_NOSUID},
+    MountOption{"nodev", MS_NODEV, 0}, MountOption{"dev", 0, MS_NODEV},
+    MountOption{"noexec", MS_NOEXEC, 0}, MountOption{"exec", 0, MS_NOEXEC},
+    MountOption{"noatime", MS_NOATIME, 0}, MountOption{"atime", 0, MS_NOATIME},
+    MountOption{"nodiratime", MS_NODIRATIME, 0}, MountOption{"diratime", 0, MS_NODIRATIME},
+    MountOption{"relatime", MS_RELATIME, 0}, MountOption{"norelatime", 0, MS_RELATIME},
+    MountOption{"strictatime", MS_STRICTATIME, 0}, MountOption{"nostrictatime", 0, MS_STRICTATIME},
+    MountOption{"sync", MS_SYNCHRONOUS, 0}, MountOption{"async", 0, MS_SYNCHRONOUS},
+    MountOption{"dirsync", MS_DIRSYNC, 0}, MountOption{"nosymfollow", kMsNoSymFollow, 0},
+    MountOption{"symfollow", 0, kMsNoSymFollow},
+    // Accepted, and nothing to confine with.
+    MountOption{"lazytime", 0, 0}, MountOption{"nolazytime", 0, 0}, MountOption{"iversion", 0, 0},
+    MountOption{"noiversion", 0, 0}, MountOption{"silent", 0, 0}, MountOption{"loud", 0, 0},
+    MountOption{"mand", 0, 0}, MountOption{"nomand", 0, 0}, MountOption{"defaults", 0, 0},
+    // mount_setattr(2) with AT_RECURSIVE: here for the mount only.
+    MountOption{"rro", MS_RDONLY, 0}, MountOption{"rrw", 0, MS_RDONLY},
+    MountOption{"rnosuid", MS_NOSUID, 0}, MountOption{"rsuid", 0, MS_NOSUID},
+    MountOption{"rnodev", MS_NODEV, 0}, MountOption{"rdev", 0, MS_NODEV},
+    MountOption{"rnoexec", MS_NOEXEC, 0}, MountOption{"rexec", 0, MS_NOEXEC},
+    MountOption{"rnosymfollow", kMsNoSymFollow, 0}, MountOption{"rsymfollow", 0, kMsNoSymFollow},
+    // For the runtime, never for the file system.
+    MountOption{"tmpcopyup", 0, 0}, MountOption{"idmap", 0, 0}, MountOption{"ridmap", 0, 0}};
 constexpr std::array kPropagationOptions = {MountOption{"private", MS_PRIVATE, 0},
                                             MountOption{"rprivate", MS_PRIVATE | MS_REC, 0},
                                             MountOption{"slave", MS_SLAVE, 0},

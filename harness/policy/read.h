@@ -44,7 +44,10 @@ Result<ReadSeccomp> parse_seccomp_profile(std::string_view json, const std::stri
 Result<ReadSeccomp> read_seccomp_profile(const std::string& file, const CapSet& caps,
                                          const HostProfile& host);
 
-// The policy as a config.json that runc accepts (two spaces of indentation, a final newline).
+// The policy as a config.json that runc accepts (two spaces of indentation, a final newline). What
+// the file of that version has no field for goes into annotations "ringfence.*" and is read back
+// from there (docs/profiles.md has the list). Fields that the reader only recorded as unenforced
+// are not kept in a Policy, so they are not written.
 std::string write_oci_policy(const Policy& policy);
 
 // Built-in profiles: hardened, docker-default, podman-default, rootless, privileged, none.
@@ -65,7 +68,8 @@ Result<ReadPolicy> load_policy(const std::string& name_or_file);
 int syscall_number(std::string_view name);
 // The other way; empty when unknown.
 std::string syscall_name(long nr);
-// Letters, digits, underscores, starting with a letter: what a syscall name can look like.
+// Letters, digits, underscores, not starting with a digit ("_llseek"): what a syscall name can look
+// like.
 bool well_formed_syscall_name(std::string_view name);
 
 }  // namespace ringfence

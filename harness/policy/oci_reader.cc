@@ -1,0 +1,212 @@
+// runtime-spec config.md: the top of a config.json, its root and its mounts.
+#include <sys/mount.h>
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+
+#include "harness/base/file.h"
+#include "harness/policy/oci_sections.h"
+#include "harness/policy/ringfence_annotations.h"
+
+namespace ringfence {
+namespace {
+
+using Kind = FieldType::Kind;
+
+constexpr size_t kHostNameMax = 64;  // uname(2): __NEW_UTS_LEN
+
+// SemVer 2.0.0, as far as the order of releases needs it.
+void read_version(const JsonNode& node, Policy& policy) {
+  policy.oci_version = node.string();
+  const std::string& text = policy.oci_version;
+  std::array<int, 3> numbers{};
+  const char* at = text.data();
+  const char* end = at + text.size();
+  bool good = true;
+  for (size_t i = 0; i < numbers.size() && good; ++i) {
+    const auto parsed = std::from_chars(at, end, numbers.at(i));
+    good = parsed.ec == std::errc() && numbers.at(i) >= 0;
+    at = parsed.ptr;
+    if (i + 1 < numbers.size()) {
+      good = good && at != end && *at == '.';
+      ++at;
+    }
+  }
+  if (!good || (at != end && *at != '-' && *at != '+')) {
+    node.fail("malformed version \"" + text + "\"", "MAJOR.MINOR.PATCH, such as 1.0.2");
+  } else if (numbers[0] != 1) {
+    node.fail("unsupported version \"" + text + "\"", "1.0 to 1.2");
+  } else if (numbers[1] > 2) {
+    node.warn("newer than 1.2: fields that 1.2 does not have are ignored");
+  }
+}
+
+// Options of runtime-spec 1.1 that hold for the mounts below as well (mount_setattr(2) with
+// AT_RECURSIVE). The mount itself gets its flag; what is below is not reached.
+bool recursive_option(const std::string& word) {
+  constexpr std::array kRecursive = {"rro", "rnosuid", "rnodev", "rnoexec", "rnosymfollow"};
+  return std::find(kRecursive.begin(), kRecursive.end(), word) != kRecursive.end();
+}
+
+void read_mount(const JsonNode& item, Policy& policy) {
+  item.object({"destination", "type", "source", "options", "uidMappings", "gidMappings"});
+  Mount mount;
+  mount.destination = item.require("destination").absolute_path();
+  mount.type = item.get("type").string();
+  mount.source = item.get("source").string();
+  for (const auto& option : item.get("options").items()) {
+    mount.options.push_back(option.string());
+    if (recursive_option(mount.options.back())) {
+      note_unenforced(policy, option,
+                      mount.options.back() == "rro" ? Layer::kReadOnly : Layer::kMountFlags);
+    }
+  }
+  parse_mount_options(mount);
+  for (const auto* name : {"uidMappings", "gidMappings"}) {
+    const JsonNode maps = item.get(name);
+    (void)read_id_maps(maps);
+    note_unenforced(policy, maps, Layer{});
+  }
+  policy.mounts.push_back(std::move(mount));
+}
+
+void read_root(const JsonNode& node, Policy& policy) {
+  node.object({"path", "readonly"});
+  Policy::Root root;
+  const JsonNode path = node.require("path");
+  root.path = path.string();
+  if (path && root.path.empty())
+    path.fail("empty root path", "the directory of the root file system");
+  root.readonly = node.get("readonly").boolean();
+  policy.root = std::move(root);
+}
+
+std::string read_uts_name(const JsonNode& node, const Policy& policy) {
+  std::string name = node.string();
+  if (name.size() > kHostNameMax) {
+    node.fail("name is too long: " + std::to_string(name.size()) + " bytes", "at most 64 bytes");
+  } else if (!name.empty() && !policy.has(Ns::uts)) {
+    node.fail("the name would become the host's", "a namespace of type uts in /linux/namespaces");
+  }
+  return name;
+}
+
+void check_hooks(const JsonNode& hooks, Policy& policy) {
+  hooks.object(
+      {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
+  for (const auto& [name, list] : hooks.members()) {
+    for (const auto& hook : list.items()) {
+      check_fields(hook, {{"path", Kind::string},
+                          {"args", Kind::strings},
+                          {"env", Kind::strings},
+                          {"timeout", Kind::i64}});
+      (void)hook.require("path").absolute_path();
+    }
+  }
+  note_unenforced(policy, hooks, Layer{});
+}
+
+void read_annotations(const JsonNode& node, Policy& policy) {
+  for (const auto& [key, value] : node.members()) {
+    if (key.empty()) value.fail("empty annotation key", "a key of at least one character");
+    if (key.starts_with(annotations::kPrefix)) continue;
+    policy.annotations[key] = value.string();
+  }
+  read_ringfence_annotations(node, policy);
+}
+
+}  // namespace
+
+void check_fields(const JsonNode& node, std::initializer_list<FieldType> fields) {
+  if (!node) return;
+  for (const auto& [key, value] : node.members()) {
+    const auto* field = std::find_if(fields.begin(), fields.end(),
+                                     [&](const FieldType& f) { return f.name == key; });
+    if (field == fields.end()) {
+      value.warn("unknown field, ignored");
+      continue;
+    }
+    switch (field->kind) {
+      case Kind::string:
+        (void)value.string();
+        break;
+      case Kind::boolean:
+        (void)value.boolean();
+        break;
+      case Kind::u32:
+        (void)value.u32();
+        break;
+      case Kind::u64:
+        (void)value.unsigned_integer(UINT64_MAX);
+        break;
+      case Kind::i32:
+        (void)value.signed_integer(INT32_MIN, INT32_MAX);
+        break;
+      case Kind::i64:
+        (void)value.signed_integer(INT64_MIN, INT64_MAX);
+        break;
+      case Kind::strings:
+        (void)value.strings();
+        break;
+      case Kind::map:
+        for (const auto& [name, text] : value.members()) (void)text.string();
+        break;
+      case Kind::any:
+        break;
+    }
+  }
+}
+
+void note_unenforced(Policy& policy, const JsonNode& node, const Layer& layer) {
+  if (node.empty_value()) return;
+  policy.unenforced.push_back({node.pointer(), layer});
+}
+
+Result<ReadPolicy> parse_oci_policy(std::string_view json, const std::string& file) {
+  auto document = JsonDocument::parse(json, file);
+  if (!document) return tl::unexpected(document.error());
+  JsonContext context(file);
+  const JsonNode top = document->root(context);
+  top.object({"ociVersion", "root", "mounts", "process", "hostname", "domainname", "hooks",
+              "annotations", "linux", "solaris", "windows", "vm", "zos", "freebsd"});
+  Policy policy;
+  policy.name = file;
+  const JsonNode version = top.require("ociVersion");
+  if (version) read_version(version, policy);
+  read_process(top.require("process"), policy);
+  read_root(top.require("root"), policy);
+  for (const auto& item : top.get("mounts").items()) read_mount(item, policy);
+  const JsonNode linux_section = top.get("linux");
+  read_linux(linux_section, policy);
+  policy.hostname = read_uts_name(top.get("hostname"), policy);
+  policy.domainname = read_uts_name(top.get("domainname"), policy);
+  check_hooks(top.get("hooks"), policy);
+  read_annotations(top.get("annotations"), policy);
+  if (!policy.mounts.empty() && !policy.has(Ns::mnt)) {
+    top.get("mounts").warn("mounts without a mount namespace would be the host's");
+  }
+  if (context.failed()) return tl::unexpected(context.error());
+  return ReadPolicy{std::move(policy), std::move(context.warnings)};
+}
+
+Result<ReadPolicy> read_oci_policy(const std::string& file) {
+  auto text = read_file(file, kJsonSizeLimit);
+  if (!text) {
+    Error error = text.error();
+    error.kind = Error::Kind::usage;
+    error.what = "read policy";
+    error.object = file;
+    return tl::unexpected(std::move(error));
+  }
+  auto read = parse_oci_policy(*text, file);
+  // runtime-spec: a relative root.path is relative to the bundle, the directory of config.json.
+  const size_t slash = file.rfind('/');
+  if (read && read->policy.root && slash != std::string::npos) {
+    std::string& path = read->policy.root->path;
+    if (!path.empty() && !path.starts_with('/')) path.insert(0, file.substr(0, slash + 1));
+  }
+  return read;
+}
+
+}  // namespace ringfence

@@ -1,0 +1,25 @@
+#pragma once
+// The parts of the OCI reader; each reads its section of config.json into a Policy. Faults go to
+// the node's context.
+#include "harness/policy/json_reader.h"
+#include "harness/policy/policy.h"
+
+namespace ringfence {
+
+// Names and types of fields that are checked and not kept.
+struct FieldType {
+  std::string_view name;
+  enum class Kind : uint8_t { string, boolean, u32, u64, i32, i64, strings, map, any } kind;
+};
+void check_fields(const JsonNode& node, std::initializer_list<FieldType> fields);
+
+// Records `node` as unenforced when it is there and not an empty value ("", [], {}).
+void note_unenforced(Policy& policy, const JsonNode& node, const Layer& layer);
+
+std::vector<IdMap> read_id_maps(const JsonNode& node);
+
+void read_process(const JsonNode& process, Policy& policy);
+void read_linux(const JsonNode& linux_section, Policy& policy);
+void read_resources(const JsonNode& resources, Policy& policy);
+
+}  // namespace ringfence

@@ -1,0 +1,154 @@
+// A Policy as a config.json, in the order in which the runtime-spec presents the fields.
+#include <nlohmann/json.hpp>
+
+#include "harness/policy/builtin.h"
+#include "harness/policy/read.h"
+#include "harness/policy/ringfence_annotations.h"
+
+namespace ringfence {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+Json write_user(const User& user) {
+  Json json = {{"uid", user.uid}, {"gid", user.gid}};
+  if (user.umask) json["umask"] = *user.umask;
+  if (!user.additional_gids.empty()) json["additionalGids"] = user.additional_gids;
+  return json;
+}
+
+Json write_capabilities(const Capabilities& sets) {
+  // A set that is left alone is everything that the caller could pass on; an annotation says that
+  // it is not meant as a set.
+  const auto names = [](const std::optional<CapSet>& set) {
+    return set.value_or(caller_bounding_set()).names();
+  };
+  return {{"bounding", names(sets.bounding)},
+          {"effective", names(sets.effective)},
+          {"permitted", names(sets.permitted)},
+          {"inheritable", sets.inheritable.value_or(CapSet{}).names()},
+          {"ambient", sets.ambient.value_or(CapSet{}).names()}};
+}
+
+Json write_process(const Policy& policy) {
+  Json json = {{"terminal", policy.terminal},
+               {"user", write_user(policy.user)},
+               {"args", policy.args.empty() ? std::vector<std::string>{"sh"} : policy.args}};
+  if (!policy.env.empty()) json["env"] = policy.env;
+  json["cwd"] = policy.cwd;
+  json["capabilities"] = write_capabilities(policy.capabilities);
+  for (const auto& limit : policy.rlimits) {
+    json["rlimits"].push_back(
+        {{"type", rlimit_name(limit.resource)}, {"hard", limit.hard}, {"soft", limit.soft}});
+  }
+  json["noNewPrivileges"] = policy.no_new_privileges;
+  if (policy.oom_score_adj) json["oomScoreAdj"] = *policy.oom_score_adj;
+  return json;
+}
+
+Json write_mount(const Mount& mount) {
+  Json json = {{"destination", mount.destination}};
+  if (!mount.type.empty()) json["type"] = mount.type;
+  if (!mount.source.empty()) json["source"] = mount.source;
+  if (!mount.options.empty()) json["options"] = mount.options;
+  return json;
+}
+
+Json write_maps(const std::vector<IdMap>& maps) {
+  Json json = Json::array();
+  for (const auto& map : maps) {
+    json.push_back({{"containerID", map.inside}, {"hostID", map.outside}, {"size", map.count}});
+  }
+  return json;
+}
+
+Json write_device(const Device& device) {
+  return {{"path", device.path},     {"type", std::string(1, device.type)},
+          {"major", device.major},   {"minor", device.minor},
+          {"fileMode", device.mode}, {"uid", device.uid},
+          {"gid", device.gid}};
+}
+
+Json write_rule(const SeccompRule& rule) {
+  Json json = {{"names", rule.names}, {"action", seccomp_action_name(rule.action)}};
+  if (rule.errno_ret) json["errnoRet"] = *rule.errno_ret;
+  for (const auto& arg : rule.args) {
+    Json item = {{"index", arg.index}, {"value", arg.value}};
+    if (arg.value_two != 0) item["valueTwo"] = arg.value_two;
+    item["op"] = seccomp_op_name(arg.op);
+    json["args"].push_back(std::move(item));
+  }
+  return json;
+}
+
+Json write_seccomp(const Seccomp& seccomp) {
+  Json json = {{"defaultAction", seccomp_action_name(seccomp.default_action)}};
+  if (seccomp.default_errno) json["defaultErrnoRet"] = *seccomp.default_errno;
+  if (!seccomp.architectures.empty()) json["architectures"] = seccomp.architectures;
+  if (!seccomp.flags.empty()) json["flags"] = seccomp.flags;
+  if (!seccomp.listener_path.empty()) json["listenerPath"] = seccomp.listener_path;
+  if (!seccomp.listener_metadata.empty()) json["listenerMetadata"] = seccomp.listener_metadata;
+  for (const auto& rule : seccomp.rules) json["syscalls"].push_back(write_rule(rule));
+  return json;
+}
+
+Json write_resources(const Resources& resources) {
+  Json json = Json::object();
+  if (resources.memory_limit) json["memory"]["limit"] = *resources.memory_limit;
+  if (resources.pids_limit) json["pids"]["limit"] = *resources.pids_limit;
+  return json;
+}
+
+Json write_linux(const Policy& policy) {
+  Json json = {{"namespaces", Json::array()}};
+  for (const auto& ns : policy.namespaces) {
+    if (ns.kind == Ns::time && before_1_1(policy)) continue;  // an annotation
+    Json item = {{"type", ns_oci_name(ns.kind)}};
+    if (!ns.path.empty()) item["path"] = ns.path;
+    json["namespaces"].push_back(std::move(item));
+  }
+  if (!policy.uid_mappings.empty()) json["uidMappings"] = write_maps(policy.uid_mappings);
+  if (!policy.gid_mappings.empty()) json["gidMappings"] = write_maps(policy.gid_mappings);
+  if (!before_1_1(policy)) {
+    for (const auto& [clock, offset] : policy.time_offsets) {
+      json["timeOffsets"][clock] = {{"secs", offset.seconds}, {"nanosecs", offset.nanoseconds}};
+    }
+  }
+  for (const auto& device : policy.devices) json["devices"].push_back(write_device(device));
+  if (!policy.cgroups_path.empty()) json["cgroupsPath"] = policy.cgroups_path;
+  if (Json resources = write_resources(policy.resources); !resources.empty()) {
+    json["resources"] = std::move(resources);
+  }
+  if (!policy.sysctl.empty()) json["sysctl"] = policy.sysctl;
+  if (policy.seccomp) json["seccomp"] = write_seccomp(*policy.seccomp);
+  if (policy.rootfs_propagation != 0) {
+    json["rootfsPropagation"] = propagation_word(policy.rootfs_propagation);
+  }
+  if (!policy.masked_paths.empty()) json["maskedPaths"] = policy.masked_paths;
+  if (!policy.readonly_paths.empty()) json["readonlyPaths"] = policy.readonly_paths;
+  return json;
+}
+
+}  // namespace
+
+std::string write_oci_policy(const Policy& policy) {
+  Json json = {{"ociVersion", policy.oci_version}, {"process", write_process(policy)}};
+  if (policy.root) {
+    const std::string& path = policy.root->path;
+    json["root"] = {{"path", path.empty() ? std::string(annotations::kFreshRootPath) : path},
+                    {"readonly", policy.root->readonly}};
+  } else {
+    json["root"] = {{"path", annotations::kNoRootPath}};
+  }
+  if (!policy.hostname.empty()) json["hostname"] = policy.hostname;
+  if (!policy.domainname.empty()) json["domainname"] = policy.domainname;
+  for (const auto& mount : policy.mounts) json["mounts"].push_back(write_mount(mount));
+  auto notes = write_ringfence_annotations(policy);
+  notes.insert(policy.annotations.begin(), policy.annotations.end());
+  if (!notes.empty()) json["annotations"] = notes;
+  json["linux"] = write_linux(policy);
+  // Paths and names may hold any bytes; JSON cannot.
+  return json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace ringfence
