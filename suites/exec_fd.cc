@@ -14,7 +14,7 @@ std::vector<Case> exec_fd_cases() {
   setuid.expected = Layer::kNoNewPrivs;
   setuid.policy = as_user(1000);
   setuid.policy.no_new_privileges = true;
-  setuid.attempt = {"exec", {"{setuid_inmate}", "inmate", "exit"}};
+  setuid.attempt = {"exec", {"{setuid_inmate}", "exit"}};
   setuid.goal = {Sight::uid_is, "", 0};
   setuid.proofs = {{Sight::no_new_privs}};
   setuid.needs = {"root"};
@@ -24,7 +24,7 @@ std::vector<Case> exec_fd_cases() {
   Case filecap = setuid;
   filecap.id = "exec.filecap_gain";
   filecap.title = "gain capabilities by a program that has them in its file";
-  filecap.attempt = {"exec", {"{filecap_inmate}", "inmate", "exit"}};
+  filecap.attempt = {"exec", {"{filecap_inmate}", "exit"}};
   filecap.goal = {Sight::cap_effective, "CHOWN"};
   cases.push_back(std::move(filecap));
 
@@ -39,7 +39,7 @@ std::vector<Case> exec_fd_cases() {
   bounded.policy.capabilities.permitted = none;
   bounded.policy.capabilities.effective = none;
   bounded.policy.capabilities.inheritable = none;
-  bounded.attempt = {"exec", {"{filecap_inmate}", "inmate", "exit"}};
+  bounded.attempt = {"exec", {"{filecap_inmate}", "exit"}};
   bounded.goal = {Sight::cap_effective, "SYS_ADMIN"};
   bounded.proofs = {{Sight::bounding_lacks, "SYS_ADMIN"}};
   bounded.step = "cap.bounding";

@@ -46,13 +46,13 @@ std::vector<Case> ipc_uts_net_cases() {
                            {"setdomainname", {"breached"}}, {Sight::domainname_changed}));
   domain.gated_by = {Layer::cap("SYS_ADMIN")};
 
-  Case& tcp = add(in_ns(Ns::net, "net.host_loopback", "connect to a listener on the host's 127.0.0.1",
-                        {"connect_tcp", {"{tcp_port}"}}, {Sight::loopback_connected}));
+  Case& tcp =
+      add(in_ns(Ns::net, "net.host_loopback", "connect to a listener on the host's 127.0.0.1",
+                {"connect_tcp", {"{tcp_port}"}}, {Sight::loopback_connected}));
   tcp.liveness = {"listen_tcp", {"20080"}};
-  Case& abstract = add(in_ns(Ns::net, "net.abstract_socket",
-                             "connect to an abstract unix socket of the host",
-                             {"connect_abstract", {"{abstract_name}"}},
-                             {Sight::abstract_connected}));
+  Case& abstract =
+      add(in_ns(Ns::net, "net.abstract_socket", "connect to an abstract unix socket of the host",
+                {"connect_abstract", {"{abstract_name}"}}, {Sight::abstract_connected}));
   abstract.source = "CVE-2020-15257";
   Case& mtu = add(in_ns(Ns::net, "net.config_host", "change an interface of the host",
                         {"set_lo_mtu", {"1400"}}, {Sight::mtu_changed}));
@@ -76,8 +76,7 @@ std::vector<Case> ipc_uts_net_cases() {
   vsock.title = "make an AF_VSOCK socket, which no namespace contains (never connected)";
   vsock.source = "vsock(7)";
   vsock.expected = Layer::kSeccomp;
-  vsock.policy = filtered({"socket"}, SeccompAction::errno_, {},
-                          {{0, AF_VSOCK, 0, SeccompOp::eq}});
+  vsock.policy = filtered({"socket"}, SeccompAction::errno_, {}, {{0, AF_VSOCK, 0, SeccompOp::eq}});
   vsock.attempt = {"socket", {std::to_string(AF_VSOCK), std::to_string(SOCK_STREAM), "0"}};
   vsock.goal = {Sight::holds_socket, "", AF_VSOCK};
   vsock.proofs = {{Sight::seccomp_filtered}};

@@ -62,10 +62,8 @@ void add_flags(std::vector<Case>& cases) {
     if (place.nodev) {
       Case c = flag_case(place.path, "nodev", MS_NODEV);
       c.title = "open a device node made on " + where;
-      c.attempt = {"mknod_open",
-                   {where, std::to_string(kZeroMajor), std::to_string(kZeroMinor)}};
-      c.goal = {Sight::holds_device, "",
-                static_cast<int64_t>(makedev(kZeroMajor, kZeroMinor))};
+      c.attempt = {"mknod_open", {where, std::to_string(kZeroMajor), std::to_string(kZeroMinor)}};
+      c.goal = {Sight::holds_device, "", static_cast<int64_t>(makedev(kZeroMajor, kZeroMinor))};
       c.liveness = {"create_file", {where + "/rf_new", "0644"}};
       cases.push_back(std::move(c));
     }

@@ -32,11 +32,11 @@ std::vector<Case> pid_cases() {
 
   for (const char* how : {"kill", "pidfd_kill"}) {
     const bool by_pid = std::string(how) == "kill";
-    Case& c = add(in_pid_ns(by_pid ? "pid.signal_host_process" : "pid.signal_by_pidfd",
-                            by_pid ? "kill a process of the host by its pid"
-                                   : "kill a process of the host by a pidfd",
-                            by_pid ? "kill(2)" : "pidfd_send_signal(2)",
-                            {how, {"{canary_pid}", kill}}, {Sight::canary_killed, "plain"}));
+    Case& c = add(in_pid_ns(
+        by_pid ? "pid.signal_host_process" : "pid.signal_by_pidfd",
+        by_pid ? "kill a process of the host by its pid" : "kill a process of the host by a pidfd",
+        by_pid ? "kill(2)" : "pidfd_send_signal(2)", {how, {"{canary_pid}", kill}},
+        {Sight::canary_killed, "plain"}));
     c.liveness = {"kill_own_child", {kill}};
     c.gated_by = {Layer::cap("KILL")};
   }
@@ -44,10 +44,9 @@ std::vector<Case> pid_cases() {
                             {"kill_group", {kill}}, {Sight::canary_killed, "plain"}));
   all.liveness = {"kill_own_child", {kill}};
 
-  Case& see = add(in_pid_ns("pid.see_host_process",
-                            "find a process of the host in /proc and read its environment",
-                            "proc(5)", {"find_proc", {"{canary_marker}", "environ"}},
-                            {Sight::secret_returned}));
+  Case& see = add(in_pid_ns(
+      "pid.see_host_process", "find a process of the host in /proc and read its environment",
+      "proc(5)", {"find_proc", {"{canary_marker}", "environ"}}, {Sight::secret_returned}));
   see.policy = in_root({{"proc", "/proc"}});
   see.policy.namespaces.push_back({Ns::pid, ""});
   see.liveness = {"read_file", {"/proc/self/cmdline"}};
@@ -58,10 +57,9 @@ std::vector<Case> pid_cases() {
                             {how, {"{canary_pid}"}}, {Sight::canary_traced}));
     c.gated_by = {Layer::cap("SYS_PTRACE")};
   }
-  Case& read = add(in_pid_ns("pid.process_vm_read", "read the memory of a process of the host",
-                             "process_vm_readv(2)",
-                             {"vm_read", {"{canary_pid}", "{canary_env_addr}", "64"}},
-                             {Sight::secret_returned}));
+  Case& read = add(in_pid_ns(
+      "pid.process_vm_read", "read the memory of a process of the host", "process_vm_readv(2)",
+      {"vm_read", {"{canary_pid}", "{canary_env_addr}", "64"}}, {Sight::secret_returned}));
   read.gated_by = {Layer::cap("SYS_PTRACE")};
   Case& write = add(in_pid_ns("pid.process_vm_write", "write the memory of a process of the host",
                               "process_vm_writev(2)",

@@ -14,13 +14,19 @@ struct Hidden {
   bool outside;
 };
 constexpr std::array kMasked = {
-    Hidden{"/proc/acpi", true, true},        Hidden{"/proc/asound", true, true},
-    Hidden{"/proc/kcore", false, true},      Hidden{"/proc/keys", false, true},
-    Hidden{"/proc/latency_stats", false, true}, Hidden{"/proc/timer_list", false, true},
-    Hidden{"/proc/timer_stats", false, true}, Hidden{"/proc/sched_debug", false, true},
-    Hidden{"/proc/scsi", true, true},        Hidden{"/sys/firmware", true, true},
+    Hidden{"/proc/acpi", true, true},
+    Hidden{"/proc/asound", true, true},
+    Hidden{"/proc/kcore", false, true},
+    Hidden{"/proc/keys", false, true},
+    Hidden{"/proc/latency_stats", false, true},
+    Hidden{"/proc/timer_list", false, true},
+    Hidden{"/proc/timer_stats", false, true},
+    Hidden{"/proc/sched_debug", false, true},
+    Hidden{"/proc/scsi", true, true},
+    Hidden{"/sys/firmware", true, true},
     Hidden{"/sys/devices/virtual/powercap", true, false},
-    Hidden{"/proc/interrupts", false, false}, Hidden{"/proc/kallsyms", false, false},
+    Hidden{"/proc/interrupts", false, false},
+    Hidden{"/proc/kallsyms", false, false},
 };
 constexpr std::array kReadOnly = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                   "/proc/sysrq-trigger"};

@@ -1,10 +1,9 @@
 // Seccomp: seccomp(2), and what container profiles close.
+#include <fmt/format.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
 #include <csignal>
-
-#include <fmt/format.h>
 
 #include "suites/suite.h"
 
@@ -83,17 +82,16 @@ void add_ways_around(std::vector<Case>& cases) {
   Policy native = filtered({"sethostname"}, SeccompAction::errno_);
   native.seccomp->architectures = {"SCMP_ARCH_X86_64"};
   cases.push_back(filter_case("seccomp.i386_int80", "make the refused call through int 0x80",
-                              native, {"i386_sethostname", {"breached"}},
-                              {Sight::hostname_changed}, {kKilled}));
+                              native, {"i386_sethostname", {"breached"}}, {Sight::hostname_changed},
+                              {kKilled}));
   cases.back().liveness = {"setdomainname", {"benign"}};
   cases.back().needs = {"i386"};
 
   Policy both = native;
   both.seccomp->architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"};
-  cases.push_back(filter_case("seccomp.i386_filtered",
-                              "make the call through int 0x80, which the filter covers", both,
-                              {"i386_sethostname", {"breached"}}, {Sight::hostname_changed},
-                              {kFiltered}));
+  cases.push_back(filter_case(
+      "seccomp.i386_filtered", "make the call through int 0x80, which the filter covers", both,
+      {"i386_sethostname", {"breached"}}, {Sight::hostname_changed}, {kFiltered}));
   cases.back().liveness = {"setdomainname", {"benign"}};
   cases.back().needs = {"i386"};
 
@@ -101,10 +99,10 @@ void add_ways_around(std::vector<Case>& cases) {
                               filtered({"sethostname"}, SeccompAction::errno_),
                               {"install_filter_allow", {"breached"}}, {Sight::hostname_changed},
                               {kFiltered}));
-  cases.push_back(filter_case(
-      "seccomp.io_uring", "open a file through io_uring where open is filtered",
-      filtered({"open", "openat", "openat2", "io_uring_setup"}, SeccompAction::errno_),
-      {"io_uring_open", {"{secret_file}"}}, {Sight::secret_returned}, {kFiltered}));
+  cases.push_back(
+      filter_case("seccomp.io_uring", "open a file through io_uring where open is filtered",
+                  filtered({"open", "openat", "openat2", "io_uring_setup"}, SeccompAction::errno_),
+                  {"io_uring_open", {"{secret_file}"}}, {Sight::secret_returned}, {kFiltered}));
   cases.back().needs = {"io_uring"};
 
   const std::vector<std::string> makers = {"unshare", "clone3"};
@@ -120,11 +118,10 @@ void add_ways_around(std::vector<Case>& cases) {
                               {"clone3_userns", {}}, {Sight::ns_unplanned, "user"}, {kFiltered}));
   cases.back().needs = {"userns"};
   cases.back().outside = true;
-  cases.push_back(filter_case(
-      "seccomp.clone_userns", "make a user namespace by clone",
-      filtered({"clone"}, SeccompAction::errno_, {},
-               {{0, CLONE_NEWUSER, CLONE_NEWUSER, SeccompOp::masked_eq}}),
-      {"clone_userns", {}}, {Sight::ns_unplanned, "user"}, {kFiltered}));
+  cases.push_back(filter_case("seccomp.clone_userns", "make a user namespace by clone",
+                              filtered({"clone"}, SeccompAction::errno_, {},
+                                       {{0, CLONE_NEWUSER, CLONE_NEWUSER, SeccompOp::masked_eq}}),
+                              {"clone_userns", {}}, {Sight::ns_unplanned, "user"}, {kFiltered}));
   cases.back().needs = {"userns"};
   cases.back().outside = true;
   cases.back().liveness = {"kill_own_child", {std::to_string(SIGKILL)}};
@@ -141,11 +138,20 @@ void add_surface(std::vector<Case>& cases) {
   };
   const std::vector<Call> calls = {
       {"sys.bpf", {"bpf"}, {"bpf_map", {}}, "anon_inode:*bpf*", "bpf"},
-      {"sys.userfaultfd", {"userfaultfd"}, {"userfaultfd", {}}, "anon_inode:*userfaultfd*",
+      {"sys.userfaultfd",
+       {"userfaultfd"},
+       {"userfaultfd", {}},
+       "anon_inode:*userfaultfd*",
        "userfaultfd"},
-      {"sys.perf_event_open", {"perf_event_open"}, {"perf_event_open", {}},
-       "anon_inode:*perf_event*", "perf"},
-      {"sys.io_uring_setup", {"io_uring_setup"}, {"io_uring_setup", {}}, "anon_inode:*io_uring*",
+      {"sys.perf_event_open",
+       {"perf_event_open"},
+       {"perf_event_open", {}},
+       "anon_inode:*perf_event*",
+       "perf"},
+      {"sys.io_uring_setup",
+       {"io_uring_setup"},
+       {"io_uring_setup", {}},
+       "anon_inode:*io_uring*",
        "io_uring"},
   };
   for (const Call& call : calls) {

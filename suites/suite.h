@@ -24,12 +24,14 @@ std::vector<Case> limit_cases();
 // All of them.
 Result<Registry> builtin();
 
-// ---- Smallest policies --------------------------------------------------------------------------------
-// No confinement at all: the process as its parent made it.
+// ---- Smallest policies
+// -------------------------------------------------------------------------------- No confinement
+// at all: the process as its parent made it.
 Policy bare();
 // With new namespaces of these kinds.
 Policy in_namespaces(std::initializer_list<Ns> kinds);
-// With a root of its own (an empty tmpfs, pivoted into) and these mounts: {type, destination, options}.
+// With a root of its own (an empty tmpfs, pivoted into) and these mounts: {type, destination,
+// options}.
 struct MountSpec {
   std::string type;
   std::string destination;

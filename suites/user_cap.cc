@@ -1,6 +1,7 @@
 // Users, user namespaces and capabilities: user_namespaces(7), credentials(7), capabilities(7).
-#include <csignal>
 #include <sys/socket.h>
+
+#include <csignal>
 
 #include "suites/suite.h"
 
@@ -40,14 +41,12 @@ void add_gated(std::vector<Case>& cases) {
   cases.push_back(gated("CHOWN", "give a file away", {"chown", {"{file}", "1000", "1000"}},
                         {Sight::file_owned_by, "/canary/file", kPlainUid},
                         {"chmod", {"{file}", "0640"}}));
-  cases.push_back(gated("DAC_OVERRIDE", "write another user's file",
-                        {"write_file", {"{file1000}", "OVERWRITTEN"}},
-                        {Sight::file_changed, "/canary/file1000"},
-                        {"write_file", {"{file}", "OVERWRITTEN"}}));
-  cases.push_back(gated("FOWNER", "change the mode of another user's file",
-                        {"chmod", {"{file1000}", "0666"}},
-                        {Sight::file_mode_has, "/canary/file1000", kSetuidRoot},
-                        {"chmod", {"{file}", "0640"}}));
+  cases.push_back(gated(
+      "DAC_OVERRIDE", "write another user's file", {"write_file", {"{file1000}", "OVERWRITTEN"}},
+      {Sight::file_changed, "/canary/file1000"}, {"write_file", {"{file}", "OVERWRITTEN"}}));
+  cases.push_back(gated(
+      "FOWNER", "change the mode of another user's file", {"chmod", {"{file1000}", "0666"}},
+      {Sight::file_mode_has, "/canary/file1000", kSetuidRoot}, {"chmod", {"{file}", "0640"}}));
   cases.push_back(gated("KILL", "signal another user's process",
                         {"kill", {"{other_uid_pid}", kill}}, {Sight::canary_killed, "other_uid"},
                         {"kill_own_child", {kill}}));
@@ -60,8 +59,8 @@ void add_gated(std::vector<Case>& cases) {
   cases.push_back(gated("NET_BIND_SERVICE", "listen on a port below 1024",
                         {"listen_tcp", {std::to_string(kLowPort)}},
                         {Sight::port_open, "", kLowPort}, {"listen_tcp", {"20081"}}));
-  cases.push_back(gated("NET_ADMIN", "change an interface", {"set_lo_mtu", {"1400"}},
-                        {Sight::mtu_changed}));
+  cases.push_back(
+      gated("NET_ADMIN", "change an interface", {"set_lo_mtu", {"1400"}}, {Sight::mtu_changed}));
   cases.push_back(gated("NET_RAW", "open a packet socket",
                         {"socket", {std::to_string(AF_PACKET), std::to_string(SOCK_RAW), "0"}},
                         {Sight::holds_socket, "", AF_PACKET},
@@ -106,12 +105,13 @@ void add_sets(std::vector<Case>& cases) {
     c.step = std::move(step);
     return c;
   };
-  cases.push_back(set_case("cap.bounding", "regain a capability over exec as root",
-                           "cap.bounding"));
-  cases.push_back(set_case("cap.inheritable", "regain a capability over exec by the inheritable set",
+  cases.push_back(
+      set_case("cap.bounding", "regain a capability over exec as root", "cap.bounding"));
+  cases.push_back(set_case("cap.inheritable",
+                           "regain a capability over exec by the inheritable set",
                            "cap.inheritable"));
-  Case permitted = set_case("cap.permitted",
-                            "regain a capability over exec under no_new_privs", "cap.permitted");
+  Case permitted = set_case("cap.permitted", "regain a capability over exec under no_new_privs",
+                            "cap.permitted");
   permitted.policy = bare();
   permitted.policy.name = "no_new_privs, permitted set";
   permitted.policy.no_new_privileges = true;
@@ -121,8 +121,8 @@ void add_sets(std::vector<Case>& cases) {
   permitted.policy.capabilities.effective = all_but_admin;
   cases.push_back(std::move(permitted));
 
-  Case beyond = set_case("cap.effective_beyond_permitted", "raise a capability that is not permitted",
-                         "cap.bounding");
+  Case beyond = set_case("cap.effective_beyond_permitted",
+                         "raise a capability that is not permitted", "cap.bounding");
   beyond.attempt = {"raise_cap", {std::to_string(*cap_by_name("SYS_ADMIN"))}};
   cases.push_back(std::move(beyond));
 }
@@ -162,12 +162,21 @@ void add_users(std::vector<Case>& cases) {
     Goal proof;
   };
   const std::array who = {
-      Who{"user.other_uid", "read root's file as another user", "{secret_file}", "dac.uid",
+      Who{"user.other_uid",
+          "read root's file as another user",
+          "{secret_file}",
+          "dac.uid",
           {Sight::uid_is, "", kPlainUid}},
-      Who{"user.other_gid", "read a file of root's group", "{group0_file}", "dac.gid",
+      Who{"user.other_gid",
+          "read a file of root's group",
+          "{group0_file}",
+          "dac.gid",
           {Sight::gid_is, "", kPlainUid}},
-      Who{"user.groups", "read a file of a group that the parent was in", "{group_file}",
-          "dac.groups", {Sight::uid_is, "", kPlainUid}},
+      Who{"user.groups",
+          "read a file of a group that the parent was in",
+          "{group_file}",
+          "dac.groups",
+          {Sight::uid_is, "", kPlainUid}},
   };
   for (const Who& w : who) {
     Case c;

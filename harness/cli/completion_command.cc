@@ -1,8 +1,9 @@
 // ringfence completion: scripts for bash, zsh and fish, made from the commands themselves, so that
 // they can never disagree with them.
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
+
+#include <CLI/CLI.hpp>
 
 #include "harness/cli/commands.h"
 #include "harness/policy/read.h"
@@ -36,7 +37,7 @@ std::string bash(const CLI::App& app) {
     }
     cases += fmt::format("    {}) words=\"{}\" ;;\n", sub->get_name(), fmt::join(words, " "));
   }
-  return fmt::format(R"(# bash completion for ringfence; source it, or put it into
+  return fmt::format(R"SH(# bash completion for ringfence; source it, or put it into
 # /usr/share/bash-completion/completions/ringfence
 _ringfence() {{
   local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
@@ -56,12 +57,15 @@ _ringfence() {{
 {}  esac
   case "${{COMP_WORDS[1]}}:$cur" in
     *:-*) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
-    run:*|list:*) COMPREPLY=($(compgen -W "$(ringfence list --ids 2>/dev/null)" -- "$cur")) ;;
-    *) COMPREPLY=($(compgen -W "$words" -- "$cur") $(compgen -f -- "$cur")) ;;
-  esac
-}}
+    run:*|list:*) COMPREPLY=($(compgen -W "$(ringfence list --ids 2>/dev/null)" -- "$cur")) ;
+  ;
+    *) COMPREPLY=($(compgen -W "$words" -- "$cur") $(compgen -f -- "$cur")) ;
+    ;
+    esac
+}
+}
 complete -F _ringfence ringfence
-)",
+)SH",
                      fmt::join(names_of(subcommands(app)), " "), profile_names(), cases);
 }
 
@@ -81,9 +85,9 @@ std::string fish(const CLI::App& app) {
   text +=
       "complete -c ringfence -n '__fish_seen_subcommand_from run list' -f "
       "-a '(ringfence list --ids 2>/dev/null)'\n";
-  text += fmt::format(
-      "complete -c ringfence -n '__fish_seen_subcommand_from policy plan' -a '{}'\n",
-      profile_names());
+  text +=
+      fmt::format("complete -c ringfence -n '__fish_seen_subcommand_from policy plan' -a '{}'\n",
+                  profile_names());
   return text;
 }
 

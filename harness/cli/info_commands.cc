@@ -1,9 +1,9 @@
 // ringfence list and doctor
+#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include "harness/base/facts.h"
 #include "harness/cli/commands.h"
@@ -55,8 +55,8 @@ void add_list(CLI::App& app, Action& action) {
 
 void add_doctor(CLI::App& app, Action& action) {
   auto json = std::make_shared<bool>(false);
-  CLI::App* command = app.add_subcommand(
-      "doctor", "What this machine can test, why not, and what to do about it");
+  CLI::App* command =
+      app.add_subcommand("doctor", "What this machine can test, why not, and what to do about it");
   command->add_flag("--json", *json, "As JSON");
   command->callback([json, &action] { action = [json] { return doctor(*json); }; });
 }

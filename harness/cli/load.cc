@@ -1,10 +1,9 @@
 #include "harness/cli/load.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 
 #include <filesystem>
-
-#include <fmt/format.h>
 
 #include "harness/policy/read.h"
 

@@ -1,8 +1,8 @@
 // ringfence: the command line.
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "harness/base/suggest.h"
 #include "harness/base/sys.h"
@@ -61,9 +61,10 @@ int report(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int run_main(int argc, char** argv) {
-  CLI::App app{"ringfence: does the sandbox hold? Attacks targets under a policy, with a control "
-               "beside every denial, and asks the kernel what happened.",
-               "ringfence"};
+  CLI::App app{
+      "ringfence: does the sandbox hold? Attacks targets under a policy, with a control "
+      "beside every denial, and asks the kernel what happened.",
+      "ringfence"};
   app.set_version_flag("--version", std::string("ringfence ") + RINGFENCE_VERSION);
   app.require_subcommand(1);
   app.footer(

@@ -1,10 +1,10 @@
 // ringfence policy, plan and spawn
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <csignal>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "harness/cli/commands.h"
 #include "harness/cli/load.h"

@@ -1,8 +1,8 @@
 // ringfence explain and diff
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "harness/cli/commands.h"
 #include "harness/diff/diff.h"
@@ -57,9 +57,8 @@ void add_diff(CLI::App& app, Action& action) {
   command->add_option("old", args->before, "A JSONL report")->type_name("OLD")->required();
   command->add_option("new", args->after, "A JSONL report")->type_name("NEW")->required();
   command->add_flag("--json", args->json, "As JSON");
-  command->callback([args, &action] {
-    action = [args] { return diff(args->before, args->after, args->json); };
-  });
+  command->callback(
+      [args, &action] { action = [args] { return diff(args->before, args->after, args->json); }; });
 }
 
 }  // namespace ringfence::cli

@@ -1,4 +1,5 @@
 // ringfence run
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -6,7 +7,6 @@
 #include <thread>
 
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "harness/base/facts.h"
 #include "harness/base/file.h"
@@ -127,8 +127,9 @@ Status load_rules(const Arguments& args, const Facts& facts, ExitRules& rules) {
 Status load_options(const Arguments& args, RunOptions& options) {
   options.globs = args.globs;
   options.full = args.suite == "full";
-  options.jobs = args.jobs > 0 ? args.jobs
-                               : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  options.jobs = args.jobs > 0
+                     ? args.jobs
+                     : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   options.timeout = std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000));
   options.seed = args.seed;
   options.shuffle = args.shuffle;

@@ -20,26 +20,41 @@ struct Arg {
   uint64_t value = 0;  // the constant, the index into Plan::bytes, or the slot
 };
 
-// Slots that the spawner fills before the first step; plans number their own from kSlotFree on.
+// Slots that the spawner fills before the first step; plans number their own from kSlotFree on. A
+// slot holds a descriptor, an address, or -1 (or the -errno of a tolerated failure) for none.
 enum Slot : uint8_t {
   kSlotExe,      // the program to execute (execveat), or -1
-  kSlotSync,     // readable once the parent has written the id maps
+  kSlotFilter,   // the address of a sock_fprog over the compiled seccomp filter
   kSlotCgroup0,  // cgroup.procs of the first v1 hierarchy to join; the next ones follow
   kSlotCgroupLast = kSlotCgroup0 + 7,
-  kSlotRootfs,  // an O_PATH descriptor of the given rootfs, or -1
-  kSlotInmate,  // the descriptor that a bind of the inmate is made from, or -1
+  kSlotNamespace0,  // Plan::namespace_paths, opened
+  kSlotNamespaceLast = kSlotNamespace0 + 7,
   kSlotFree,
-  kSlots = 96
+  kSlots = 48
 };
+
+// What stands in Op::nr for the few things that one constant call cannot do. The executor makes
+// them of several syscalls.
+enum PseudoCall : long {
+  kCallCloexecEach = -2,  // fcntl(F_SETFD, FD_CLOEXEC) on every descriptor number
+  kCallGiveFds = -3,      // the given descriptors to their numbers, without CLOEXEC
+  kCallParentDeath = -4,  // PR_SET_PDEATHSIG; argument 1: end when the parent is already gone
+  kCallCapset = -5,       // arguments: which CapsetPart, mask; leaves the other sets as they are
+};
+enum CapsetPart : uint8_t { kCapsetInheritable, kCapsetPermitted, kCapsetEffective };
 
 struct Op {
   long nr = -1;
   std::array<Arg, 6> args{};
   int out = -1;                       // slot for the result
   std::array<int16_t, 3> tolerate{};  // errnos that are no failure (0: none)
-  // Which syscall stands in where this one answers ENOSYS (or EINVAL for an unknown flag): an index
+  // Which call stands in where this one answers ENOSYS (or EINVAL for an unknown flag): an index
   // into Step::fallback; -1 for none.
   int fallback = -1;
+  // Slots that guard the call: made only when `when` holds zero or more, and only when `unless`
+  // does not; -1 for no guard. ("Is it a directory?" is an open that may fail.)
+  int when = -1;
+  int unless = -1;
 };
 
 enum class Where : uint8_t {
@@ -51,7 +66,7 @@ enum class Where : uint8_t {
 
 struct Step {
   Layer layer;
-  // What identifies the effect in any plan: "mount.mask:/proc/kcore", "cap.bounding:CAP_SYS_ADMIN",
+  // What identifies the effect in any plan: "mount.mask:/proc/kcore", "cap.bounding",
   // "ns.pid", "rlimit.NOFILE". The same key in another plan is the same effect.
   std::string key;
   std::string text;  // what it does, for people: "mask /proc/kcore with /dev/null"

@@ -33,6 +33,7 @@ enum class Sight : uint8_t {
   file_exists,    // arg: path that did not exist before
   file_owned_by,  // arg: path, value: uid
   file_mode_has,  // arg: path, value: mode bits
+  file_capable,   // arg: path; it has a security.capability attribute
   file_linked,    // the descriptor that was passed in has a name now
   hostname_changed,
   domainname_changed,
@@ -51,7 +52,9 @@ enum class Sight : uint8_t {
   in_group,         // value: a supplementary gid
   cap_effective,    // arg: "SYS_ADMIN"
   exe_is,           // arg: glob on /proc/PID/exe
-  root_is_decoys,   // /proc/PID/root is the decoy host's own root
+  cap_missing,      // arg: "SYS_ADMIN"; not in CapEff
+  bounding_lacks,   // arg: "SYS_ADMIN"; not in CapBnd
+  root_differs,     // /proc/PID/root is not the decoy host's own root
   cwd_is,           // arg: glob on /proc/PID/cwd
   file_inside,      // arg: path seen through /proc/PID/root
   holds_file,       // arg: glob on a /proc/PID/fd link; value: 0 any, 1 open for writing
@@ -70,6 +73,7 @@ enum class Sight : uint8_t {
   boottime_known,  // the number the inmate sent is within 10 s of the decoy host's boot time clock
   // The end, and the cgroup.
   killed_by,     // value: signal
+  pid_exists,    // value: a process of the target has this pid in the decoy host
   tasks_over,    // value: tasks in the target's pid namespace or cgroup at inspection
   memory_over,   // value: bytes resident in the target at inspection or charged at peak
   cgroup_event,  // arg: "pids.max", "memory.oom_kill"; value: at least this many
@@ -92,9 +96,10 @@ struct Case {
   // expected).
   Policy policy{};
   Attempt attempt{};
-  Goal goal{};                 // seen from outside: the attempt got through
-  std::vector<Goal> proofs{};  // all must be seen, from outside, for a denial to count where the goal
-                             // is a read; for a goal with a canary of its own the canary suffices
+  Goal goal{};  // seen from outside: the attempt got through
+  std::vector<Goal>
+      proofs{};  // all must be seen, from outside, for a denial to count where the goal
+                 // is a read; for a goal with a canary of its own the canary suffices
   Attempt liveness{"exit", {}};  // the benign twin
   Goal alive{};  // seen from outside when the twin worked; none: exec, answer and exit
   // Facilities, by the words of facts.h and `--require`: "root", "userns", "cgroup.pids",

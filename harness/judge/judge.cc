@@ -1,12 +1,11 @@
 #include "harness/judge/judge.h"
 
+#include <fmt/format.h>
 #include <linux/seccomp.h>
 #include <sys/wait.h>
 
 #include <algorithm>
 #include <csignal>
-
-#include <fmt/format.h>
 
 #include "harness/base/result.h"
 #include "harness/confine/bpf_evaluate.h"
@@ -73,8 +72,9 @@ bool denial_witnessed(const Case& c, const TrialOutcome& confined, std::string* 
   return false;
 }
 
-// An attempt that was never made proves nothing. That it was refused by a deadly filter shows in the
-// wait status; otherwise the inmate has to claim a denial, and the witnesses decide what that is worth.
+// An attempt that was never made proves nothing. That it was refused by a deadly filter shows in
+// the wait status; otherwise the inmate has to claim a denial, and the witnesses decide what that
+// is worth.
 bool attempt_made(Mode mode, const TrialOutcome& confined, std::string* why) {
   switch (confined.claim.kind) {
     case Claim::Kind::achieved:
@@ -100,10 +100,14 @@ bool attempt_made(Mode mode, const TrialOutcome& confined, std::string* why) {
 
 std::string Claim::describe() const {
   switch (kind) {
-    case Kind::achieved: return "achieved";
-    case Kind::denied: return "denied " + errno_name(err);
-    case Kind::unable: return "unable to try, " + errno_name(err);
-    case Kind::none: break;
+    case Kind::achieved:
+      return "achieved";
+    case Kind::denied:
+      return "denied " + errno_name(err);
+    case Kind::unable:
+      return "unable to try, " + errno_name(err);
+    case Kind::none:
+      break;
   }
   return "nothing";
 }
@@ -148,14 +152,13 @@ Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uin
       }
     }
   }
-  const bool in_force = !confined.proofs.empty() &&
-                        std::all_of(confined.proofs.begin(), confined.proofs.end(),
-                                    [](const Seen& s) { return s.yes; });
+  const bool in_force =
+      !confined.proofs.empty() && std::all_of(confined.proofs.begin(), confined.proofs.end(),
+                                              [](const Seen& s) { return s.yes; });
   return in_force ? c.expected : Layer::kUnattributed;
 }
 
-Judgement judge(const Case& c, Mode mode, const Trials& trials,
-                std::span<const uint64_t> program) {
+Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const uint64_t> program) {
   Judgement out;
   const auto give = [&](Verdict verdict, std::string reason, std::string detail) {
     out.verdict = verdict;
@@ -199,8 +202,7 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials,
   return give(Verdict::held, "", says(confined));
 }
 
-CaseRecord make_record(const Case& c, Mode mode, const Trials& trials,
-                       const Judgement& judgement) {
+CaseRecord make_record(const Case& c, Mode mode, const Trials& trials, const Judgement& judgement) {
   CaseRecord record;
   record.id = c.id;
   record.title = c.title;

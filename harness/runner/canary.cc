@@ -1,6 +1,7 @@
 #include "harness/runner/canary.h"
 
 #include <arpa/inet.h>
+#include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
 #include <mqueue.h>
@@ -21,8 +22,6 @@
 
 #include <array>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
@@ -191,8 +190,8 @@ Result<Canaries::ProcessCanary*> Canaries::process(const std::string& kind) {
   // Its last message says that it waits: from then on it runs no instruction of its own.
   for (bool waits = false; !waits;) {
     std::array<char, 64> message{};
-    auto n = made("read canary", kind, SYS_read, ours.get(), sys::arg(message.data()),
-                  message.size());
+    auto n =
+        made("read canary", kind, SYS_read, ours.get(), sys::arg(message.data()), message.size());
     if (!n) return tl::unexpected(n.error());
     if (*n == 0) return system_error("start canary", kind, ECHILD);
     waits = message[0] == 'W';
@@ -254,7 +253,7 @@ Status Canaries::plant_inmate(const std::string& path, uint32_t mode, bool file_
 
 Status Canaries::make_sysv() {
   if (shm_id_ >= 0) return {};
-  const int key = 0x52460000 + static_cast<int>(std::hash<std::string>{}(nonce_) & 0xffff);
+  const int key = 0x52460000 + static_cast<int>(std::hash<std::string>{}(nonce_)&0xffff);
   auto id = made("shmget", {}, SYS_shmget, key, kSegmentSize, IPC_CREAT | IPC_EXCL | 0600);
   if (!id) return tl::unexpected(id.error());
   shm_id_ = static_cast<int>(*id);
@@ -340,7 +339,7 @@ Result<std::string> Canaries::value(std::string_view name) {
     return values_["sysv_key"];
   }
   if (name == "msg_key") {
-    const int key = 0x52470000 + static_cast<int>(std::hash<std::string>{}(nonce_) & 0xffff);
+    const int key = 0x52470000 + static_cast<int>(std::hash<std::string>{}(nonce_)&0xffff);
     auto id = made("msgget", {}, SYS_msgget, key, IPC_CREAT | IPC_EXCL | 0600);
     if (!id) return tl::unexpected(id.error());
     struct {
@@ -403,8 +402,8 @@ Result<std::string> Canaries::value(std::string_view name) {
   }
   if (name == "key_desc") {
     // A keyring of our own, so that the caller's session keyring is never touched.
-    if (auto ok = made("KEYCTL_JOIN_SESSION_KEYRING", {}, SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING,
-                       0);
+    if (auto ok =
+            made("KEYCTL_JOIN_SESSION_KEYRING", {}, SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0);
         !ok) {
       return tl::unexpected(ok.error());
     }
@@ -430,9 +429,9 @@ Result<std::string> Canaries::value(std::string_view name) {
         !ok) {
       return tl::unexpected(ok.error());
     }
-    return name == "handle_type" ? std::to_string(handle->handle_type)
-                                 : hex(buffer.data() + offsetof(file_handle, f_handle),
-                                       handle->handle_bytes);
+    return name == "handle_type"
+               ? std::to_string(handle->handle_type)
+               : hex(buffer.data() + offsetof(file_handle, f_handle), handle->handle_bytes);
   }
   return usage_error("expand parameter", "{" + std::string(name) + "}", "no such placeholder");
 }
@@ -461,11 +460,18 @@ Status Canaries::prepare(const Goal& goal) {
       if (!canary) return tl::unexpected(canary.error());
       return {};
     }
-    case Sight::tty_input: return make_tty();
-    case Sight::sysv_changed: return make_sysv();
-    case Sight::mtu_changed: mtu_before_ = lo_mtu(); return {};
-    case Sight::mount_appeared: mounts_before_[goal.arg] = count_mounts(goal.arg); return {};
-    default: return {};
+    case Sight::tty_input:
+      return make_tty();
+    case Sight::sysv_changed:
+      return make_sysv();
+    case Sight::mtu_changed:
+      mtu_before_ = lo_mtu();
+      return {};
+    case Sight::mount_appeared:
+      mounts_before_[goal.arg] = count_mounts(goal.arg);
+      return {};
+    default:
+      return {};
   }
 }
 
@@ -489,8 +495,9 @@ std::optional<Seen> Canaries::look(const Goal& goal) {
       if (it == processes_.end()) return seen(goal, false, "there is no such canary");
       pollfd poll{it->second.child->pidfd(), POLLIN, 0};
       const bool gone = sys::call(SYS_poll, sys::arg(&poll), 1, 0) > 0;
-      return seen(goal, gone, fmt::format("canary process {} is {}", it->second.child->pid(),
-                                          gone ? "dead" : "alive"));
+      return seen(
+          goal, gone,
+          fmt::format("canary process {} is {}", it->second.child->pid(), gone ? "dead" : "alive"));
     }
     case Sight::canary_traced: {
       for (const auto& [kind, canary] : processes_) {
@@ -508,8 +515,8 @@ std::optional<Seen> Canaries::look(const Goal& goal) {
         std::string now(canary.memory.size(), '\0');
         auto fd = sys::open(fmt::format("/proc/{}/mem", canary.child->pid()).c_str(), O_RDONLY);
         if (!fd) continue;
-        const int64_t n = sys::call(SYS_pread64, fd->get(), sys::arg(now.data()), now.size(),
-                                    canary.env_addr);
+        const int64_t n =
+            sys::call(SYS_pread64, fd->get(), sys::arg(now.data()), now.size(), canary.env_addr);
         if (n == static_cast<int64_t>(now.size()) && now != canary.memory) {
           return seen(goal, true, "the memory of canary process " + kind + " was changed");
         }
@@ -550,8 +557,8 @@ std::optional<Seen> Canaries::look(const Goal& goal) {
       address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
       address.sin_port = htons(static_cast<uint16_t>(goal.value));
       // Loopback answers at once: a refused connection shows in SO_ERROR without waiting.
-      const int64_t r = fd ? sys::call(SYS_connect, fd->get(), sys::arg(&address), sizeof address)
-                           : -EBADF;
+      const int64_t r =
+          fd ? sys::call(SYS_connect, fd->get(), sys::arg(&address), sizeof address) : -EBADF;
       int error = r == 0 ? 0 : static_cast<int>(-r);
       if (error == EINPROGRESS) {
         pollfd poll{fd->get(), POLLOUT, 0};
@@ -565,10 +572,11 @@ std::optional<Seen> Canaries::look(const Goal& goal) {
                               error == 0 ? "answers" : "does not answer"));
     }
     case Sight::file_linked: {
-      const bool linked = passed_ && sys::call(SYS_fstat, passed_.get(), sys::arg(&st)) == 0 &&
-                          st.st_nlink > 0;
-      return seen(goal, linked, linked ? "the file without a name has a name now"
-                                       : "the file that was passed in has no name");
+      const bool linked =
+          passed_ && sys::call(SYS_fstat, passed_.get(), sys::arg(&st)) == 0 && st.st_nlink > 0;
+      return seen(goal, linked,
+                  linked ? "the file without a name has a name now"
+                         : "the file that was passed in has no name");
     }
     case Sight::hostname_changed: {
       const std::string now = uname_field(false);
@@ -594,13 +602,15 @@ std::optional<Seen> Canaries::look(const Goal& goal) {
                        : goal.sight == Sight::loopback_connected ? loopback_
                                                                  : unix_;
       const bool came = fd && connected(fd);
-      return seen(goal, came, came ? "a connection arrived at the canary listener"
-                                   : "no connection arrived at the canary listener");
+      return seen(goal, came,
+                  came ? "a connection arrived at the canary listener"
+                       : "no connection arrived at the canary listener");
     }
     case Sight::mount_appeared: {
       const bool more = count_mounts(goal.arg) > mounts_before_[goal.arg];
-      return seen(goal, more, fmt::format("the decoy host sees {} mount at {}",
-                                          more ? "a new" : "no new", goal.arg));
+      return seen(
+          goal, more,
+          fmt::format("the decoy host sees {} mount at {}", more ? "a new" : "no new", goal.arg));
     }
     case Sight::tty_input: {
       int waiting = 0;
@@ -612,7 +622,8 @@ std::optional<Seen> Canaries::look(const Goal& goal) {
       const int now = lo_mtu();
       return seen(goal, now != mtu_before_, fmt::format("the MTU of lo is {}", now));
     }
-    default: return std::nullopt;
+    default:
+      return std::nullopt;
   }
 }
 

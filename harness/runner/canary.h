@@ -4,7 +4,8 @@
 // with it.
 //
 // Placeholders that parameters may use, and what they stand for:
-//   {canary_pid} {canary_env_addr} {canary_fd}   a process of root without capabilities; its environment
+//   {canary_pid} {canary_env_addr} {canary_fd}   a process of root without capabilities; its
+//   environment
 //                       and a file that it holds contain the secret; marker in its command line
 //   {canary_marker}     that marker
 //   {privileged_pid}    the same with every capability
@@ -30,14 +31,15 @@
 #include "harness/base/result.h"
 #include "harness/base/unique_fd.h"
 #include "harness/judge/case.h"
+#include "harness/judge/trial.h"
 #include "harness/spawn/spawn.h"
 
 namespace ringfence {
 
 class Canaries {
  public:
-  // `secret` is what a successful read returns, `nonce` makes names unique. `inmate_fd` is the image
-  // that process canaries run.
+  // `secret` is what a successful read returns, `nonce` makes names unique. `inmate_fd` is the
+  // image that process canaries run.
   Canaries(std::string secret, std::string nonce, int inmate_fd);
 
   // Replaces placeholders in one parameter, making the canaries that they need.

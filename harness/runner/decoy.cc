@@ -1,5 +1,6 @@
 #include "harness/runner/decoy.h"
 
+#include <fmt/format.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -14,8 +15,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
-
-#include <fmt/format.h>
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
@@ -98,7 +97,7 @@ class TrialRun {
 
   Status set_up() {
     const bool privileged = is_root_of_initial_userns();
-    if (auto ok = build_world(spec_.rootfs, privileged); !ok) return ok;
+    if (auto ok = build_world(spec_.rootfs, spec_.binds, privileged); !ok) return ok;
     if (auto ok = raise_loopback(); !ok) return ok;
     for (const auto& arg : spec_.attempt.args) {
       auto text = canaries_.expand(arg);
@@ -126,14 +125,14 @@ class TrialRun {
 
   void attempt() {
     std::array<int, 2> pair{};
-    const int64_t made = sys::call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0,
-                                   sys::arg(pair.data()));
+    const int64_t made =
+        sys::call(SYS_socketpair, AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sys::arg(pair.data()));
     if (made < 0) return fail("decoy_failed", "socketpair: " + errno_name(static_cast<int>(-made)));
     answer_ = UniqueFd(pair[0]);
     UniqueFd theirs(pair[1]);
     const int on = 1;
-    const int64_t passes = sys::call(SYS_setsockopt, answer_.get(), SOL_SOCKET, SO_PASSCRED,
-                                     sys::arg(&on), sizeof on);
+    const int64_t passes =
+        sys::call(SYS_setsockopt, answer_.get(), SOL_SOCKET, SO_PASSCRED, sys::arg(&on), sizeof on);
     if (passes < 0) {
       return fail("decoy_failed", "SO_PASSCRED: " + errno_name(static_cast<int>(-passes)));
     }
@@ -477,12 +476,11 @@ TrialOutcome run_trial(const TrialSpec& spec) {
     // Within the decoy host the trial's own time-out ends the target; this one ends the decoy host.
     constexpr int kGrace = 5000;
     pollfd poll{read_end.get(), POLLIN, 0};
-    const int64_t ready =
-        sys::call(SYS_poll, sys::arg(&poll), 1, static_cast<uint64_t>(spec.timeout.count()) + kGrace);
+    const int64_t ready = sys::call(SYS_poll, sys::arg(&poll), 1,
+                                    static_cast<uint64_t>(spec.timeout.count()) + kGrace);
     if (ready == -EINTR) continue;
     if (ready <= 0) break;
-    const int64_t n =
-        sys::call(SYS_read, read_end.get(), sys::arg(buffer.data()), buffer.size());
+    const int64_t n = sys::call(SYS_read, read_end.get(), sys::arg(buffer.data()), buffer.size());
     if (n == -EINTR) continue;
     if (n <= 0 || bytes.size() > kOutcomeMax) break;
     bytes.append(buffer.data(), static_cast<size_t>(n));
@@ -494,8 +492,8 @@ TrialOutcome run_trial(const TrialSpec& spec) {
   }
   auto outcome = wire::unpack<TrialOutcome>(bytes);
   if (!outcome) {
-    return failed(spec, fmt::format("the decoy host ended without an outcome (wait status {:#x})",
-                                    status));
+    return failed(
+        spec, fmt::format("the decoy host ended without an outcome (wait status {:#x})", status));
   }
   return *outcome;
 }

@@ -1,8 +1,8 @@
 #pragma once
 // The decoy host: a sacrificial outer sandbox that plays the host for one trial. Its own pid, mount
-// (tmpfs root), net, ipc, uts and cgroup namespaces, inside the initial user namespace (for a caller
-// without root: inside the worker's own user namespace), with an init that makes the canaries,
-// spawns the target, watches it, and dies with everything in it.
+// (tmpfs root), net, ipc, uts and cgroup namespaces, inside the initial user namespace (for a
+// caller without root: inside the worker's own user namespace), with an init that makes the
+// canaries, spawns the target, watches it, and dies with everything in it.
 //
 // It is the worst of parents on purpose: it hands on full inheritable and ambient sets, a foreign
 // supplementary group, a permissive umask and an open descriptor on the secret, so that a step that
@@ -35,6 +35,7 @@ struct TrialSpec {
   int inmate_fd = -1;  // the image to execute
   const CgroupLeaf* cgroup = nullptr;
   std::string rootfs;  // directory of the host that targets get as root, bound at kDecoyRootfs
+  std::vector<std::string> binds;  // files and directories of the host that the policy binds
   std::chrono::milliseconds timeout{10000};
 };
 

@@ -1,11 +1,10 @@
 #include "harness/runner/run_case.h"
 
+#include <fmt/format.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
-
-#include <fmt/format.h>
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
@@ -44,8 +43,8 @@ CaseRecord without_trials(const Case& c, const RunContext& context, Verdict verd
   return record;
 }
 
-// A worker of a caller without root becomes root of a user namespace of its own, so that it can make
-// decoy hosts.
+// A worker of a caller without root becomes root of a user namespace of its own, so that it can
+// make decoy hosts.
 Status enter_own_userns() {
   const int64_t uid = sys::call(SYS_geteuid);
   const int64_t gid = sys::call(SYS_getegid);
@@ -102,8 +101,7 @@ class CaseRun {
       confined = &own.confined;
     }
     const auto control_run = trial("control", *control, case_.attempt, case_.goal, {});
-    const auto confined_run =
-        trial("confined", *confined, case_.attempt, case_.goal, case_.proofs);
+    const auto confined_run = trial("confined", *confined, case_.attempt, case_.goal, case_.proofs);
     const auto liveness_run = trial("liveness", *confined, case_.liveness, case_.alive, {});
     for (const TrialOutcome* t : {&control_run, &confined_run, &liveness_run}) {
       if (auto lack = host_lack(*t)) {
@@ -127,6 +125,7 @@ class CaseRun {
     spec.nonce = fmt::format("{:012x}", mix(mix(a)) >> 16);
     spec.inmate_fd = context_.inmate_fd;
     spec.rootfs = context_.rootfs;
+    spec.binds = context_.binds;
     spec.timeout = context_.timeout;
     std::optional<CgroupLeaf> leaf;
     std::vector<Goal> events;
@@ -152,7 +151,7 @@ class CaseRun {
 
   Result<CgroupLeaf> make_leaf(const Plan& plan, const TrialSpec& spec) {
     if (!context_.cgroups) return unsupported_error("make cgroup", case_.id);
-    auto settings = plan_settings(plan);
+    auto settings = plan.settings();
     // A control without the limit runs in a group all the same, so that only the limit differs.
     if (settings.empty()) settings.push_back({"pids", "pids.max", "max"});
     // The name holds the secret: who reads the host's path of its group has it.
@@ -161,8 +160,8 @@ class CaseRun {
 
   static Seen look_at_cgroup(const Goal& goal, const std::optional<CgroupLeaf>& leaf) {
     const size_t dot = goal.arg.find('.');
-    const auto count = leaf ? leaf->event(goal.arg.substr(0, dot), goal.arg.substr(dot + 1))
-                            : Result<uint64_t>(0);
+    const auto count =
+        leaf ? leaf->event(goal.arg.substr(0, dot), goal.arg.substr(dot + 1)) : Result<uint64_t>(0);
     if (!count) return {goal, false, count.error().describe(), "cgroup"};
     return {goal, *count >= static_cast<uint64_t>(goal.value),
             fmt::format("{} events: {}", goal.arg, *count), "cgroup"};
@@ -173,14 +172,6 @@ class CaseRun {
 };
 
 }  // namespace
-
-std::vector<Step::Setting> plan_settings(const Plan& plan) {
-  std::vector<Step::Setting> settings;
-  for (const Step& step : plan.steps) {
-    settings.insert(settings.end(), step.settings.begin(), step.settings.end());
-  }
-  return settings;
-}
 
 bool needs_cgroup(const Case& c, const RunContext& context) {
   const auto limits = [](const Policy& p) {

@@ -17,7 +17,8 @@ struct RunContext {
   std::string run_id;
   uint64_t seed = 0;
   int inmate_fd = -1;
-  std::string rootfs;
+  std::string rootfs;              // directory of the host that targets get as root
+  std::vector<std::string> binds;  // directories and files of the host that the policy binds
   std::chrono::milliseconds timeout{10000};
   std::function<bool(const Step&)> drop;
   // Policy mode: the given policy and `none`, compiled once.
@@ -28,8 +29,6 @@ struct RunContext {
   bool privileged = true;               // root of the initial user namespace
 };
 
-// The limits that a plan sets on its cgroup; empty when it sets none.
-std::vector<Step::Setting> plan_settings(const Plan& plan);
 // Whether a case needs a group of its own.
 bool needs_cgroup(const Case& c, const RunContext& context);
 

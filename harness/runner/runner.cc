@@ -1,8 +1,11 @@
 #include "harness/runner/runner.h"
 
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
@@ -14,8 +17,6 @@
 #include <csignal>
 #include <deque>
 #include <random>
-
-#include <fmt/format.h>
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
@@ -144,9 +145,8 @@ class Run {
   };
 
   Status prepare() {
-    const auto image = options_.inmate.empty()
-                           ? inmate_image()
-                           : std::span<const unsigned char>(options_.inmate);
+    const auto image =
+        options_.inmate.empty() ? inmate_image() : std::span<const unsigned char>(options_.inmate);
     auto fd = make_image(image);
     if (!fd) return tl::unexpected(fd.error());
     image_ = std::move(*fd);
@@ -161,9 +161,11 @@ class Run {
 
     context_.mode = Mode::policy_mode;
     context_.policy = &*options_.policy;
+    find_binds();
     CompileOptions compile_options;
     compile_options.staging = kDecoyStaging;
-    compile_options.rootfs = options_.rootfs.empty() ? "" : kDecoyRootfs;
+    compile_options.rootfs = options_.rootfs;
+    compile_options.rootfs_at = options_.rootfs.empty() ? "" : kDecoyRootfs;
     compile_options.drop = options_.drop;
     auto plan = compile(*options_.policy, compile_options);
     if (!plan) return tl::unexpected(plan.error());
@@ -171,11 +173,31 @@ class Run {
     context_.policy_plan = &policy_plan_;
     auto none = profile("none");
     if (!none) return tl::unexpected(none.error());
-    auto none_plan = compile(*none, compile_options);
+    CompileOptions none_options;
+    none_options.staging = kDecoyStaging;
+    auto none_plan = compile(*none, none_options);
     if (!none_plan) return tl::unexpected(none_plan.error());
     none_plan_ = std::move(*none_plan);
     context_.none_plan = &none_plan_;
     return {};
+  }
+
+  // What the policy binds from the host has to be in the decoy host. Its /proc, /sys and /dev stand
+  // in for the host's own.
+  void find_binds() {
+    for (const Mount& mount : options_.policy->mounts) {
+      if ((mount.flags & MS_BIND) == 0 || (mount.flags & MS_REMOUNT) != 0) continue;
+      const std::string& path = mount.source;
+      const bool own = path == "/proc" || path == "/sys" || path.starts_with("/proc/") ||
+                       path.starts_with("/sys/") || path.starts_with("/dev/") || path == "/dev";
+      if (own) continue;
+      struct stat st {};
+      if (sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st), 0) < 0) {
+        missing_bind_ = path;
+      } else {
+        context_.binds.push_back(path);
+      }
+    }
   }
 
   // Shard and shuffle; the same seed gives the same order.
@@ -215,6 +237,7 @@ class Run {
       // A requirement of the case's own policy is none of a given one's.
       if (!facts_.satisfied(need)) return facts_.why_not(need);
     }
+    if (!missing_bind_.empty()) return "host-lacks:path:" + missing_bind_;
     if (options_.policy) {
       for (const auto& u : options_.policy->unenforced) {
         if (!u.layer.empty() && u.layer == c.expected) return "unenforced:" + u.pointer;
@@ -319,10 +342,12 @@ class Run {
       deadline = std::min(deadline, w.deadline);
     }
     if (polls.empty()) return;
+    constexpr int64_t kTick = 100;  // so that a person sees the time go on
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
     (void)sys::call(SYS_poll, sys::arg(polls.data()), polls.size(),
-                    static_cast<uint64_t>(std::max<int64_t>(left, 0)));
+                    static_cast<uint64_t>(std::clamp<int64_t>(left, 0, kTick)));
+    observer_.waiting();
     std::vector<Worker> still;
     for (size_t i = 0; i < workers_.size(); ++i) {
       Worker& w = workers_[i];
@@ -385,6 +410,7 @@ class Run {
   RunContext context_;
   RunResult result_;
   UniqueFd image_;
+  std::string missing_bind_;
   Plan policy_plan_;
   Plan none_plan_;
   std::deque<const Case*> queue_;

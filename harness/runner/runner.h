@@ -1,6 +1,6 @@
 #pragma once
-// The runner: chooses cases, runs each in a worker process of its own (three trials, each in a fresh
-// decoy host), judges, and hands records to an observer as they come.
+// The runner: chooses cases, runs each in a worker process of its own (three trials, each in a
+// fresh decoy host), judges, and hands records to an observer as they come.
 //
 // Nothing is shared between two runs on one host; what a run makes outside its namespaces (cgroups)
 // carries its name, and janitor() removes what a killed run left.
@@ -49,6 +49,8 @@ class Observer {
   virtual void started(const Case&, size_t /*running*/) {}
   virtual void finished(const CaseRecord&) {}
   virtual void granted(const GrantedRecord&) {}
+  // Some times a second while cases run.
+  virtual void waiting() {}
 };
 
 // Runs and returns everything; the observer sees each record as soon as it is there. Fails only
@@ -60,7 +62,8 @@ Result<RunResult> run(const Registry& registry, const Facts& facts, const RunOpt
 // What a killed run left: removes it, returns how many things.
 Result<size_t> janitor();
 
-// ---- Exit codes ------------------------------------------------------------------------------------
+// ---- Exit codes
+// ------------------------------------------------------------------------------------
 struct ExpectedSkip {
   std::string glob;
   std::string reason;  // a glob, too

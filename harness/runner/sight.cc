@@ -1,5 +1,6 @@
 #include "harness/runner/sight.h"
 
+#include <fmt/format.h>
 #include <linux/magic.h>
 #include <linux/nsfs.h>
 #include <sys/ioctl.h>
@@ -13,8 +14,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-
-#include <fmt/format.h>
 
 #include "harness/base/file.h"
 #include "harness/base/suggest.h"
@@ -52,7 +51,8 @@ std::optional<int64_t> status_number(int pid, std::string_view name, size_t inde
 
 std::vector<int> descriptors(int pid) {
   std::vector<int> list;
-  for (const auto& name : list_directory(proc_path(pid, "fd")).value_or(std::vector<std::string>())) {
+  for (const auto& name :
+       list_directory(proc_path(pid, "fd")).value_or(std::vector<std::string>())) {
     list.push_back(std::atoi(name.c_str()));
   }
   return list;
@@ -74,8 +74,7 @@ Seen holds_file(const Goal& goal, int pid, bool proc_only) {
     if (proc_only) {
       auto opened = sys::open(path.c_str(), O_PATH);
       struct statfs fs {};
-      if (!opened ||
-          sys::call(SYS_fstatfs, opened->get(), sys::arg(&fs)) < 0 ||
+      if (!opened || sys::call(SYS_fstatfs, opened->get(), sys::arg(&fs)) < 0 ||
           (fs.f_type != PROC_SUPER_MAGIC && fs.f_type != SYSFS_MAGIC)) {
         continue;
       }
@@ -106,8 +105,9 @@ Seen holds_socket(const Goal& goal, int pid) {
     const UniqueFd copy(static_cast<int>(sys::call(SYS_pidfd_getfd, process.get(), fd, 0)));
     int domain = -1;
     socklen_t size = sizeof domain;
-    if (copy && sys::call(SYS_getsockopt, copy.get(), SOL_SOCKET, SO_DOMAIN, sys::arg(&domain),
-                          sys::arg(&size)) == 0 &&
+    if (copy &&
+        sys::call(SYS_getsockopt, copy.get(), SOL_SOCKET, SO_DOMAIN, sys::arg(&domain),
+                  sys::arg(&size)) == 0 &&
         domain == goal.value) {
       return {goal, true, fmt::format("it holds a socket of family {}", domain), "proc"};
     }
@@ -171,9 +171,10 @@ Seen mount_seen(const Goal& goal, int pid) {
 }
 
 Seen number_seen(const Goal& goal, std::string_view what, std::optional<int64_t> value, bool yes) {
-  return {goal, value && yes,
-          value ? fmt::format("its {} is {}", what, *value) : fmt::format("its {} is unknown", what),
-          "proc"};
+  return {
+      goal, value && yes,
+      value ? fmt::format("its {} is {}", what, *value) : fmt::format("its {} is unknown", what),
+      "proc"};
 }
 
 Seen boottime_seen(const Goal& goal, const Inspection& at) {
@@ -265,8 +266,7 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
           sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(proc_path(pid, "root").c_str()),
                     sys::arg(&theirs), 0) == 0 &&
           sys::call(SYS_newfstatat, AT_FDCWD, sys::arg("/"), sys::arg(&ours), 0) == 0;
-      const bool differs =
-          known && (theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino);
+      const bool differs = known && (theirs.st_dev != ours.st_dev || theirs.st_ino != ours.st_ino);
       return Seen{goal, differs,
                   differs ? "its root is not the decoy host's" : "its root is the decoy host's",
                   "proc"};
@@ -274,16 +274,19 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
     case Sight::file_inside: {
       struct stat st {};
       const std::string path = proc_path(pid, "root") + goal.arg;
-      const bool there =
-          sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st),
-                    AT_SYMLINK_NOFOLLOW) == 0;
+      const bool there = sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st),
+                                   AT_SYMLINK_NOFOLLOW) == 0;
       return Seen{goal, there, goal.arg + (there ? " is there" : " is not there") + " in its root",
                   "proc"};
     }
-    case Sight::holds_file: return holds_file(goal, pid, false);
-    case Sight::holds_proc_file: return holds_file(goal, pid, true);
-    case Sight::holds_device: return holds_device(goal, pid);
-    case Sight::holds_socket: return holds_socket(goal, pid);
+    case Sight::holds_file:
+      return holds_file(goal, pid, false);
+    case Sight::holds_proc_file:
+      return holds_file(goal, pid, true);
+    case Sight::holds_device:
+      return holds_device(goal, pid);
+    case Sight::holds_socket:
+      return holds_socket(goal, pid);
     case Sight::ns_differs: {
       const std::string theirs = ns_link(std::to_string(pid), goal.arg);
       const std::string ours = ns_link("self", goal.arg);
@@ -298,7 +301,8 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
                   "proc"};
     }
     case Sight::mount_covers:
-    case Sight::mount_has: return mount_seen(goal, pid);
+    case Sight::mount_has:
+      return mount_seen(goal, pid);
     case Sight::seccomp_filtered: {
       const auto mode = status_number(pid, "Seccomp", 0);
       return number_seen(goal, "Seccomp mode", mode, mode == 2);
@@ -330,8 +334,10 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
       const auto count = static_cast<int64_t>(target_pids(at.not_targets).size());
       return Seen{goal, count > goal.value, fmt::format("the target has {} tasks", count), "proc"};
     }
-    case Sight::boottime_known: return boottime_seen(goal, at);
-    default: return std::nullopt;
+    case Sight::boottime_known:
+      return boottime_seen(goal, at);
+    default:
+      return std::nullopt;
   }
 }
 

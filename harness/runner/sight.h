@@ -11,9 +11,9 @@
 namespace ringfence {
 
 struct Inspection {
-  int pid = 0;                    // the process that waits to be inspected
-  std::vector<int> not_targets;   // pids that are the decoy host's own: init and canaries
-  bool planned_userns = false;    // the policy makes a user namespace
+  int pid = 0;                            // the process that waits to be inspected
+  std::vector<int> not_targets;           // pids that are the decoy host's own: init and canaries
+  bool planned_userns = false;            // the policy makes a user namespace
   std::vector<std::string> secrets_read;  // S messages so far
 };
 

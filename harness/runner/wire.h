@@ -18,10 +18,8 @@ class Writer {
  public:
   static constexpr bool kReads = false;
   template <typename T>
-    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
-  void operator()(T& value) {
-    bytes_.append(reinterpret_cast<const char*>(&value), sizeof value);
-  }
+  requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+  void operator()(T& value) { bytes_.append(reinterpret_cast<const char*>(&value), sizeof value); }
   void operator()(std::string& text) {
     auto size = static_cast<uint32_t>(text.size());
     (*this)(size);
@@ -38,7 +36,7 @@ class Reader {
   static constexpr bool kReads = true;
   explicit Reader(std::string_view bytes) : rest_(bytes) {}
   template <typename T>
-    requires std::is_arithmetic_v<T> || std::is_enum_v<T>
+  requires std::is_arithmetic_v<T> || std::is_enum_v<T>
   void operator()(T& value) {
     if (!take(sizeof value)) return;
     std::memcpy(&value, taken_.data(), sizeof value);
@@ -73,10 +71,8 @@ template <typename A, typename V>
 void visit(A& archive, std::map<std::string, V>& map);
 
 template <typename A, typename T>
-  requires std::is_arithmetic_v<T> || std::is_enum_v<T> || std::is_same_v<T, std::string>
-void visit(A& archive, T& value) {
-  archive(value);
-}
+requires std::is_arithmetic_v<T> || std::is_enum_v<T> || std::is_same_v<T, std::string>
+void visit(A& archive, T& value) { archive(value); }
 template <typename A>
 void visit(A& archive, Layer& layer) {
   std::string name = layer.str();

@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <array>
@@ -36,6 +37,26 @@ Status make_directory(const std::string& path, unsigned mode) {
   return {};
 }
 
+// What the policy binds from the host, under its own path.
+Status bind_from_host(const std::string& root, const std::string& path) {
+  struct stat st {};
+  if (const int64_t r =
+          sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st), 0);
+      r < 0) {
+    return system_error("stat bind source", path, static_cast<int>(-r));
+  }
+  for (size_t slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
+    if (auto ok = make_directory(root + path.substr(0, slash), 0755); !ok) return ok;
+  }
+  if (S_ISDIR(st.st_mode)) {
+    if (auto ok = make_directory(root + path, 0755); !ok) return ok;
+  } else if (auto fd = sys::open((root + path).c_str(), O_WRONLY | O_CREAT, 0644); !fd) {
+    return tl::unexpected(fd.error());
+  }
+  return mount_at(path.c_str(), root + path, nullptr, MS_BIND | MS_REC);
+}
+
 // A device node of the host, bound: mknod needs a privilege that a user namespace never has.
 Status bind_device(const std::string& root, const std::string& path) {
   auto fd = sys::open((root + path).c_str(), O_WRONLY | O_CREAT, 0666);
@@ -48,15 +69,16 @@ struct Dir {
   unsigned mode;
 };
 constexpr std::array kDirectories = {
-    Dir{"/proc", 0555},    Dir{"/sys", 0555},     Dir{"/dev", 0755},      Dir{"/dev/pts", 0755},
-    Dir{"/dev/shm", 01777}, Dir{"/dev/mqueue", 01777}, Dir{"/tmp", 01777},  Dir{"/canary", 0755},
-    Dir{kDecoyStaging, 0755}, Dir{kDecoyRootfs, 0755}, Dir{"/etc", 0755}};
-constexpr std::array kDevices = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
-                                 "/dev/urandom", "/dev/tty"};
+    Dir{"/proc", 0555},       Dir{"/sys", 0555},         Dir{"/dev", 0755},  Dir{"/dev/pts", 0755},
+    Dir{"/dev/shm", 01777},   Dir{"/dev/mqueue", 01777}, Dir{"/tmp", 01777}, Dir{"/canary", 0755},
+    Dir{kDecoyStaging, 0755}, Dir{kDecoyRootfs, 0755},   Dir{"/etc", 0755}};
+constexpr std::array kDevices = {"/dev/null",   "/dev/zero",    "/dev/full",
+                                 "/dev/random", "/dev/urandom", "/dev/tty"};
 
 }  // namespace
 
-Status build_world(const std::string& rootfs, bool privileged) {
+Status build_world(const std::string& rootfs, const std::vector<std::string>& binds,
+                   bool privileged) {
   if (auto ok = mount_at(nullptr, "/", nullptr, MS_REC | MS_PRIVATE); !ok) return ok;
   // Covered in this mount namespace only, which nobody else is in.
   const std::string root = "/tmp";
@@ -83,6 +105,9 @@ Status build_world(const std::string& rootfs, bool privileged) {
       return ok;
     }
   }
+  for (const auto& path : binds) {
+    if (auto ok = bind_from_host(root, path); !ok) return ok;
+  }
   if (const int64_t r = sys::call(SYS_chdir, sys::arg(root.c_str())); r < 0) {
     return system_error("chdir in decoy host", root, static_cast<int>(-r));
   }
@@ -95,7 +120,8 @@ Status build_world(const std::string& rootfs, bool privileged) {
   if (const int64_t r = sys::call(SYS_chdir, sys::arg("/")); r < 0) {
     return system_error("chdir in decoy host", "/", static_cast<int>(-r));
   }
-  return {};
+  // As an init such as systemd leaves it: what is mounted here shows everywhere.
+  return mount_at(nullptr, "/", nullptr, MS_SHARED | MS_REC);
 }
 
 Status raise_loopback() {

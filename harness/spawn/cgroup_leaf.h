@@ -18,6 +18,7 @@ namespace ringfence {
 // Where this host keeps which controller.
 struct CgroupLayout {
   std::string unified;                           // mount point of v2, or empty
+  std::string unified_parent;                    // where groups of ours go on v2
   std::vector<std::string> unified_controllers;  // usable below our v2 parent
   std::map<std::string, std::string> v1;         // controller -> mount point
   std::string mode;                              // "unified", "hybrid", "v1", "none"
@@ -39,11 +40,12 @@ class CgroupRoot {
  private:
   CgroupRoot(CgroupLayout layout, std::string name);
   friend class CgroupLeaf;
-  Status ensure(const std::string& directory);
+  // The run's group in a hierarchy, made if it is missing; `controllers` (v2) handed down.
+  Result<std::string> ensure(const std::string& parent,
+                             const std::vector<std::string>& controllers) const;
   CgroupLayout layout_;
   std::string name_;
   int owner_pid_;
-  std::vector<std::string> made_;
 };
 
 class CgroupLeaf {
@@ -80,6 +82,8 @@ class CgroupLeaf {
     bool v1 = false;
     UniqueFd procs;
   };
+  [[nodiscard]] const Part* part_of(const std::string& controller) const;
+  Result<Part*> ensure_part(const std::string& controller, const std::string& leaf_name);
   std::shared_ptr<CgroupRoot> root_;
   std::vector<Part> parts_;
   UniqueFd unified_fd_;

@@ -1,0 +1,422 @@
+#include "harness/confine/mounts.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/mount.h>
+#include <sys/statfs.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+
+#include "harness/base/file.h"
+#include "harness/base/sys.h"
+#include "harness/confine/paths.h"
+
+namespace ringfence {
+namespace {
+
+struct FlagWord {
+  uint64_t ms;
+  uint64_t attribute;
+  std::string_view word;
+};
+constexpr std::array kFlagWords = {
+    FlagWord{MS_NOSUID, MOUNT_ATTR_NOSUID, "nosuid"}, FlagWord{MS_NODEV, MOUNT_ATTR_NODEV, "nodev"},
+    FlagWord{MS_NOEXEC, MOUNT_ATTR_NOEXEC, "noexec"}, FlagWord{MS_RDONLY, MOUNT_ATTR_RDONLY, "ro"}};
+
+// Why a flag on this file system changes nothing that anybody could try.
+std::string flag_exempt(std::string_view type, uint64_t flag) {
+  constexpr std::array<std::string_view, 5> kKernel = {"proc", "sysfs", "cgroup", "cgroup2",
+                                                       "mqueue"};
+  if (flag == MS_RDONLY) return {};
+  if (std::find(kKernel.begin(), kKernel.end(), type) != kKernel.end()) {
+    return fmt::format("{} holds no program, no setuid file and no device node", type);
+  }
+  if (type == "devpts" && flag != MS_NODEV) return "devpts holds nothing but terminals";
+  return {};
+}
+
+bool is_bind(const Mount& mount) { return (mount.flags & MS_BIND) != 0; }
+
+int64_t stat_type(const std::string& path) {
+  struct stat st {};
+  const int64_t r = sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st), 0);
+  return r < 0 ? r : static_cast<int64_t>(st.st_mode & S_IFMT);
+}
+
+// The flags that a bind of `source` starts with; a remount that left one out would clear it, which
+// a user namespace refuses.
+uint64_t inherited_flags(const std::string& source) {
+  struct statfs st {};
+  if (sys::call(SYS_statfs, sys::arg(source.c_str()), sys::arg(&st)) < 0) return 0;
+  return static_cast<uint64_t>(st.f_flags) & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+}
+
+// What fsmount(2) takes for the access time; nothing of it confines.
+uint64_t time_attributes(uint64_t flags) {
+  uint64_t attributes = 0;
+  if ((flags & MS_NOATIME) != 0) {
+    attributes |= MOUNT_ATTR_NOATIME;
+  } else if ((flags & MS_STRICTATIME) != 0) {
+    attributes |= MOUNT_ATTR_STRICTATIME;
+  }
+  if ((flags & MS_NODIRATIME) != 0) attributes |= MOUNT_ATTR_NODIRATIME;
+  return attributes;
+}
+
+void add_config(Assembler& plan, Step& step, std::string_view option) {
+  const size_t equal = option.find('=');
+  if (equal == std::string_view::npos) {
+    step.ops.push_back(
+        make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_SET_FLAG, plan.text(option), 0, 0));
+  } else {
+    step.ops.push_back(make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_SET_STRING,
+                               plan.text(option.substr(0, equal)),
+                               plan.text(option.substr(equal + 1)), 0));
+  }
+}
+
+// A new file system, mounted nowhere yet, into slot `out`.
+void add_new_filesystem(Assembler& plan, Step& step, const std::string& type,
+                        const std::string& source, std::string_view data, uint64_t flags, int out) {
+  step.ops.push_back(into(make_op(SYS_fsopen, plan.text(type), FSOPEN_CLOEXEC), kSlotFs));
+  if (!source.empty()) add_config(plan, step, "source=" + source);
+  for (const auto option : split(data, ',')) {
+    // A wish of runc's that the kernel does not know: copy what the tmpfs covers.
+    if (option != "tmpcopyup") add_config(plan, step, option);
+  }
+  if ((flags & MS_SYNCHRONOUS) != 0) add_config(plan, step, "sync");
+  if ((flags & MS_DIRSYNC) != 0) add_config(plan, step, "dirsync");
+  step.ops.push_back(make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_CMD_CREATE, 0, 0, 0));
+  step.ops.push_back(
+      into(make_op(SYS_fsmount, slot_arg(kSlotFs), FSMOUNT_CLOEXEC, time_attributes(flags)), out));
+  step.ops.push_back(close_slot(kSlotFs));
+}
+
+// A copy of the mount at `source`, attached nowhere yet, into slot `out`.
+void add_bind_tree(Assembler& plan, Step& step, const std::string& source, bool recursive,
+                   int out) {
+  const uint64_t flags =
+      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? uint64_t{AT_RECURSIVE} : 0);
+  step.ops.push_back(into(make_op(SYS_open_tree, AT_FDCWD, plan.text(source), flags), out));
+}
+
+// One step for each confining flag in `flags`, on the mount at `destination` below the new root.
+void add_flag_steps(Assembler& plan, const MountPlan& mounts, const std::string& destination,
+                    std::string_view type, uint64_t flags, uint64_t inherited) {
+  uint64_t so_far = inherited;
+  for (const FlagWord& flag : kFlagWords) {
+    if ((flags & flag.ms) == 0) continue;
+    const bool ro = flag.ms == MS_RDONLY;
+    Step step = Assembler::confining(
+        ro ? Layer::kReadOnly : Layer::kMountFlags,
+        ro ? "mount.ro:" + destination : fmt::format("mount.flags:{}:{}", destination, flag.word),
+        ro ? fmt::format("make {} read-only", destination)
+           : fmt::format("set {} on {}", flag.word, destination));
+    step.exempt = flag_exempt(type, flag.ms);
+    const std::string inside = path_in_root(destination);
+    const std::string visible = (mounts.has_root ? mounts.staging : "") + "/" + inside;
+    add_open(plan, step, kSlotRoot, inside, O_PATH, kSlotTarget);
+    add_set_attributes(plan, step, kSlotTarget, flag.attribute, visible, so_far | flag.ms);
+    step.ops.push_back(close_slot(kSlotTarget));
+    if (plan.add(std::move(step))) so_far |= flag.ms;
+  }
+}
+
+void add_root(Assembler& plan, const MountPlan& mounts) {
+  if (mounts.own_namespace) {
+    // pivot_root(2) wants a parent mount that is not shared, whatever the host's is.
+    Step base = Assembler::setup(Layer::kRoot, "mount.staging",
+                                 "private mount below the new root at " + mounts.staging);
+    const Arg staging = plan.text(mounts.staging);
+    base.ops.push_back(make_op(SYS_mount, staging, staging, 0, MS_BIND | MS_REC, 0));
+    base.ops.push_back(make_op(SYS_mount, 0, staging, 0, MS_PRIVATE, 0));
+    plan.add(std::move(base));
+  }
+  Step step = Assembler::setup(
+      Layer::kRoot, "mount:/",
+      mounts.fresh ? "fresh tmpfs as new root" : "bind " + mounts.rootfs + " as new root");
+  if (mounts.fresh) {
+    add_new_filesystem(plan, step, "tmpfs", "tmpfs", "mode=755", 0, kSlotRoot);
+  } else {
+    add_bind_tree(plan, step, mounts.rootfs_at, true, kSlotRoot);
+  }
+  step.ops.push_back(make_op(SYS_move_mount, slot_arg(kSlotRoot), plan.text(""), AT_FDCWD,
+                             plan.text(mounts.staging), MOVE_MOUNT_F_EMPTY_PATH));
+  step.ops.push_back(make_op(SYS_mount, 0, plan.text(mounts.staging), 0, MS_PRIVATE, 0));
+  plan.add(std::move(step));
+}
+
+void add_one_mount(Assembler& plan, const Mount& mount) {
+  const bool bind = is_bind(mount);
+  Step step = Assembler::setup({}, "mount:" + mount.destination,
+                               bind ? fmt::format("bind {} on {}", mount.source, mount.destination)
+                                    : fmt::format("mount {} on {}", mount.type, mount.destination));
+  const bool file = bind && [&] {
+    const int64_t type = stat_type(mount.source);
+    return type >= 0 && type != S_IFDIR;
+  }();
+  add_open_creating(plan, step, kSlotRoot, mount.destination, file);
+  if (bind) {
+    add_bind_tree(plan, step, mount.source, (mount.flags & MS_REC) != 0, kSlotTree);
+  } else {
+    add_new_filesystem(plan, step, mount.type, mount.source, mount.data, mount.flag_set, kSlotTree);
+  }
+  step.ops.push_back(move_onto(plan, kSlotTree, kSlotTarget));
+  step.ops.push_back(close_slot(kSlotTree));
+  step.ops.push_back(close_slot(kSlotTarget));
+  plan.add(std::move(step));
+}
+
+void add_propagation_of(Assembler& plan, const MountPlan& mounts, const Mount& mount) {
+  if (mount.propagation == 0) return;
+  Step step = Assembler::confining(Layer::kPropagation, "mount.propagation:" + mount.destination,
+                                   "set the propagation of " + mount.destination);
+  step.confines = (mount.propagation & (MS_PRIVATE | MS_SLAVE)) != 0;
+  // Propagation is all that this step can change, and a mount that exists nowhere else has none.
+  if (!is_bind(mount)) step.exempt = "a new mount below a private one is private already";
+  const std::string inside = path_in_root(mount.destination);
+  step.ops.push_back(make_op(SYS_mount, 0,
+                             plan.text((mounts.has_root ? mounts.staging : "") + "/" + inside), 0,
+                             mount.propagation, 0));
+  plan.add(std::move(step));
+}
+
+bool covers(const Policy& policy, std::string_view directory) {
+  return std::any_of(policy.mounts.begin(), policy.mounts.end(), [&](const Mount& m) {
+    return path_in_root(m.destination) == path_in_root(directory);
+  });
+}
+
+Mount plain_mount(const std::string& destination, const std::string& type, std::string data) {
+  Mount mount;
+  mount.destination = destination;
+  mount.type = mount.source = type;
+  mount.data = std::move(data);
+  return mount;
+}
+
+// The policy's mounts, and for a fresh root /proc and /dev where the policy has none.
+std::vector<Mount> all_mounts(Assembler& plan, const Policy& policy, const MountPlan& mounts,
+                              const NamespacePlan& namespaces) {
+  std::vector<Mount> list;
+  if (mounts.fresh && !covers(policy, "/proc")) {
+    if (!namespaces.has(Ns::user) || namespaces.has(Ns::pid)) {
+      list.push_back(plain_mount("/proc", "proc", {}));
+    } else {
+      plan.note("no /proc: a user namespace may mount one only with a pid namespace of its own");
+    }
+  }
+  if (mounts.fresh && !covers(policy, "/dev")) {
+    list.push_back(plain_mount("/dev", "tmpfs", "mode=755"));
+  }
+  list.insert(list.end(), policy.mounts.begin(), policy.mounts.end());
+  return list;
+}
+
+void add_working_directory(Assembler& plan, const Policy& policy, const MountPlan& mounts) {
+  if (!mounts.has_root || path_in_root(policy.cwd) == ".") return;
+  Step step = Assembler::setup({}, "mount.cwd", "make " + policy.cwd);
+  add_open_creating(plan, step, kSlotRoot, policy.cwd, false);
+  step.ops.push_back(close_slot(kSlotTarget));
+  plan.add(std::move(step));
+}
+
+// Which namespace a sysctl belongs to, sysctl documentation and runc's validator.
+std::optional<Ns> sysctl_namespace(std::string_view name) {
+  if (name.starts_with("net.")) return Ns::net;
+  if (name.starts_with("user.")) return Ns::user;
+  if (name.starts_with("fs.mqueue.") || name.starts_with("kernel.msg") ||
+      name.starts_with("kernel.shm") || name == "kernel.sem") {
+    return Ns::ipc;
+  }
+  if (name == "kernel.domainname" || name == "kernel.hostname") return Ns::uts;
+  return std::nullopt;
+}
+
+Status add_sysctls(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces) {
+  for (const auto& [name, value] : policy.sysctl) {
+    const auto ns = sysctl_namespace(name);
+    if (!ns) {
+      return usage_error("compile policy", "/linux/sysctl/" + name,
+                         "only sysctls of a namespace can be set (net.*, kernel.shm*, ...)");
+    }
+    if (!namespaces.has(*ns)) {
+      plan.note(
+          fmt::format("{} is not set: the {} namespace is the spawner's", name, ns_name(*ns)));
+      continue;
+    }
+    // "net.ipv4.ip_forward" and "net/ipv4/ip_forward" name the same file.
+    std::string path = name;
+    if (path.find('/') == std::string::npos) std::replace(path.begin(), path.end(), '.', '/');
+    Step step = Assembler::setup({}, "sysctl:" + name, fmt::format("set {} to {}", name, value));
+    add_open(plan, step, kSlotRoot, "proc/sys/" + path_in_root(path), O_WRONLY, kSlotFile);
+    step.ops.push_back(make_op(SYS_write, slot_arg(kSlotFile), plan.text(value), value.size()));
+    step.ops.push_back(close_slot(kSlotFile));
+    plan.add(std::move(step));
+  }
+  return {};
+}
+
+Step enter_root(Assembler& plan, const MountPlan& mounts) {
+  Step step = Assembler::confining(
+      Layer::kRoot, "mount.root",
+      mounts.own_namespace ? "pivot_root to the new root" : "chroot to the new root");
+  step.ops.push_back(
+      into(make_op(SYS_openat, AT_FDCWD, plan.text("/"), O_PATH | O_DIRECTORY | O_CLOEXEC),
+           kSlotOldRoot));
+  step.ops.push_back(make_op(SYS_fchdir, slot_arg(kSlotRoot)));
+  if (mounts.own_namespace) {
+    step.ops.push_back(make_op(SYS_pivot_root, plan.text("."), plan.text(".")));
+  } else {
+    step.ops.push_back(make_op(SYS_chroot, plan.text(".")));
+  }
+  return step;
+}
+
+void add_detach(Assembler& plan) {
+  Step step = Assembler::confining(Layer::kRoot, "mount.root:detach", "unmount the old root");
+  step.ops.push_back(make_op(SYS_fchdir, slot_arg(kSlotOldRoot)));
+  // So that the unmounting stays here, also where the old mounts are shared with the host.
+  step.ops.push_back(make_op(SYS_mount, 0, plan.text("."), 0, MS_SLAVE | MS_REC, 0));
+  step.ops.push_back(make_op(SYS_umount2, plan.text("."), MNT_DETACH));
+  step.ops.push_back(make_op(SYS_chdir, plan.text("/")));
+  plan.add(std::move(step));
+}
+
+}  // namespace
+
+uint64_t mount_attribute(uint64_t ms_flag) {
+  for (const FlagWord& flag : kFlagWords) {
+    if (flag.ms == ms_flag) return flag.attribute;
+  }
+  return 0;
+}
+
+Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
+                             const std::string& staging, const std::string& rootfs,
+                             const std::string& rootfs_at) {
+  MountPlan mounts;
+  mounts.own_namespace = namespaces.has(Ns::mnt);
+  mounts.user_namespace = namespaces.has(Ns::user);
+  mounts.staging = staging;
+  mounts.has_root = policy.root.has_value() || !rootfs.empty();
+  if (mounts.has_root) {
+    mounts.rootfs = rootfs;
+    if (!rootfs.empty() && stat_type(rootfs) != S_IFDIR) {
+      return usage_error("compile policy", rootfs, "the root must be an existing directory");
+    }
+    if (rootfs.empty() && !policy.root->path.empty()) {
+      if (stat_type(policy.root->path) == S_IFDIR) {
+        mounts.rootfs = policy.root->path;
+      } else {
+        plan.note("root.path " + policy.root->path + " does not exist: a fresh tmpfs");
+      }
+    }
+    mounts.fresh = mounts.rootfs.empty();
+    mounts.rootfs_at = rootfs_at.empty() ? mounts.rootfs : rootfs_at;
+  }
+
+  if (mounts.own_namespace && (policy.rootfs_propagation & MS_SHARED) == 0) {
+    const bool slave = (policy.rootfs_propagation & MS_SLAVE) != 0;
+    Step step = Assembler::confining(Layer::kPropagation, "mount.propagation",
+                                     slave ? "make all mounts slaves" : "make all mounts private");
+    const uint64_t flags = uint64_t{MS_REC} | (slave ? uint64_t{MS_SLAVE} : uint64_t{MS_PRIVATE});
+    step.ops.push_back(make_op(SYS_mount, 0, plan.text("/"), 0, flags, 0));
+    plan.add(std::move(step));
+  }
+
+  const std::vector<Mount> list = all_mounts(plan, policy, mounts, namespaces);
+  const bool needed = mounts.has_root || !list.empty() || !policy.masked_paths.empty() ||
+                      !policy.readonly_paths.empty() || !policy.sysctl.empty() ||
+                      !policy.devices.empty();
+  if (!needed) return mounts;
+
+  if (mounts.has_root) {
+    add_root(plan, mounts);
+  } else {
+    Step step = Assembler::setup({}, "mount.open_root", "open the root");
+    step.ops.push_back(
+        into(make_op(SYS_openat, AT_FDCWD, plan.text("/"), O_PATH | O_DIRECTORY | O_CLOEXEC),
+             kSlotRoot));
+    plan.add(std::move(step));
+  }
+
+  std::vector<std::pair<const Mount*, uint64_t>> later;  // read-only once all is in place
+  for (const Mount& mount : list) {
+    const uint64_t inherited = is_bind(mount) ? inherited_flags(mount.source) : 0;
+    if (mount.type == "cgroup" || mount.type == "cgroup2") {
+      if (auto added = add_cgroup_mount(plan, mount, mounts, namespaces.has(Ns::cgroup)); !added) {
+        return tl::unexpected(added.error());
+      }
+    } else if ((mount.flags & MS_REMOUNT) == 0) {
+      add_one_mount(plan, mount);
+    }
+    add_propagation_of(plan, mounts, mount);
+    add_flag_steps(plan, mounts, mount.destination, mount.type,
+                   mount.flag_set & ~uint64_t{MS_RDONLY}, inherited);
+    if ((mount.flag_set & MS_RDONLY) != 0) {
+      later.emplace_back(&mount, inherited | (mount.flag_set & ~uint64_t{MS_RDONLY}));
+    }
+  }
+  if (mounts.has_root) {
+    const bool dev = std::any_of(list.begin(), list.end(), [](const Mount& m) {
+      return path_in_root(m.destination) == "dev" && m.type == "tmpfs";
+    });
+    if (dev) add_default_devices(plan);
+  }
+  for (const Device& device : policy.devices) add_device(plan, device, mounts.user_namespace);
+  add_working_directory(plan, policy, mounts);
+  if (auto added = add_sysctls(plan, policy, namespaces); !added) {
+    return tl::unexpected(added.error());
+  }
+  for (const auto& [mount, inherited] : later) {
+    add_flag_steps(plan, mounts, mount->destination, mount->type, MS_RDONLY, inherited);
+  }
+  if (policy.root) {
+    const uint64_t inherited = mounts.fresh ? 0 : inherited_flags(mounts.rootfs);
+    const uint64_t flags =
+        policy.root->flag_set | (policy.root->readonly ? uint64_t{MS_RDONLY} : 0);
+    add_flag_steps(plan, mounts, "/", mounts.fresh ? "tmpfs" : "", flags, inherited);
+  }
+
+  // Masks and read-only paths apply to the root that the target will see. Whether that is the new
+  // one is known only once mount.root is known to stay, so its step is placed after them but asked
+  // for here.
+  Step root_step = enter_root(plan, mounts);
+  mounts.enters_root = mounts.has_root && plan.keeps(root_step);
+  if (mounts.enters_root) {
+    Step seen = Assembler::setup({}, "mount.seen", "paths below are those of the new root");
+    seen.ops.push_back(
+        into(make_op(SYS_fcntl, slot_arg(kSlotRoot), F_DUPFD_CLOEXEC, 0), kSlotSeen));
+    plan.add(std::move(seen));
+  } else {
+    Step seen = Assembler::setup({}, "mount.seen", "paths below are those of the present root");
+    seen.ops.push_back(
+        into(make_op(SYS_openat, AT_FDCWD, plan.text("/"), O_PATH | O_DIRECTORY | O_CLOEXEC),
+             kSlotSeen));
+    plan.add(std::move(seen));
+  }
+  for (const auto& path : policy.readonly_paths) add_readonly_path(plan, path, mounts);
+  for (const auto& path : policy.masked_paths) add_masked_path(plan, path);
+
+  if (mounts.enters_root) {
+    plan.append(std::move(root_step));
+    if (mounts.own_namespace) add_detach(plan);
+    if ((policy.rootfs_propagation & MS_SHARED) != 0) {
+      Step step = Assembler::setup(Layer::kPropagation, "mount.propagation:/", "share the root");
+      step.ops.push_back(make_op(SYS_mount, 0, plan.text("/"), 0,
+                                 policy.rootfs_propagation & ~uint64_t{MS_REC}, 0));
+      plan.add(std::move(step));
+    }
+  }
+  Step close = Assembler::setup({}, "mount.close", "close what the mounting needed");
+  for (const int slot : {kSlotRoot, kSlotSeen}) close.ops.push_back(close_slot(slot));
+  if (mounts.enters_root) close.ops.push_back(close_slot(kSlotOldRoot));
+  plan.add(std::move(close));
+  return mounts;
+}
+
+}  // namespace ringfence

@@ -1,0 +1,47 @@
+#pragma once
+// Mounts: the new root, what is mounted below it, devices, flags, masked and read-only paths, and
+// pivot_root. Everything is put together below the staging directory through descriptors, before
+// the root changes.
+//
+// Kernel: fsopen(2), open_tree(2), move_mount(2) 5.2; openat2(2) 5.6 and mount_setattr(2) 5.12 have
+// stand-ins. Sources: mount_namespaces(7), pivot_root(2), runtime-spec config.md and
+// config-linux.md ("Default Devices").
+#include <string>
+
+#include "harness/base/result.h"
+#include "harness/confine/assembler.h"
+#include "harness/confine/namespaces.h"
+#include "harness/policy/policy.h"
+
+namespace ringfence {
+
+struct MountPlan {
+  bool has_root = false;  // a root of its own
+  bool fresh = false;     // ... that is an empty tmpfs
+  bool own_namespace = false;
+  bool user_namespace = false;
+  bool enters_root = false;  // mount.root was kept
+  std::string rootfs;        // what is bound as root
+  std::string rootfs_at;     // the path under which the spawner finds it
+  std::string staging;
+};
+
+// All mount steps. `rootfs` as CompileOptions has it.
+Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
+                             const std::string& staging, const std::string& rootfs,
+                             const std::string& rootfs_at);
+
+// --- parts, each in a file of its own -----------------------------------------------------------
+// A cgroup or cgroup2 mount, as runc makes it: on v2 a fresh cgroup2 (in a cgroup namespace) or a
+// bind; on v1 and hybrid hosts a tmpfs with one directory for each hierarchy.
+Status add_cgroup_mount(Assembler& plan, const Mount& mount, const MountPlan& mounts,
+                        bool own_cgroup_namespace);
+// The default devices and links of a /dev that is a tmpfs.
+void add_default_devices(Assembler& plan);
+void add_device(Assembler& plan, const Device& device, bool user_namespace);
+void add_masked_path(Assembler& plan, const std::string& path);
+void add_readonly_path(Assembler& plan, const std::string& path, const MountPlan& mounts);
+// MOUNT_ATTR_* for MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC.
+uint64_t mount_attribute(uint64_t ms_flag);
+
+}  // namespace ringfence

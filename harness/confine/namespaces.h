@@ -1,0 +1,34 @@
+#pragma once
+// Namespaces: which are made by clone3, which by the child, and what belongs to them (id maps, time
+// offsets, the loopback interface, host and domain name).
+//
+// Kernel: clone3 5.3; time namespaces 5.6. Sources: namespaces(7), user_namespaces(7),
+// time_namespaces(7), cgroup_namespaces(7).
+#include <array>
+#include <string>
+#include <vector>
+
+#include "harness/base/result.h"
+#include "harness/confine/assembler.h"
+#include "harness/policy/policy.h"
+
+namespace ringfence {
+
+// What the namespace steps that were kept amount to.
+struct NamespacePlan {
+  uint64_t clone_flags = 0;
+  bool apart = false;
+  std::array<bool, kAllNs.size()> own{};  // made or joined: not the spawner's
+  std::string uid_map, gid_map;
+  bool deny_setgroups = false;
+  std::vector<std::string> paths;  // namespaces to join, in the order of kSlotNamespace0 and on
+  [[nodiscard]] bool has(Ns ns) const { return own.at(static_cast<size_t>(ns)); }
+};
+
+// The namespaces made by clone3, and the id maps that the parent writes meanwhile.
+Result<NamespacePlan> add_clone_namespaces(Assembler& plan, const Policy& policy);
+// What the child does first: ids inside a user namespace, joining cgroups and namespaces, time
+// offsets, lo, names.
+Status add_child_namespaces(Assembler& plan, const Policy& policy, NamespacePlan& namespaces);
+
+}  // namespace ringfence

@@ -1,0 +1,25 @@
+#pragma once
+// What belongs to the process itself: limits, session, umask, descriptors, ids, capabilities.
+// Sources: getrlimit(2), setsid(2), close_range(2) (Linux 5.9, CLOEXEC 5.11; has a stand-in),
+// capabilities(7), credentials(7), runtime-spec config.md.
+#include "harness/base/result.h"
+#include "harness/confine/assembler.h"
+#include "harness/confine/namespaces.h"
+#include "harness/policy/policy.h"
+
+namespace ringfence {
+
+void add_rlimits(Assembler& plan, const Policy& policy);
+void add_session(Assembler& plan, const Policy& policy);      // setsid, umask
+void add_descriptors(Assembler& plan, const Policy& policy);  // CLOEXEC on all, then those given
+void add_working_directory_change(Assembler& plan, const Policy& policy);
+
+// Capabilities and ids, in runc's order. `no_new_privs` says whether that step is kept, which
+// decides what a permitted set is worth.
+struct CredentialPlan {
+  bool no_new_privs = false;
+  NamespacePlan const* namespaces = nullptr;
+};
+void add_credentials(Assembler& plan, const Policy& policy, const CredentialPlan& how);
+
+}  // namespace ringfence

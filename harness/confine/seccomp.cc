@@ -1,0 +1,211 @@
+#include "harness/confine/seccomp.h"
+
+#include <fmt/format.h>
+#include <linux/filter.h>
+#include <linux/prctl.h>
+#include <linux/seccomp.h>
+#include <seccomp.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <memory>
+
+#include "harness/base/sys.h"
+#include "harness/confine/bpf_evaluate.h"
+
+namespace ringfence {
+namespace {
+
+struct ReleaseFilter {
+  void operator()(void* filter) const { seccomp_release(filter); }
+};
+using Filter = std::unique_ptr<void, ReleaseFilter>;
+
+uint32_t library_action(SeccompAction action, std::optional<uint32_t> data) {
+  const uint32_t value = data.value_or(EPERM);
+  switch (action) {
+    case SeccompAction::allow:
+      return SCMP_ACT_ALLOW;
+    case SeccompAction::errno_:
+      return SCMP_ACT_ERRNO(value);
+    case SeccompAction::kill_thread:
+      return SCMP_ACT_KILL_THREAD;
+    case SeccompAction::kill_process:
+      return SCMP_ACT_KILL_PROCESS;
+    case SeccompAction::trap:
+      return SCMP_ACT_TRAP;
+    case SeccompAction::trace:
+      return SCMP_ACT_TRACE(value);
+    case SeccompAction::log:
+      return SCMP_ACT_LOG;
+    case SeccompAction::notify:
+      return SCMP_ACT_NOTIFY;
+  }
+  return SCMP_ACT_KILL_PROCESS;
+}
+
+scmp_compare library_op(SeccompOp op) {
+  constexpr std::array kOps = {SCMP_CMP_NE, SCMP_CMP_LT, SCMP_CMP_LE,       SCMP_CMP_EQ,
+                               SCMP_CMP_GE, SCMP_CMP_GT, SCMP_CMP_MASKED_EQ};
+  return kOps.at(static_cast<size_t>(op));
+}
+
+// libseccomp first: it also knows the pseudo numbers of calls that other architectures have.
+int resolve(const std::string& name) { return seccomp_syscall_resolve_name(name.c_str()); }
+
+Status add_rule(scmp_filter_ctx filter, const SeccompRule& rule, uint32_t action,
+                const std::string& name, int nr) {
+  std::vector<scmp_arg_cmp> conditions;
+  std::array<int, 6> used{};
+  bool repeated = false;
+  for (const SeccompArg& arg : rule.args) {
+    if (arg.index >= used.size()) {
+      return usage_error("compile seccomp", name, "an argument's index is 0 to 5");
+    }
+    repeated = used.at(arg.index)++ > 0 || repeated;
+    conditions.push_back({arg.index, library_op(arg.op), arg.value, arg.value_two});
+  }
+  int r = 0;
+  if (!repeated) {
+    r = seccomp_rule_add_array(filter, action, nr, static_cast<unsigned>(conditions.size()),
+                               conditions.data());
+  } else {
+    // libseccomp takes one condition for an argument; runc makes a rule of each then.
+    for (const scmp_arg_cmp& condition : conditions) {
+      r = seccomp_rule_add_array(filter, action, nr, 1, &condition);
+      if (r < 0 && r != -EEXIST) break;
+    }
+  }
+  // EEXIST: an earlier rule says the same or more. EDOM: none of the architectures has the call.
+  if (r < 0 && r != -EEXIST && r != -EDOM) return system_error("add seccomp rule", name, -r);
+  return {};
+}
+
+Result<std::vector<uint64_t>> export_program(scmp_filter_ctx filter) {
+  const int64_t fd = sys::call(SYS_memfd_create, sys::arg("seccomp-bpf"), MFD_CLOEXEC);
+  if (fd < 0) return system_error("memfd_create", "seccomp program", static_cast<int>(-fd));
+  const UniqueFd file(static_cast<int>(fd));
+  if (const int r = seccomp_export_bpf(filter, file.get()); r < 0) {
+    return system_error("compile seccomp", "seccomp_export_bpf", -r);
+  }
+  const int64_t size = sys::call(SYS_lseek, file.get(), 0, SEEK_END);
+  if (size < 0) return system_error("lseek", "seccomp program", static_cast<int>(-size));
+  if (const int64_t r = sys::call(SYS_lseek, file.get(), 0, SEEK_SET); r < 0) {
+    return system_error("lseek", "seccomp program", static_cast<int>(-r));
+  }
+  std::vector<uint64_t> program(static_cast<size_t>(size) / sizeof(uint64_t));
+  auto n = sys::read_full(file.get(), program.data(), static_cast<size_t>(size));
+  if (!n) return tl::unexpected(n.error());
+  if (*n != static_cast<size_t>(size)) return system_error("read", "seccomp program", EIO);
+  return program;
+}
+
+Status add_architectures(scmp_filter_ctx filter, const Seccomp& seccomp) {
+  for (const auto& name : seccomp.architectures) {
+    std::string token = name.starts_with("SCMP_ARCH_") ? name.substr(10) : name;
+    for (char& c : token) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    const uint32_t arch = seccomp_arch_resolve_name(token.c_str());
+    if (arch == 0) return usage_error("compile seccomp", name, "an architecture of libseccomp");
+    const int r = seccomp_arch_add(filter, arch);
+    if (r < 0 && r != -EEXIST) return system_error("add seccomp architecture", name, -r);
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp) {
+  const auto refuses_notify = [](SeccompAction action) { return action == SeccompAction::notify; };
+  bool notify = refuses_notify(seccomp.default_action);
+  for (const SeccompRule& rule : seccomp.rules) notify = notify || refuses_notify(rule.action);
+  if (notify) {
+    return unsupported_error("compile seccomp", "/linux/seccomp", 0,
+                             "SCMP_ACT_NOTIFY: nobody here answers a listener");
+  }
+  const uint32_t fallback = library_action(seccomp.default_action, seccomp.default_errno);
+  const Filter filter(seccomp_init(fallback));
+  if (!filter) return system_error("seccomp_init", "/linux/seccomp/defaultAction", EINVAL);
+  if (const int r = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0); r < 0) {
+    return system_error("seccomp_attr_set", "SCMP_FLTATR_CTL_NNP", -r);
+  }
+  if (auto added = add_architectures(filter.get(), seccomp); !added) {
+    return tl::unexpected(added.error());
+  }
+  size_t calls = 0;
+  for (const SeccompRule& rule : seccomp.rules) {
+    const uint32_t action = library_action(rule.action, rule.errno_ret);
+    if (action == fallback) continue;  // says nothing new, and libseccomp refuses it
+    for (const auto& name : rule.names) {
+      const int nr = resolve(name);
+      if (nr == __NR_SCMP_ERROR) continue;
+      if (auto added = add_rule(filter.get(), rule, action, name, nr); !added) {
+        return tl::unexpected(added.error());
+      }
+      ++calls;
+    }
+  }
+  // A binary tree instead of a list; libseccomp up to 2.5.4 miscompiles one of no rules.
+  if (calls > 50) {
+    if (const int r = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2); r < 0) {
+      return system_error("seccomp_attr_set", "SCMP_FLTATR_CTL_OPTIMIZE", -r);
+    }
+  }
+  return export_program(filter.get());
+}
+
+Result<uint64_t> seccomp_flags(const Seccomp& seccomp) {
+  uint64_t flags = 0;
+  for (const auto& name : seccomp.flags) {
+    if (name == "SECCOMP_FILTER_FLAG_LOG") {
+      flags |= SECCOMP_FILTER_FLAG_LOG;
+    } else if (name == "SECCOMP_FILTER_FLAG_SPEC_ALLOW") {
+      flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    } else if (name == "SECCOMP_FILTER_FLAG_TSYNC") {
+      continue;  // the target starts with one thread
+    } else {
+      return unsupported_error("compile seccomp", "/linux/seccomp/flags", 0,
+                               name + ": LOG, SPEC_ALLOW and TSYNC are carried out");
+    }
+  }
+  return flags;
+}
+
+bool add_seccomp(Assembler& plan, size_t instructions, uint64_t flags) {
+  Step step = Assembler::confining(Layer::kSeccomp, "seccomp",
+                                   fmt::format("load the filter of {} instructions", instructions));
+  step.ops.push_back(make_op(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, slot_arg(kSlotFilter)));
+  return plan.add(std::move(step));
+}
+
+bool passes(const std::vector<uint64_t>& program, const Op& op) {
+  const auto allowed = [&](long nr, const std::array<uint64_t, 6>& args) {
+    SeccompInput input;
+    input.nr = static_cast<uint32_t>(nr);
+    input.args = args;
+    const uint32_t action = bpf_evaluate(program, input) & SECCOMP_RET_ACTION_FULL;
+    return action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG;
+  };
+  if (op.nr == kCallCapset) return allowed(SYS_capget, {}) && allowed(SYS_capset, {});
+  if (op.nr == kCallParentDeath) return allowed(SYS_prctl, {PR_SET_PDEATHSIG, SIGKILL});
+  if (op.nr < 0) return true;
+  std::array<uint64_t, 6> args{};
+  for (size_t i = 0; i < args.size(); ++i) {
+    if (op.args.at(i).kind == Arg::Kind::constant) args.at(i) = op.args.at(i).value;
+  }
+  return allowed(op.nr, args);
+}
+
+std::string call_name(long nr) {
+  char* name =
+      nr < 0 ? nullptr : seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, static_cast<int>(nr));
+  if (name == nullptr) return fmt::format("syscall {}", nr);
+  std::string text(name);
+  std::free(name);
+  return text;
+}
+
+}  // namespace ringfence

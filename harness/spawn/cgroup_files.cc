@@ -1,0 +1,150 @@
+#include "harness/spawn/cgroup_files.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <csignal>
+
+#include "harness/base/file.h"
+#include "harness/base/sys.h"
+
+namespace ringfence {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+constexpr auto kPatience = std::chrono::seconds(10);
+constexpr int kSlice = 20;  // ms; the most that a missed event costs
+
+template <typename T>
+bool parse(std::string_view text, T& value) {
+  const auto [end, err] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return err == std::errc() && end == text.data() + text.size();
+}
+
+bool is_member(const std::string& directory, int pid) {
+  auto members = group_members(directory);
+  return members && std::find(members->begin(), members->end(), pid) != members->end();
+}
+
+void wait_readable(int fd, short events) {
+  pollfd ready{fd, events, 0};
+  sys::call(SYS_poll, sys::arg(&ready), 1, kSlice);
+}
+
+// A pid may be another process by the time it is opened, so membership is asked again before the
+// signal: a pidfd stays with its process.
+void kill_member(const std::string& directory, int pid) {
+  const int64_t fd = sys::call(SYS_pidfd_open, static_cast<uint64_t>(pid), 0);
+  if (fd < 0) return;
+  const UniqueFd member(static_cast<int>(fd));
+  if (!is_member(directory, pid)) return;
+  sys::call(SYS_pidfd_send_signal, static_cast<uint64_t>(fd), SIGKILL, 0, 0);
+  wait_readable(member.get(), POLLIN);
+}
+
+// One round of killing; false when nobody is left.
+Result<bool> kill_round(const std::string& directory) {
+  auto members = group_members(directory);
+  if (!members) {
+    if (members.error().err == ENOENT || members.error().err == ENODEV) return false;
+    return tl::unexpected(members.error());
+  }
+  if (members->empty()) return false;
+  if (write_file(directory + "/cgroup.kill", "1")) {
+    auto events = sys::open((directory + "/cgroup.events").c_str(), O_RDONLY);
+    auto left = group_members(directory);
+    if (events && left && !left->empty()) wait_readable(events->get(), POLLPRI);
+    return true;
+  }
+  for (const int pid : *members) {
+    if (pid > 0) kill_member(directory, pid);
+  }
+  return true;
+}
+
+Status remove_one(const std::string& directory) {
+  const auto deadline = Clock::now() + kPatience;
+  for (;;) {
+    auto more = kill_round(directory);
+    if (!more) return tl::unexpected(more.error());
+    if (!*more) {
+      const int64_t r =
+          sys::call(SYS_unlinkat, AT_FDCWD, sys::arg(directory.c_str()), AT_REMOVEDIR);
+      if (r == 0 || r == -ENOENT) return {};
+      // EBUSY: the last member has left cgroup.procs and is not quite gone yet.
+      if (r != -EBUSY && r != -EINTR) {
+        return system_error("rmdir", directory, static_cast<int>(-r));
+      }
+      pollfd none{-1, 0, 0};
+      sys::call(SYS_poll, sys::arg(&none), 0, 1);
+    }
+    if (Clock::now() > deadline) return system_error("empty cgroup", directory, EBUSY);
+  }
+}
+
+}  // namespace
+
+Status make_group(const std::string& directory) {
+  const int64_t r = sys::call(SYS_mkdirat, AT_FDCWD, sys::arg(directory.c_str()), 0755);
+  if (r < 0 && r != -EEXIST) return system_error("mkdir", directory, static_cast<int>(-r));
+  return {};
+}
+
+Result<std::vector<int>> group_members(const std::string& directory) {
+  auto text = read_file(directory + "/cgroup.procs");
+  if (!text) return tl::unexpected(text.error());
+  std::vector<int> pids;
+  for (const auto line : split(*text, '\n')) {
+    int pid = 0;
+    if (parse(line, pid)) pids.push_back(pid);
+  }
+  return pids;
+}
+
+Status remove_group(const std::string& directory) {
+  auto names = list_directory(directory);
+  if (!names) {
+    if (names.error().err == ENOENT) return {};
+    return tl::unexpected(names.error());
+  }
+  Status result;
+  for (const auto& name : *names) {
+    // The interface files have dots in their names or are known; a group is what has cgroup.procs.
+    const std::string below = fmt::format("{}/{}", directory, name);
+    const std::string procs = below + "/cgroup.procs";
+    if (sys::call(SYS_faccessat, AT_FDCWD, sys::arg(procs.c_str()), 0) < 0) continue;
+    if (auto removed = remove_group(below); !removed) result = removed;
+  }
+  auto removed = remove_one(directory);
+  return result ? removed : result;
+}
+
+Result<uint64_t> start_time(int pid) {
+  auto text = read_file(fmt::format("/proc/{}/stat", pid));
+  if (!text) return tl::unexpected(text.error());
+  // The name in field 2 may hold anything; what follows its last parenthesis does not.
+  const size_t end = text->rfind(')');
+  if (end == std::string::npos) return system_error("parse", "/proc/PID/stat", EINVAL);
+  const auto fields = split(std::string_view(*text).substr(end + 1), ' ');
+  uint64_t value = 0;
+  if (fields.size() < 20 || !parse(fields[19], value)) {
+    return system_error("parse", "/proc/PID/stat", EINVAL);
+  }
+  return value;
+}
+
+Result<uint64_t> keyed_value(std::string_view text, std::string_view key) {
+  for (const auto line : split(text, '\n')) {
+    const auto words = split(line, ' ');
+    uint64_t value = 0;
+    if (words.size() == 2 && words[0] == key && parse(words[1], value)) return value;
+  }
+  return system_error("read counter", std::string(key), ENOENT);
+}
+
+}  // namespace ringfence

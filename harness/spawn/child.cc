@@ -1,0 +1,236 @@
+#include "harness/spawn/child.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <linux/futex.h>
+#include <linux/prctl.h>
+#include <linux/sched.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "harness/base/sys.h"
+
+// The sanitizers keep state per thread, which a child that shares memory must not touch: their
+// shadow of its stack belongs to nobody.
+#define RINGFENCE_CHILD \
+  __attribute__((no_sanitize("address"), no_sanitize("thread"), no_sanitize("undefined")))
+
+namespace ringfence {
+namespace {
+
+struct KernelSigaction {
+  uint64_t handler, flags, restorer, mask;
+};
+constexpr int kSignals = 64;
+constexpr int kAwayFromGiven = 64;  // given numbers are below 16
+
+// Not through the seam: there is nobody to tell that it failed.
+RINGFENCE_CHILD void leave(int code) {
+  for (;;) {
+    asm volatile("syscall" : : "a"(SYS_exit_group), "D"(code) : "rcx", "r11", "memory");
+  }
+}
+
+RINGFENCE_CHILD void fail(ChildStart* start, uint32_t step, long nr, int64_t result) {
+  ChildReport* report = start->report;
+  report->step = step;
+  report->nr = nr;
+  report->err = static_cast<int32_t>(-result);
+  __atomic_store_n(&report->failed, 1U, __ATOMIC_RELEASE);
+  leave(127);
+}
+
+RINGFENCE_CHILD void reset_signals(uint64_t mask) {
+  KernelSigaction action{};  // SIG_DFL
+  for (int signal = 1; signal <= kSignals; ++signal) {
+    if (signal == SIGKILL || signal == SIGSTOP) continue;
+    sys::call(SYS_rt_sigaction, static_cast<uint64_t>(signal), sys::arg(&action), 0, 8);
+  }
+  sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&mask), 0, 8);
+}
+
+// Descriptors that are still needed move away from the numbers that the target is to get.
+RINGFENCE_CHILD int64_t move_away(int64_t fd) {
+  if (fd < 0 || fd >= kAwayFromGiven) return fd;
+  int64_t moved = sys::call(SYS_fcntl, static_cast<uint64_t>(fd), F_DUPFD_CLOEXEC, kAwayFromGiven);
+  // A low RLIMIT_NOFILE.
+  if (moved == -EINVAL) {
+    moved = sys::call(SYS_fcntl, static_cast<uint64_t>(fd), F_DUPFD_CLOEXEC, 16);
+  }
+  return moved;
+}
+
+RINGFENCE_CHILD int64_t parent_death(const ChildStart* start, bool check) {
+  if (start->parent_pidfd < 0) return 0;
+  const int64_t r = sys::call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+  if (r < 0 || !check) return r;
+  // It may have ended before the signal was asked for; then none will come.
+  pollfd parent{start->parent_pidfd, POLLIN, 0};
+  if (sys::call(SYS_poll, sys::arg(&parent), 1, 0) == 1) leave(127);
+  return 0;
+}
+
+RINGFENCE_CHILD int64_t give_fds(ChildStart* start) {
+  for (uint32_t i = 0; i < start->given_count; ++i) {
+    const GivenFd& given = start->given[i];
+    const int64_t r = sys::call(SYS_dup3, static_cast<uint64_t>(given.here),
+                                static_cast<uint64_t>(given.inside), 0);
+    if (r < 0) return r;
+  }
+  return 0;
+}
+
+// Where close_range is missing. The numbers end at the limit of open files.
+RINGFENCE_CHILD int64_t cloexec_each() {
+  uint64_t limit[2] = {1024, 1024};
+  const int64_t r = sys::call(SYS_prlimit64, 0, 7 /* RLIMIT_NOFILE */, 0, sys::arg(&limit[0]));
+  if (r < 0) return r;
+  const uint64_t end = limit[1] < (1U << 20) ? limit[1] : 1U << 20;
+  for (uint64_t fd = 0; fd < end; ++fd) {
+    const int64_t set = sys::call(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
+    if (set < 0 && set != -EBADF) return set;
+  }
+  return 0;
+}
+
+// Sets one of the three sets of capset(2); a permitted set takes the effective one down with it.
+// What the process does not have it cannot be given, and then has less than the policy gives.
+RINGFENCE_CHILD int64_t set_caps(uint64_t part, uint64_t mask) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2]{};
+  const int64_t got = sys::call(SYS_capget, sys::arg(&header), sys::arg(&data[0]));
+  if (got < 0) return got;
+  for (int i = 0; i < 2; ++i) {
+    const auto word = static_cast<uint32_t>(mask >> (32 * i));
+    __user_cap_data_struct& d = data[i];
+    if (part == kCapsetInheritable) {
+      d.inheritable = word & (d.permitted | d.inheritable);
+    } else if (part == kCapsetPermitted) {
+      d.permitted &= word;
+      d.effective &= word;
+    } else {
+      d.effective = word & d.permitted;
+    }
+  }
+  return sys::call(SYS_capset, sys::arg(&header), sys::arg(&data[0]));
+}
+
+RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
+  uint64_t a[6];
+  for (int i = 0; i < 6; ++i) {
+    a[i] = op.kinds[i] == Arg::Kind::slot ? static_cast<uint64_t>(start->slots[op.args[i]])
+                                          : op.args[i];
+  }
+  switch (op.nr) {
+    case kCallCloexecEach:
+      return cloexec_each();
+    case kCallGiveFds:
+      return give_fds(start);
+    case kCallParentDeath:
+      return parent_death(start, a[0] != 0);
+    case kCallCapset:
+      return set_caps(a[0], a[1]);
+    default:
+      return sys::call(op.nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+  }
+}
+
+RINGFENCE_CHILD void run_op(ChildStart* start, const FlatOp& op) {
+  if (op.when >= 0 && start->slots[op.when] < 0) return;
+  if (op.unless >= 0 && start->slots[op.unless] >= 0) return;
+  int64_t r = make_call(start, op);
+  long nr = op.nr;
+  if (op.fallback != nullptr && (r == -ENOSYS || r == -EINVAL)) {
+    r = make_call(start, *op.fallback);
+    nr = op.fallback->nr;
+  }
+  if (op.out >= 0) start->slots[op.out] = r;
+  if (r >= 0 || r == -op.tolerate[0] || r == -op.tolerate[1] || r == -op.tolerate[2]) return;
+  fail(start, op.step, nr, r);
+}
+
+RINGFENCE_CHILD void wait_for_maps(ChildStart* start) {
+  ChildReport* report = start->report;
+  __atomic_store_n(&report->waiting, uint32_t{kWaiting}, __ATOMIC_RELEASE);
+  sys::call(SYS_futex, sys::arg(&report->waiting), FUTEX_WAKE, 1);
+  for (;;) {
+    const uint32_t go = __atomic_load_n(&report->go, __ATOMIC_ACQUIRE);
+    if (go == kGo) return;
+    if (go == kNoGo) leave(127);
+    // Bounded, so that a lost wake-up costs time and not the child.
+    timespec brief{0, 20'000'000};
+    sys::call(SYS_futex, sys::arg(&report->go), FUTEX_WAIT, go, sys::arg(&brief));
+  }
+}
+
+RINGFENCE_CHILD void execute(ChildStart* start) {
+  __atomic_store_n(&start->report->reached_exec, 1U, __ATOMIC_RELEASE);
+  if (start->slots[kSlotExe] >= 0) {
+    static const char kEmpty[1] = {0};
+    const int64_t r =
+        sys::call(SYS_execveat, static_cast<uint64_t>(start->slots[kSlotExe]), sys::arg(&kEmpty[0]),
+                  sys::arg(start->argv), sys::arg(start->envp), AT_EMPTY_PATH);
+    fail(start, start->exec_step, SYS_execveat, r);
+  }
+  int64_t result = -ENOENT;
+  for (const char* const* path = start->paths; *path != nullptr; ++path) {
+    const int64_t r =
+        sys::call(SYS_execve, sys::arg(*path), sys::arg(start->argv), sys::arg(start->envp));
+    // As execvp(3): remember that one was there and could not be executed.
+    if (r == -EACCES || result != -EACCES) result = r;
+    if (r != -ENOENT && r != -EACCES && r != -ENOTDIR) break;
+  }
+  fail(start, start->exec_step, SYS_execve, result);
+}
+
+}  // namespace
+
+RINGFENCE_CHILD void run_child(void* argument) {
+  auto* start = static_cast<ChildStart*>(argument);
+  reset_signals(start->signal_mask);
+  sys::call(SYS_prctl, PR_SET_NAME, sys::arg(&kUnstartedName[0]));
+  if (start->wait_for_maps) wait_for_maps(start);
+  for (uint32_t i = 0; i < start->given_count; ++i) {
+    const int64_t fd = move_away(start->given[i].here);
+    if (fd < 0) fail(start, start->exec_step, SYS_fcntl, fd);
+    start->given[i].here = static_cast<int>(fd);
+  }
+  start->slots[kSlotExe] = start->slots[kSlotExe] < 0 ? -1 : move_away(start->slots[kSlotExe]);
+  if (start->slots[kSlotExe] < -1) {
+    fail(start, start->exec_step, SYS_fcntl, start->slots[kSlotExe]);
+  }
+  start->slots[kSlotFilter] = reinterpret_cast<int64_t>(&start->filter);
+  for (uint32_t i = 0; i < start->count; ++i) run_op(start, start->ops[i]);
+  execute(start);
+}
+
+// The child must not return on the parent's frame, so its side is all in here: it has the registers
+// of the parent, a stack of its own, and calls the function.
+__attribute__((noinline)) long clone_and_run(void* clone_args, uint64_t size,
+                                             void (*function)(void*), void* argument) {
+  // A fault that a test has armed for clone3 answers here; the kernel refuses the size (E2BIG).
+  const int64_t armed = sys::call(SYS_clone3, sys::arg(clone_args), 1U << 20);
+  if (armed != -E2BIG) return armed;
+  long result;
+  register void (*function_register)(void*) asm("r12") = function;
+  register void* argument_register asm("r13") = argument;
+  asm volatile(
+      "syscall\n\t"
+      "testq %%rax, %%rax\n\t"
+      "jnz 1f\n\t"
+      "xorl %%ebp, %%ebp\n\t"
+      "movq %%r13, %%rdi\n\t"
+      "call *%%r12\n\t"
+      "ud2\n"
+      "1:\n\t"
+      : "=a"(result)
+      : "a"(SYS_clone3), "D"(clone_args), "S"(size), "r"(function_register), "r"(argument_register)
+      : "rcx", "r11", "memory", "cc");
+  return result;
+}
+
+}  // namespace ringfence

@@ -1,0 +1,67 @@
+#pragma once
+// The child between clone and exec: walks a flat list of calls. Internal to spawn/.
+//
+// It may share the parent's memory (CLONE_VM), so it allocates nothing, takes no lock, calls no
+// library function, and never returns. What it reports goes to a page of shared memory.
+#include <linux/filter.h>
+
+#include <cstdint>
+
+#include "harness/confine/step.h"
+
+namespace ringfence {
+
+struct FlatOp {
+  long nr;
+  uint64_t args[6];
+  Arg::Kind kinds[6];  // constant or slot: bytes are resolved to addresses
+  int16_t tolerate[3];
+  int out, when, unless;
+  const FlatOp* fallback;
+  uint32_t step;
+};
+
+// In shared memory. Words that both sides wait on are futexes.
+struct ChildReport {
+  uint32_t waiting;  // the child asks for its id maps (1), or the clone is over (2)
+  uint32_t go;       // the parent has written them (1), or could not (2)
+  uint32_t failed;   // the rest is valid
+  uint32_t reached_exec;
+  uint32_t step;
+  int32_t err;
+  int64_t nr;
+};
+enum : uint32_t { kWaiting = 1, kOver = 2, kGo = 1, kNoGo = 2 };
+
+struct GivenFd {
+  int inside;
+  int here;
+};
+
+struct ChildStart {
+  const FlatOp* ops;
+  uint32_t count;
+  uint32_t exec_step;  // what to report as step for the exec itself
+  ChildReport* report;
+  uint64_t signal_mask;  // the caller's
+  bool wait_for_maps;
+  int parent_pidfd;  // -1: do not die with the parent
+  GivenFd given[16];
+  uint32_t given_count;
+  sock_fprog filter;
+  int64_t slots[kSlots];
+  const char* const* argv;
+  const char* const* envp;
+  const char* const* paths;  // what to try when there is no descriptor; ends with null
+};
+
+// The name that the child has until its program starts, as /proc/PID/comm shows it.
+inline constexpr char kUnstartedName[16] = "rf-not-started";
+
+// Child side. Never returns.
+void run_child(void* start);
+
+// clone3(2) with a function to run on the new stack in the child. -errno or the pid.
+long clone_and_run(void* clone_args, uint64_t size, void (*function)(void*), void* argument);
+
+}  // namespace ringfence

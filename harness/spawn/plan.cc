@@ -1,0 +1,143 @@
+#include "harness/spawn/plan.h"
+
+#include <fmt/format.h>
+#include <linux/prctl.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+
+#include "harness/confine/cgroup.h"
+#include "harness/confine/mounts.h"
+#include "harness/confine/namespaces.h"
+#include "harness/confine/process.h"
+#include "harness/confine/seccomp.h"
+
+namespace ringfence {
+namespace {
+
+// Whether the policy leaves CAP_SYS_ADMIN in force up to the exec, so that a filter can be loaded
+// last even without no_new_privs.
+bool keeps_sys_admin(const Policy& policy) {
+  const Capabilities& caps = policy.capabilities;
+  if (policy.set_user && policy.user.uid != 0 && !caps.effective) return false;
+  return (!caps.effective || caps.effective->has("SYS_ADMIN")) &&
+         (!caps.permitted || caps.permitted->has("SYS_ADMIN"));
+}
+
+Step parent_death(const char* key, bool check) {
+  Step step = Assembler::setup({}, key, "end with the parent");
+  step.ops.push_back(make_op(kCallParentDeath, check ? 1 : 0));
+  return step;
+}
+
+struct Filter {
+  std::vector<uint64_t> program;
+  uint64_t flags = 0;
+};
+
+// Ids, capabilities, no_new_privs and the filter, in runc's order: the filter last where that is
+// allowed, else before the capabilities that loading it takes are gone.
+Status add_privileges(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
+                      Filter& filter) {
+  Step nnp = Assembler::confining(Layer::kNoNewPrivs, "no_new_privs", "set no_new_privs");
+  nnp.ops.push_back(make_op(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+  CredentialPlan how;
+  how.namespaces = &namespaces;
+  how.no_new_privs = policy.no_new_privileges && plan.keeps(nnp);
+
+  const bool last = how.no_new_privs || keeps_sys_admin(policy);
+  bool loaded = false;
+  if (!last && policy.seccomp) {
+    loaded = add_seccomp(plan, filter.program.size(), filter.flags);
+    if (!loaded) filter.program.clear();
+  }
+  const size_t first = plan.size();
+  add_credentials(plan, policy, how);
+  // A change of ids has cleared it, prctl(2).
+  Step death = parent_death("process.parent_death", true);
+  if (loaded) {
+    const Op poll = make_op(SYS_poll, 0, 1, 0);
+    if (!passes(filter.program, poll)) death = parent_death("process.parent_death", false);
+  }
+  plan.add(std::move(death));
+  if (loaded) {
+    for (size_t i = first; i < plan.size(); ++i) {
+      for (const Op& op : plan.steps()[i].ops) {
+        if (passes(filter.program, op)) continue;
+        return usage_error(
+            "compile policy", "/linux/seccomp",
+            fmt::format("the filter denies what the step {} makes after it was loaded; set "
+                        "noNewPrivileges, or allow the call",
+                        plan.steps()[i].key));
+      }
+    }
+  }
+  if (how.no_new_privs) plan.append(std::move(nnp));
+  if (last && policy.seccomp && !add_seccomp(plan, filter.program.size(), filter.flags)) {
+    filter.program.clear();
+  }
+  return {};
+}
+
+}  // namespace
+
+const Step* Plan::find(std::string_view key) const {
+  const auto it =
+      std::find_if(steps.begin(), steps.end(), [&](const Step& step) { return step.key == key; });
+  return it == steps.end() ? nullptr : &*it;
+}
+
+std::vector<Step::Setting> Plan::settings() const {
+  std::vector<Step::Setting> all;
+  for (const Step& step : steps) all.insert(all.end(), step.settings.begin(), step.settings.end());
+  return all;
+}
+
+Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
+  Assembler assembler(options.drop);
+  Plan plan;
+  plan.policy_name = policy.name;
+  plan.cwd = policy.cwd;
+
+  Filter filter;
+  if (policy.seccomp) {
+    auto program = compile_seccomp(*policy.seccomp);
+    if (!program) return tl::unexpected(program.error());
+    auto flags = seccomp_flags(*policy.seccomp);
+    if (!flags) return tl::unexpected(flags.error());
+    filter = {std::move(*program), *flags};
+  }
+
+  plan.controllers = add_cgroup_limits(assembler, policy);
+  auto namespaces = add_clone_namespaces(assembler, policy);
+  if (!namespaces) return tl::unexpected(namespaces.error());
+  assembler.add(parent_death("process.parent_death:begin", true));
+  if (auto added = add_child_namespaces(assembler, policy, *namespaces); !added) {
+    return tl::unexpected(added.error());
+  }
+  auto mounts = add_mounts(assembler, policy, *namespaces, options.staging, options.rootfs,
+                           options.rootfs_at);
+  if (!mounts) return tl::unexpected(mounts.error());
+  add_descriptors(assembler, policy);  // before a limit of open files hides some of them
+  add_rlimits(assembler, policy);
+  add_session(assembler, policy);
+  add_working_directory_change(assembler, policy);
+  if (auto added = add_privileges(assembler, policy, *namespaces, filter); !added) {
+    return tl::unexpected(added.error());
+  }
+
+  plan.steps = assembler.take_steps();
+  plan.bytes = assembler.take_bytes();
+  plan.notes = assembler.take_notes();
+  plan.clone_flags = namespaces->clone_flags;
+  plan.apart = namespaces->apart;
+  plan.uid_map = namespaces->uid_map;
+  plan.gid_map = namespaces->gid_map;
+  plan.deny_setgroups = namespaces->deny_setgroups;
+  plan.namespace_paths = namespaces->paths;
+  plan.rootfs = mounts->rootfs;
+  plan.seccomp_program = std::move(filter.program);
+  return plan;
+}
+
+}  // namespace ringfence

@@ -1,0 +1,102 @@
+#include "harness/spawn/spawn.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "harness/base/file.h"
+#include "harness/spawn/test_policies.h"
+
+namespace ringfence {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+// What a shell script says and how it ends, under a policy.
+struct Ran {
+  std::string out;
+  std::string end;
+  std::string error;
+};
+Ran run(const Plan& plan, const std::string& script, const CgroupLeaf* cgroup = nullptr) {
+  int fds[2];
+  EXPECT_EQ(pipe2(fds, O_CLOEXEC), 0);
+  UniqueFd in(fds[0]);
+  UniqueFd out(fds[1]);
+  SpawnRequest request;
+  request.plan = &plan;
+  request.exe_path = "/bin/sh";
+  request.args = {"sh", "-c", script};
+  request.env = {"PATH=/usr/bin:/bin"};
+  request.fds = {{1, out.get()}, {2, out.get()}};
+  request.cgroup = cgroup;
+  Ran ran;
+  auto child = spawn(request);
+  out.reset();
+  if (!child) {
+    ran.error = child.error().describe();
+    return ran;
+  }
+  char buffer[4096];
+  for (ssize_t n; (n = read(in.get(), buffer, sizeof buffer)) > 0;) {
+    ran.out.append(buffer, static_cast<size_t>(n));
+  }
+  auto end = child->wait(std::chrono::seconds(20));
+  if (end && *end) ran.end = (*end)->describe();
+  return ran;
+}
+Ran run(const Policy& policy, const std::string& script) {
+  auto plan = compile(policy);
+  if (!plan) return {{}, {}, plan.error().describe()};
+  return run(*plan, script);
+}
+
+TEST(Spawn, NothingConfined) {
+  const Ran ran = run(open_policy(), "echo hello");
+  EXPECT_EQ(ran.error, "");
+  EXPECT_EQ(ran.out, "hello\n");
+  EXPECT_EQ(ran.end, "exit 0");
+}
+
+TEST(Spawn, EverythingAtOnce) {
+  const Ran ran =
+      run(strict_policy(), "id; hostname; mkdir x; echo $$; pwd; ulimit -n; cat /proc/self/status");
+  EXPECT_EQ(ran.error, "");
+  EXPECT_THAT(ran.out, StartsWith("uid=1000 gid=1000 groups=1000,7,8\nfenced\n"
+                                  "mkdir: cannot create directory 'x': Protocol error\n"
+                                  "1\n/tmp\n256\n"));
+  for (const char* line :
+       {"Umask:\t0027", "Seccomp:\t2", "NoNewPrivs:\t1", "NSsid:\t1", "CapInh:\t0000000000000000",
+        "CapPrm:\t0000000000000000", "CapEff:\t0000000000000000", "CapBnd:\t0000000000000000"}) {
+    EXPECT_THAT(ran.out, HasSubstr(line));
+  }
+  EXPECT_EQ(ran.end, "exit 0");
+}
+
+TEST(Spawn, CgroupLimitCounts) {
+  auto root = CgroupRoot::create(CgroupLayout::probe());
+  if (!root || !(*root)->layout().offers("pids")) GTEST_SKIP() << "needs:cgroup.pids";
+  Policy policy = open_policy();
+  policy.resources.pids_limit = 1;
+  policy.resources.memory_limit = 64 << 20;
+  auto plan = compile(policy);
+  ASSERT_TRUE(plan) << plan.error().describe();
+  std::vector<Step::Setting> settings;
+  for (const Step& step : plan->steps) {
+    settings.insert(settings.end(), step.settings.begin(), step.settings.end());
+  }
+  auto leaf = CgroupLeaf::create(*root, settings, "leaf");
+  ASSERT_TRUE(leaf) << leaf.error().describe();
+  const Ran ran = run(*plan, "/bin/true; echo not reached", &*leaf);
+  EXPECT_EQ(ran.error, "");
+  EXPECT_EQ(leaf->event("pids", "max").value_or(0), 1U) << ran.out;
+  EXPECT_EQ(leaf->event("memory", "oom_kill").value_or(99), 0U);
+  const auto peak = leaf->read("memory", "memory.peak");
+  ASSERT_TRUE(peak) << peak.error().describe();
+  EXPECT_GT(std::stoul(*peak), 0U);
+  EXPECT_TRUE(leaf->destroy());
+}
+
+}  // namespace
+}  // namespace ringfence
