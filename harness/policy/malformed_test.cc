@@ -177,10 +177,8 @@ TEST(Malformed, MutatedScalarsAreAcceptedOrPointedAt) {
     const auto original = nlohmann::json::parse(*text);
     const auto flat = original.flatten();
     for (const auto& [pointer, scalar] : flat.items()) {
-      // Of podman's thousand syscall names some are enough.
-      if (pointer.find("/names/") != std::string::npos &&
-          pointer.find("/names/1") == std::string::npos)
-        continue;
+      // Of podman's many syscall names one in a rule is enough.
+      if (pointer.find("/names/") != std::string::npos && !pointer.ends_with("/names/0")) continue;
       for (const auto& value : values) {
         auto mutated = original;
         mutated[nlohmann::json::json_pointer(pointer)] = value;
@@ -193,7 +191,7 @@ TEST(Malformed, MutatedScalarsAreAcceptedOrPointedAt) {
       }
     }
   }
-  EXPECT_GT(tried, 2000U);
+  EXPECT_GT(tried, 1500U);
   EXPECT_GT(refused, tried / 2);
 }
 
