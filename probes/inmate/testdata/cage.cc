@@ -279,29 +279,30 @@ void deny_syscall(long nr, int err) {
            answer(SECCOMP_RET_ERRNO | static_cast<uint32_t>(err)), answer(SECCOMP_RET_ALLOW)});
 }
 
+void kill_syscall(long nr) {
+  install({load(kNr), unless_equal_skip(static_cast<uint32_t>(nr), 1),
+           answer(SECCOMP_RET_KILL_PROCESS), answer(SECCOMP_RET_ALLOW)});
+}
+
 void kill_foreign_architectures() {
   install({load(kArch), unless_equal_skip(AUDIT_ARCH_X86_64, 1), answer(SECCOMP_RET_ALLOW),
            answer(SECCOMP_RET_KILL_PROCESS)});
 }
 
 void allow_only_answer_and_exit(int exe_fd) {
-  install({
-      load(kNr),
-      unless_equal_skip(SYS_exit_group, 1),
-      answer(SECCOMP_RET_ALLOW),
-      unless_equal_skip(SYS_write, 2),
-      load(kArg0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RF_ANSWER_FD, 5, 6),
-      unless_equal_skip(SYS_read, 2),
-      load(kArg0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RF_ANSWER_FD, 2, 3),
-      unless_equal_skip(SYS_execveat, 2),
-      load(kArg0),
-      unless_equal_skip(static_cast<uint32_t>(exe_fd), 0),
-      // Reached by fall-through of execveat, and by the jumps of write and read.
-      answer(SECCOMP_RET_ALLOW),
-      answer(SECCOMP_RET_KILL_PROCESS),
-  });
+  std::vector<sock_filter> code{load(kNr), unless_equal_skip(SYS_exit_group, 1),
+                                answer(SECCOMP_RET_ALLOW)};
+  for (const auto& [nr, fd] :
+       {std::pair{SYS_write, RF_ANSWER_FD}, std::pair{SYS_read, RF_ANSWER_FD},
+        std::pair{SYS_execveat, exe_fd}}) {
+    code.push_back(unless_equal_skip(static_cast<uint32_t>(nr), 4));
+    code.push_back(load(kArg0));
+    code.push_back(unless_equal_skip(static_cast<uint32_t>(fd), 1));
+    code.push_back(answer(SECCOMP_RET_ALLOW));
+    code.push_back(answer(SECCOMP_RET_KILL_PROCESS));
+  }
+  code.push_back(answer(SECCOMP_RET_KILL_PROCESS));
+  install(code);
 }
 
 std::string read_text(const std::string& path) {
