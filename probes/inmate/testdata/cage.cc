@@ -111,15 +111,15 @@ struct Report {
   close(answer);
   Report report{};
   must(waitpid(inmate, &report.status, 0) == inmate, "waitpid");
-  siginfo_t died{};
-  // Without reaping: a killed canary may need a moment.
-  usleep(2000);
-  must(waitid(P_PID, canary, &died, WEXITED | WNOHANG | WNOWAIT) == 0, "waitid");
-  report.canary_died = died.si_pid == canary ? died.si_status : 0;
   const std::string after = cage.after ? cage.after() : "";
   std::snprintf(report.after, sizeof report.after, "%s", after.c_str());
+  // Released, the canary exits with 0, unless a signal that came before ends it first. (It may be
+  // gone already: then this write fails.)
+  send(hold, "g", 1, MSG_NOSIGNAL);
+  siginfo_t died{};
+  must(waitid(P_PID, canary, &died, WEXITED) == 0, "waitid");
+  report.canary_died = died.si_code == CLD_EXITED ? 0 : died.si_status;
   must(write(report_fd, &report, sizeof report) == sizeof report, "report");
-  close(hold);
   _exit(0);
 }
 
