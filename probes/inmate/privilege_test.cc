@@ -23,6 +23,7 @@
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <sstream>
 
 #include "probes/inmate/abi.h"
 #include "probes/inmate/testdata/cage.h"
@@ -30,7 +31,6 @@
 namespace ringfence::testing {
 namespace {
 
-using ::testing::HasSubstr;
 using Args = std::vector<std::string>;
 using Restriction = std::function<void()>;
 
@@ -454,13 +454,13 @@ TEST_F(Privilege, TerminalInput) {
   EXPECT_EQ(o.claim(), denied(EPERM)) << "not its controlling terminal: " << o.transcript();
   EXPECT_EQ(o.after, "0");
   std::string tty = "0";
-  const auto taken =
-      run({.args = {"tiocsctty", "5"}, .prepare = terminal, .inspect = [&](int pid) {
-             const std::string stat = read_text("/proc/" + std::to_string(pid) + "/stat");
-             int number = 0;
-             std::sscanf(stat.c_str() + stat.rfind(')') + 1, " %*c %*d %*d %*d %d", &number);
-             tty = std::to_string(number);
-           }});
+  const auto taken = run({.args = {"tiocsctty", "5"}, .prepare = terminal, .inspect = [&](int pid) {
+                            const std::string stat =
+                                read_text("/proc/" + std::to_string(pid) + "/stat");
+                            // Behind the name: state, ppid, pgrp, session, tty_nr.
+                            std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+                            for (int i = 0; i < 5; ++i) fields >> tty;
+                          }});
   EXPECT_EQ(taken.claim(), "achieved") << taken.transcript();
   EXPECT_NE(tty, "0");
 }

@@ -38,9 +38,10 @@ int image_fd(std::span<const unsigned char> image) {
 }
 
 // The descriptors {number, descriptor}, all others closed at exec, and the image executed.
-[[noreturn]] void enter(std::vector<std::pair<int, int>> fds, const std::string& name,
+[[noreturn]] void enter(const std::vector<std::pair<int, int>>& given, const std::string& name,
                         const std::vector<std::string>& args,
                         const std::function<void()>& restrict = {}) {
+  std::vector<std::pair<int, int>> fds = given;
   for (auto& [number, fd] : fds) fd = fcntl(fd, F_DUPFD_CLOEXEC, 100);
   must(syscall(SYS_close_range, 3, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) == 0, "close_range");
   for (auto& [number, fd] : fds) must(dup2(fd, number) == number, "dup2");
@@ -250,9 +251,11 @@ bool Outcome::says(const std::string& text) const {
 
 bool Outcome::called(long nr, int err) const {
   for (const auto& m : messages) {
+    std::istringstream fields(m);
+    std::string letter;
     long got = 0;
     long ret = 0;
-    if (std::sscanf(m.c_str(), "C %ld %ld ", &got, &ret) != 2 || got != nr) continue;
+    if (!(fields >> letter >> got >> ret) || letter != "C" || got != nr) continue;
     if (err == 0 ? ret >= 0 : ret == -err) return true;
   }
   return false;
