@@ -38,9 +38,10 @@ int image_fd(std::span<const unsigned char> image) {
 }
 
 // The descriptors {number, descriptor}, all others closed at exec, and the image executed.
-[[noreturn]] void enter(std::vector<std::pair<int, int>> fds, const std::string& name,
+[[noreturn]] void enter(const std::vector<std::pair<int, int>>& given, const std::string& name,
                         const std::vector<std::string>& args,
                         const std::function<void()>& restrict = {}) {
+  std::vector<std::pair<int, int>> fds = given;
   for (auto& [number, fd] : fds) fd = fcntl(fd, F_DUPFD_CLOEXEC, 100);
   must(syscall(SYS_close_range, 3, ~0U, 1U << 2 /* CLOSE_RANGE_CLOEXEC */) == 0, "close_range");
   for (auto& [number, fd] : fds) must(dup2(fd, number) == number, "dup2");
@@ -111,15 +112,15 @@ struct Report {
   close(answer);
   Report report{};
   must(waitpid(inmate, &report.status, 0) == inmate, "waitpid");
-  siginfo_t died{};
-  // Without reaping: a killed canary may need a moment.
-  usleep(2000);
-  must(waitid(P_PID, canary, &died, WEXITED | WNOHANG | WNOWAIT) == 0, "waitid");
-  report.canary_died = died.si_pid == canary ? died.si_status : 0;
   const std::string after = cage.after ? cage.after() : "";
   std::snprintf(report.after, sizeof report.after, "%s", after.c_str());
+  // Released, the canary exits with 0, unless a signal that came before ends it first. (It may be
+  // gone already: then this write fails.)
+  send(hold, "g", 1, MSG_NOSIGNAL);
+  siginfo_t died{};
+  must(waitid(P_PID, canary, &died, WEXITED) == 0, "waitid");
+  report.canary_died = died.si_code == CLD_EXITED ? 0 : died.si_status;
   must(write(report_fd, &report, sizeof report) == sizeof report, "report");
-  close(hold);
   _exit(0);
 }
 
@@ -250,9 +251,11 @@ bool Outcome::says(const std::string& text) const {
 
 bool Outcome::called(long nr, int err) const {
   for (const auto& m : messages) {
+    std::istringstream fields(m);
+    std::string letter;
     long got = 0;
     long ret = 0;
-    if (std::sscanf(m.c_str(), "C %ld %ld ", &got, &ret) != 2 || got != nr) continue;
+    if (!(fields >> letter >> got >> ret) || letter != "C" || got != nr) continue;
     if (err == 0 ? ret >= 0 : ret == -err) return true;
   }
   return false;
@@ -279,29 +282,30 @@ void deny_syscall(long nr, int err) {
            answer(SECCOMP_RET_ERRNO | static_cast<uint32_t>(err)), answer(SECCOMP_RET_ALLOW)});
 }
 
+void kill_syscall(long nr) {
+  install({load(kNr), unless_equal_skip(static_cast<uint32_t>(nr), 1),
+           answer(SECCOMP_RET_KILL_PROCESS), answer(SECCOMP_RET_ALLOW)});
+}
+
 void kill_foreign_architectures() {
   install({load(kArch), unless_equal_skip(AUDIT_ARCH_X86_64, 1), answer(SECCOMP_RET_ALLOW),
            answer(SECCOMP_RET_KILL_PROCESS)});
 }
 
 void allow_only_answer_and_exit(int exe_fd) {
-  install({
-      load(kNr),
-      unless_equal_skip(SYS_exit_group, 1),
-      answer(SECCOMP_RET_ALLOW),
-      unless_equal_skip(SYS_write, 2),
-      load(kArg0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RF_ANSWER_FD, 5, 6),
-      unless_equal_skip(SYS_read, 2),
-      load(kArg0),
-      BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, RF_ANSWER_FD, 2, 3),
-      unless_equal_skip(SYS_execveat, 2),
-      load(kArg0),
-      unless_equal_skip(static_cast<uint32_t>(exe_fd), 0),
-      // Reached by fall-through of execveat, and by the jumps of write and read.
-      answer(SECCOMP_RET_ALLOW),
-      answer(SECCOMP_RET_KILL_PROCESS),
-  });
+  std::vector<sock_filter> code{load(kNr), unless_equal_skip(SYS_exit_group, 1),
+                                answer(SECCOMP_RET_ALLOW)};
+  for (const auto& [nr, fd] :
+       {std::pair{SYS_write, RF_ANSWER_FD}, std::pair{SYS_read, RF_ANSWER_FD},
+        std::pair{SYS_execveat, exe_fd}}) {
+    code.push_back(unless_equal_skip(static_cast<uint32_t>(nr), 4));
+    code.push_back(load(kArg0));
+    code.push_back(unless_equal_skip(static_cast<uint32_t>(fd), 1));
+    code.push_back(answer(SECCOMP_RET_ALLOW));
+    code.push_back(answer(SECCOMP_RET_KILL_PROCESS));
+  }
+  code.push_back(answer(SECCOMP_RET_KILL_PROCESS));
+  install(code);
 }
 
 std::string read_text(const std::string& path) {

@@ -21,16 +21,16 @@ inline constexpr char kSecretFile[] = "/mnt/secret";
 inline constexpr char kCanaryPid[] = "2";
 
 struct Cage {
-  std::vector<std::string> args;  // the attempt and its parameters
+  std::vector<std::string> args = {};  // the attempt and its parameters
   std::span<const unsigned char> image = inmate_image();
   // In pid 1, before the inmate: may change `args`; returns what to pass as RF_GIVEN_FD, or -1.
-  std::function<int(Cage&)> prepare;
+  std::function<int(Cage&)> prepare = {};
   // In the inmate's process, just before exec.
-  std::function<void()> restrict;
+  std::function<void()> restrict = {};
   // In the test process, while the sender waits; `pid` is the sender's, as the host sees it.
-  std::function<void(int pid)> inspect;
+  std::function<void(int pid)> inspect = {};
   // In pid 1, once the inmate has ended; what it returns is Outcome::after.
-  std::function<std::string()> after;
+  std::function<std::string()> after = {};
   bool release_by_close = false;  // end the wait by closing the socket, not by a byte
 };
 
@@ -51,12 +51,13 @@ struct Outcome {
 Outcome run(Cage cage);
 
 // Restrictions, for the inmate's process. Each ends it with exit 97 when it cannot be made.
-void drop_capability(int capability);     // from the bounding set; so exec does not bring it back
-void become_nobody();                     // uid and gid 1000, no capability
-void deny_syscall(long nr, int err);      // by seccomp, with no look at the architecture
-void kill_foreign_architectures();        // by seccomp
+void drop_capability(int capability);  // from the bounding set; so exec does not bring it back
+void become_nobody();                  // uid and gid 1000, no capability
+void deny_syscall(long nr, int err);   // by seccomp, with no look at the architecture
+void kill_syscall(long nr);            // by seccomp
+void kill_foreign_architectures();     // by seccomp
 void allow_only_answer_and_exit(int exe_fd);  // by seccomp; all else kills
-void must(bool done, const char* what);   // or _exit(97)
+void must(bool done, const char* what);       // or _exit(97)
 
 // Small helpers.
 std::string read_text(const std::string& path);
