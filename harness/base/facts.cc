@@ -32,7 +32,8 @@ const std::vector<Entry>& table() {
 
       {"userns", kNs, probe_userns, kHost,
        "allow user namespaces: user.max_user_namespaces > 0, kernel.unprivileged_userns_clone = 1, "
-       "kernel.apparmor_restrict_unprivileged_userns = 0"},
+       "kernel.apparmor_restrict_unprivileged_userns = 0; not inside a chroot, where the kernel "
+       "refuses them"},
       {"pidns", kNs, probe_namespace<CLONE_NEWPID>, kHost, "needs CONFIG_PID_NS"},
       {"mntns", kNs, probe_namespace<CLONE_NEWNS>, kHost, "run as root or allow user namespaces"},
       {"netns", kNs, probe_namespace<CLONE_NEWNET>, kHost, "needs CONFIG_NET_NS"},
