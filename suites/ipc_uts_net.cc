@@ -41,9 +41,11 @@ std::vector<Case> ipc_uts_net_cases() {
 
   Case& host = add(in_ns(Ns::uts, "uts.hostname", "change the host's name",
                          {"sethostname", {"breached"}}, {Sight::hostname_changed}));
+  host.contained = true;
   host.gated_by = {Layer::cap("SYS_ADMIN")};
   Case& domain = add(in_ns(Ns::uts, "uts.domainname", "change the host's domain name",
                            {"setdomainname", {"breached"}}, {Sight::domainname_changed}));
+  domain.contained = true;
   domain.gated_by = {Layer::cap("SYS_ADMIN")};
 
   Case& tcp =
@@ -56,6 +58,7 @@ std::vector<Case> ipc_uts_net_cases() {
   abstract.source = "CVE-2020-15257";
   Case& mtu = add(in_ns(Ns::net, "net.config_host", "change an interface of the host",
                         {"set_lo_mtu", {"1400"}}, {Sight::mtu_changed}));
+  mtu.contained = true;
   mtu.gated_by = {Layer::cap("NET_ADMIN")};
 
   Case path;

@@ -48,6 +48,7 @@ void add_flags(std::vector<Case>& cases) {
       c.title = "become root by a setuid file on " + where;
       c.attempt = {"copy_exec", {where, "04755", "1000"}};
       c.goal = {Sight::uid_is, "", 0};
+      c.contained = true;  // the file is executed, without the gain
       c.liveness = {"copy_exec", {where, "0755", "0"}};
       cases.push_back(std::move(c));
     }
@@ -114,6 +115,7 @@ std::vector<Case> mnt_cases() {
   tree.goal = {Sight::mount_appeared, "/etc"};
   // Not the mount itself: that is what confined means here.
   tree.liveness = {"exit", {}};
+  tree.contained = true;
   tree.outside = true;
   tree.step = "ns.mnt";
   tree.gated_by = {Layer::cap("SYS_ADMIN")};

@@ -75,6 +75,7 @@ std::vector<Case> proc_cases() {
     c.attempt = {hidden.directory ? "read_below" : "read_file", {path}};
     c.goal = {Sight::holds_proc_file, path + (hidden.directory ? "/*" : "")};
     c.proofs = {{Sight::mount_covers, path}};
+    c.contained = true;  // what covers it can be read
     c.liveness = {"read_file", {"/proc/uptime"}};
     c.needs = {"path:" + path};
     c.outside = hidden.outside;
@@ -146,6 +147,7 @@ std::vector<Case> proc_cases() {
   cgroup.proofs = {{Sight::ns_differs, "cgroup"}};
   cgroup.liveness = {"read_file", {"/proc/self/cgroup"}};
   cgroup.needs = {"cgroup.pids"};
+  cgroup.contained = true;
   cgroup.outside = true;
   cgroup.step = "ns.cgroup";
   cases.push_back(std::move(cgroup));
@@ -161,6 +163,7 @@ std::vector<Case> proc_cases() {
   time.goal = {Sight::boottime_known};
   time.proofs = {{Sight::ns_differs, "time"}};
   time.liveness = {"clock", {"MONOTONIC"}};
+  time.contained = true;
   time.needs = {"timens"};
   time.step = "ns.time";
   cases.push_back(std::move(time));

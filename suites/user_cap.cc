@@ -99,6 +99,7 @@ void add_sets(std::vector<Case>& cases) {
     c.expected = Layer::cap("SYS_ADMIN");
     c.policy = without_caps({"SYS_ADMIN"});
     c.attempt = {"hold", {}};
+    c.contained = true;
     c.goal = {Sight::cap_effective, "SYS_ADMIN"};
     c.proofs = {{Sight::cap_missing, "SYS_ADMIN"}};
     c.needs = {"root"};
@@ -123,6 +124,7 @@ void add_sets(std::vector<Case>& cases) {
 
   Case beyond = set_case("cap.effective_beyond_permitted",
                          "raise a capability that is not permitted", "cap.bounding");
+  beyond.contained = false;
   beyond.attempt = {"raise_cap", {std::to_string(*cap_by_name("SYS_ADMIN"))}};
   cases.push_back(std::move(beyond));
 }

@@ -27,80 +27,81 @@ std::string profile_names() {
   return fmt::format("{}", fmt::join(names, " "));
 }
 
+// clang-format off
 // Words for the second level and the options; ids of cases come from `ringfence list --ids`.
-std::string bash(const CLI::App& app) {
-  std::string cases;
-  for (const CLI::App* sub : subcommands(app)) {
-    std::vector<std::string> words = names_of(subcommands(*sub));
-    for (const CLI::Option* option : sub->get_options()) {
-      for (const auto& name : option->get_lnames()) words.push_back("--" + name);
-    }
-    cases += fmt::format("    {}) words=\"{}\" ;;\n", sub->get_name(), fmt::join(words, " "));
-  }
-  return fmt::format(R"SH(# bash completion for ringfence; source it, or put it into
+constexpr const char* kBash = R"SH(# bash completion for ringfence; source it, or put it into
 # /usr/share/bash-completion/completions/ringfence
 _ringfence() {{
   local cur="${{COMP_WORDS[COMP_CWORD]}}" prev="${{COMP_WORDS[COMP_CWORD-1]}}" words=""
   if [ "$COMP_CWORD" -eq 1 ]; then
-    COMPREPLY=($(compgen -W "{}" -- "$cur"))
+    COMPREPLY=($(compgen -W "{commands}" -- "$cur"))
     return
   fi
   case "$prev" in
     --policy|show|check|plan)
-      COMPREPLY=($(compgen -W "{}" -- "$cur") $(compgen -f -- "$cur"))
+      COMPREPLY=($(compgen -W "{profiles}" -- "$cur") $(compgen -f -- "$cur"))
       return ;;
     --rootfs) COMPREPLY=($(compgen -d -- "$cur")); return ;;
     --suite) COMPREPLY=($(compgen -W "default full" -- "$cur")); return ;;
     --expect-skips) COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
   case "${{COMP_WORDS[1]}}" in
-{}  esac
+{words}  esac
   case "${{COMP_WORDS[1]}}:$cur" in
     *:-*) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
-    run:*|list:*) COMPREPLY=($(compgen -W "$(ringfence list --ids 2>/dev/null)" -- "$cur")) ;
-  ;
-    *) COMPREPLY=($(compgen -W "$words" -- "$cur") $(compgen -f -- "$cur")) ;
-    ;
-    esac
-}
-}
+    run:*|list:*) COMPREPLY=($(compgen -W "$(ringfence list --ids 2>/dev/null)" -- "$cur")) ;;
+    *) COMPREPLY=($(compgen -W "$words" -- "$cur") $(compgen -f -- "$cur")) ;;
+  esac
+}}
 complete -F _ringfence ringfence
-)SH",
-                     fmt::join(names_of(subcommands(app)), " "), profile_names(), cases);
-}
+)SH";
+  // clang-format on
 
-std::string fish(const CLI::App& app) {
-  std::string text = "# fish completion for ringfence\n";
-  for (const CLI::App* sub : subcommands(app)) {
-    text += fmt::format("complete -c ringfence -n __fish_use_subcommand -f -a {} -d \"{}\"\n",
-                        sub->get_name(), sub->get_description());
-    for (const CLI::Option* option : sub->get_options()) {
-      for (const auto& name : option->get_lnames()) {
-        text += fmt::format(
-            "complete -c ringfence -n '__fish_seen_subcommand_from {}' -l {} -d \"{}\"\n",
-            sub->get_name(), name, option->get_description());
+  std::string bash(const CLI::App& app) {
+    std::string cases;
+    for (const CLI::App* sub : subcommands(app)) {
+      std::vector<std::string> words = names_of(subcommands(*sub));
+      for (const CLI::Option* option : sub->get_options()) {
+        for (const auto& name : option->get_lnames()) words.push_back("--" + name);
+      }
+      cases += fmt::format("    {}) words=\"{}\" ;;\n", sub->get_name(), fmt::join(words, " "));
+    }
+    return fmt::format(kBash, fmt::arg("commands", fmt::join(names_of(subcommands(app)), " ")),
+                       fmt::arg("profiles", profile_names()), fmt::arg("words", cases));
+  }
+
+  std::string fish(const CLI::App& app) {
+    std::string text = "# fish completion for ringfence\n";
+    for (const CLI::App* sub : subcommands(app)) {
+      text += fmt::format("complete -c ringfence -n __fish_use_subcommand -f -a {} -d \"{}\"\n",
+                          sub->get_name(), sub->get_description());
+      for (const CLI::Option* option : sub->get_options()) {
+        for (const auto& name : option->get_lnames()) {
+          text += fmt::format(
+              "complete -c ringfence -n '__fish_seen_subcommand_from {}' -l {} -d \"{}\"\n",
+              sub->get_name(), name, option->get_description());
+        }
       }
     }
+    text +=
+        "complete -c ringfence -n '__fish_seen_subcommand_from run list' -f "
+        "-a '(ringfence list --ids 2>/dev/null)'\n";
+    text +=
+        fmt::format("complete -c ringfence -n '__fish_seen_subcommand_from policy plan' -a '{}'\n",
+                    profile_names());
+    return text;
   }
-  text +=
-      "complete -c ringfence -n '__fish_seen_subcommand_from run list' -f "
-      "-a '(ringfence list --ids 2>/dev/null)'\n";
-  text +=
-      fmt::format("complete -c ringfence -n '__fish_seen_subcommand_from policy plan' -a '{}'\n",
-                  profile_names());
-  return text;
-}
 
-int completion(const CLI::App& app, const std::string& shell) {
-  if (shell == "bash") {
-    print(bash(app));
-  } else if (shell == "zsh") {
-    print("#compdef ringfence\nautoload -U +X bashcompinit && bashcompinit\n" + bash(app));
-  } else {
-    print(fish(app));
+  int completion(const CLI::App& app, const std::string& shell) {
+    if (shell == "bash") {
+      print(bash(app));
+    } else if (shell == "zsh") {
+      print("#compdef ringfence\nautoload -U +X bashcompinit && bashcompinit\n" + bash(app));
+    } else {
+      print(fish(app));
+    }
+    return 0;
   }
-  return 0;
-}
 
 }  // namespace
 

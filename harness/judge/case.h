@@ -105,6 +105,9 @@ struct Case {
   // Facilities, by the words of facts.h and `--require`: "root", "userns", "cgroup.pids",
   // "path:/proc/kcore", "cap:SYS_RESOURCE", ...
   std::vector<std::string> needs{};
+  // The operation may well succeed, contained: on the target's own host name, on what a mask shows.
+  // Then the inmate's claim of success contradicts nothing.
+  bool contained = false;
   bool outside = false;  // has a consequence outside the target: judged in policy mode
   bool quick = true;     // part of the default suite
   // The step of the plan that makes the layer, for the step-drop test; empty: layer name.

@@ -187,7 +187,7 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
     }
     return give(Verdict::unproven, "liveness_failed", why);
   }
-  if (confined.claim.kind == Claim::Kind::achieved) {
+  if (confined.claim.kind == Claim::Kind::achieved && !c.contained) {
     return give(Verdict::unproven, "inmate_contradicts",
                 "the inmate says that it got through; " + confined.goal.says);
   }

@@ -1,8 +1,8 @@
 /* What the harness and the inmate share: plain C, no code.
  *
  * The inmate is called with argv = {"inmate", ATTEMPT, PARAMETER...}, and answers in datagrams on
- * the socket RF_ANSWER_FD (AF_UNIX, SOCK_SEQPACKET), each a letter, a space and text ("W" is the
- * letter alone):
+ * the socket RF_ANSWER_FD (AF_UNIX, SOCK_SEQPACKET), each a letter, a space and text ("W" and
+ * "F" are letters alone):
  *
  *   B <attempt>                     the attempt begins
  *   C <nr> <ret> <a0> ... <a5>      a deciding syscall that was made: decimal number and value,
@@ -13,6 +13,8 @@
  *   R achieved                      its own claim: it got through,
  *   R denied <errno>                was refused,
  *   R unable <errno>                or could not try
+ *   F                               pass me a file: the harness answers with one byte and, when it
+ *                                   could make one, a descriptor (SCM_RIGHTS)
  *   W                               inspect me now: the sender then waits for one byte, or the end,
  *                                   on the same socket, with everything that it holds still open
  *

@@ -3,6 +3,7 @@
 #include <asm/ioctls.h>
 #include <linux/poll.h>
 #include <linux/stat.h>
+#include <linux/uio.h>
 
 #include "probes/inmate/registry.h"
 
@@ -90,6 +91,31 @@ static long attempt_link_fd(const struct rf_params* p) {
   return decide(__NR_linkat, RF_GIVEN_FD, "", AT_FDCWD, param(p, 0), AT_EMPTY_PATH);
 }
 
+/* The same for a file without a name on the target's own root mount, which the harness makes and
+ * passes on demand (message F). */
+static long attempt_link_passed(const struct rf_params* p) {
+  if (sys(__NR_write, RF_ANSWER_FD, "F", 1) != 1) unable(EIO);
+  char byte = 0;
+  struct iovec iov = {&byte, 1};
+  struct {
+    size_t size; /* struct cmsghdr, socket(7) */
+    int level, type, fd, padding;
+  } control = {.fd = -1};
+  struct {
+    void* name; /* struct msghdr, recvmsg(2) */
+    long name_size;
+    struct iovec* iov;
+    size_t iov_count;
+    void* control;
+    size_t control_size;
+    long flags;
+  } message = {.iov = &iov, .iov_count = 1, .control = &control, .control_size = sizeof control};
+  const long n = sys(__NR_recvmsg, RF_ANSWER_FD, &message, 0);
+  if (n < 0) unable(-n);
+  if (control.fd < 0) unable(ENODEV);
+  return decide(__NR_linkat, control.fd, "", AT_FDCWD, param(p, 0), AT_EMPTY_PATH);
+}
+
 static int hex_digit(char c) {
   if (c >= '0' && c <= '9') return c - '0';
   if (c >= 'a' && c <= 'f') return c - 'a' + 10;
@@ -124,6 +150,7 @@ const struct attempt rf_fd_attempts[] = {
     {"write_fd", attempt_write_fd, "FD TEXT"},
     {"fchdir_read", attempt_fchdir_read, "FD PATH"},
     {"link_fd", attempt_link_fd, "PATH: for RF_GIVEN_FD"},
+    {"link_passed", attempt_link_passed, "PATH: for a file that the harness passes"},
     {"open_by_handle", attempt_open_by_handle, "MOUNT_DIR HANDLE_TYPE HANDLE_HEX"},
     {NULL, NULL, NULL},
 };
