@@ -16,6 +16,7 @@
 
 #include "harness/base/sys.h"
 #include "harness/confine/bpf_evaluate.h"
+#include "harness/policy/read.h"
 
 namespace ringfence {
 namespace {
@@ -54,8 +55,13 @@ scmp_compare library_op(SeccompOp op) {
   return kOps.at(static_cast<size_t>(op));
 }
 
-// libseccomp first: it also knows the pseudo numbers of calls that other architectures have.
-int resolve(const std::string& name) { return seccomp_syscall_resolve_name(name.c_str()); }
+// libseccomp first: it also knows the pseudo numbers of calls that only other architectures have.
+int resolve(const std::string& name) {
+  const int nr = seccomp_syscall_resolve_name(name.c_str());
+  if (nr != __NR_SCMP_ERROR) return nr;
+  const int newer = syscall_number(name);
+  return newer >= 0 ? newer : __NR_SCMP_ERROR;
+}
 
 Status add_rule(scmp_filter_ctx filter, const SeccompRule& rule, uint32_t action,
                 const std::string& name, int nr) {
@@ -200,12 +206,8 @@ bool passes(const std::vector<uint64_t>& program, const Op& op) {
 }
 
 std::string call_name(long nr) {
-  char* name =
-      nr < 0 ? nullptr : seccomp_syscall_resolve_num_arch(SCMP_ARCH_NATIVE, static_cast<int>(nr));
-  if (name == nullptr) return fmt::format("syscall {}", nr);
-  std::string text(name);
-  std::free(name);
-  return text;
+  std::string name = syscall_name(nr);
+  return name.empty() ? fmt::format("syscall {}", nr) : name;
 }
 
 }  // namespace ringfence

@@ -1,56 +1,15 @@
 #include "harness/spawn/spawn.h"
 
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "harness/base/file.h"
-#include "harness/spawn/test_policies.h"
+#include "harness/spawn/test_run.h"
 
 namespace ringfence {
 namespace {
 
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
-
-// What a shell script says and how it ends, under a policy.
-struct Ran {
-  std::string out;
-  std::string end;
-  std::string error;
-};
-Ran run(const Plan& plan, const std::string& script, const CgroupLeaf* cgroup = nullptr) {
-  int fds[2];
-  EXPECT_EQ(pipe2(fds, O_CLOEXEC), 0);
-  UniqueFd in(fds[0]);
-  UniqueFd out(fds[1]);
-  SpawnRequest request;
-  request.plan = &plan;
-  request.exe_path = "/bin/sh";
-  request.args = {"sh", "-c", script};
-  request.env = {"PATH=/usr/bin:/bin"};
-  request.fds = {{1, out.get()}, {2, out.get()}};
-  request.cgroup = cgroup;
-  Ran ran;
-  auto child = spawn(request);
-  out.reset();
-  if (!child) {
-    ran.error = child.error().describe();
-    return ran;
-  }
-  char buffer[4096];
-  for (ssize_t n; (n = read(in.get(), buffer, sizeof buffer)) > 0;) {
-    ran.out.append(buffer, static_cast<size_t>(n));
-  }
-  auto end = child->wait(std::chrono::seconds(20));
-  if (end && *end) ran.end = (*end)->describe();
-  return ran;
-}
-Ran run(const Policy& policy, const std::string& script) {
-  auto plan = compile(policy);
-  if (!plan) return {{}, {}, plan.error().describe()};
-  return run(*plan, script);
-}
 
 TEST(Spawn, NothingConfined) {
   const Ran ran = run(open_policy(), "echo hello");
