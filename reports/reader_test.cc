@@ -186,6 +186,17 @@ TEST(Reader, SaysWhatIsAllowedAndWhatIsNear) {
   expect_refused(header_line() + line + "\n", "FILE:2: /decided_by", "did you mean");
 }
 
+TEST(Reader, LongWordsAreRefusedQuicklyAndShownShort) {
+  std::string line = record_line(testing::sample_results()[0].cases[0]);
+  const std::string good = "\"decided_by\":\"ns.pid\"";
+  const std::string word(size_t{4} << 20, 'x');  // edit distance to every layer would take minutes
+  line.replace(line.find(good), good.size(), "\"decided_by\":\"" + word + "\"");
+  const auto read = parse_results(header_line() + line + "\n", "FILE");
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().object, "FILE:2: /decided_by");
+  EXPECT_LT(read.error().describe().size(), 300U);
+}
+
 TEST(Reader, RefusesWhatIsNoStream) {
   expect_refused("", "FILE", "no header");
   expect_refused("\n", "FILE:1", "an empty line");
