@@ -4,8 +4,8 @@
 usage: check_schema.py [--schema FILE] [--each-refused] FILE.jsonl...
 
 Without --each-refused every line of every file must be valid. With it every line must be invalid
-(the file holds negative examples); `{"name": ..., "record": ...}` lines name what is wrong in the
-record. A file without lines is an error in both cases. Exit code 0, or 1 with one line per
+(the file holds negative examples), each as {"name": ..., "pointer": ..., "record": ...}, which
+says what is wrong in the record and where. A file without lines is an error in both cases. Exit code 0, or 1 with one line per
 disagreement. Needs python3-jsonschema (Draft 2020-12).
 """
 import argparse
@@ -45,7 +45,7 @@ def check(path, validator, refused):
             complaints.append(f"{path}:{number}: not JSON: {error}")
             continue
         name = "the record"
-        if refused and set(record) == {"name", "record"}:
+        if refused:
             name, record = record["name"], record["record"]
         wrong = what_is_wrong(validator, record)
         if refused and wrong is None:

@@ -121,10 +121,11 @@ void add_failures(std::string& out, const Style& style, const std::vector<RunRes
   for (const Item& item : items) {
     const CaseRecord& r = *item.record;
     out += "  " + paint(style, Tone::strong, item.label) + "\n";
-    out += "    " + fit(terminal_safe(r.title), width - 4) + "\n";
+    out += wrap(terminal_safe(r.title), 4, width);
     const auto line = [&](std::string_view name, const std::string& value) {
-      if (value.empty()) return;
-      out += "    " + paint(style, Tone::dim, pad(name, 9)) + fit(value, width - 13) + "\n";
+      const std::string wrapped = wrap(value, 13, width);
+      if (wrapped.empty()) return;  // nothing, or nothing but spaces
+      out += "    " + paint(style, Tone::dim, pad(name, 9)) + wrapped.substr(13);
     };
     std::string layers;
     if (!r.expected_layer.empty()) layers = "expected " + r.expected_layer.str();
@@ -203,7 +204,9 @@ void add_slowest(std::string& out, const Style& style, const std::vector<RunResu
   for (const auto& run : results) {
     for (const auto& record : run.cases) {
       if (record.verdict == Verdict::skipped) continue;
-      cases.emplace_back(record.duration_ns, terminal_safe(record.id));
+      std::string label = terminal_safe(record.id);
+      if (results.size() > 1) label += " [" + terminal_safe(run_label(run.header)) + "]";
+      cases.emplace_back(record.duration_ns, label);
     }
   }
   if (cases.empty()) return;
@@ -273,16 +276,13 @@ std::string render_progress(const Progress& progress, const Style& style) {
 
 std::string render_banner(const HeaderRecord& header, size_t total, const Style& style) {
   if (style.detail == Detail::quiet) return {};
-  std::string first = "ringfence " + terminal_safe(header.version);
-  std::string rest = fmt::format(" kernel {}, cgroup {}, target {}, {} mode",
-                                 terminal_safe(header.kernel), terminal_safe(header.cgroup_mode),
-                                 terminal_safe(header.target), terminal_safe(header.mode));
-  if (!header.policy.empty()) rest += ", policy " + terminal_safe(header.policy);
-  rest += fmt::format(", {} case{}, seed {}", total, total == 1 ? "" : "s", header.seed);
-  Line line(style, width_of(style));
-  line.add(Tone::strong, first);
-  line.add(Tone::plain, " " + rest);
-  return line.str() + "\n";
+  std::string text = fmt::format(
+      "ringfence {}: {} case{} on kernel {}, cgroup {}, target {}, {} mode",
+      terminal_safe(header.version), total, total == 1 ? "" : "s", terminal_safe(header.kernel),
+      terminal_safe(header.cgroup_mode), terminal_safe(header.target), terminal_safe(header.mode));
+  if (!header.policy.empty()) text += ", policy " + terminal_safe(header.policy);
+  return paint(style, Tone::dim,
+               wrap(text + fmt::format(", seed {}", header.seed), 0, width_of(style)));
 }
 
 std::string render_case_line(const CaseRecord& record, const Style& style) {

@@ -4,31 +4,12 @@
 
 #include <algorithm>
 
-#include "harness/base/file.h"
 #include "harness/base/suggest.h"
 #include "reports/reasons.h"
 #include "reports/text.h"
 
 namespace ringfence {
 namespace {
-
-// `text` in lines of at most `width` columns, each after `indent` spaces.
-std::string wrap(std::string_view text, size_t indent, size_t width) {
-  std::string out;
-  std::string line;
-  const size_t room = width > indent + 20 ? width - indent : 20;
-  const std::string margin(indent, ' ');
-  for (const std::string_view word : split(text, ' ')) {
-    if (!line.empty() && columns(line) + 1 + columns(word) > room) {
-      out += margin + line + "\n";
-      line.clear();
-    }
-    if (!line.empty()) line += ' ';
-    line += word;
-  }
-  if (!line.empty()) out += margin + line + "\n";
-  return out;
-}
 
 void field(std::string& out, const Style& style, std::string_view name, const std::string& value) {
   if (value.empty()) return;
@@ -149,6 +130,12 @@ std::string render_explain(const HeaderRecord& header, const CaseRecord& record,
                                : record.verdict == Verdict::held ? "the attempt did not get through"
                                : ran ? "no verdict can rest on it: " + verdict
                                      : "not made";
+  if (!record.control && !record.liveness && record.evidence.empty()) {
+    out += "\n" + paint(style, Tone::strong, "trials") + "  none was made\n";
+    add_witnesses(out, style, record);
+    add_reason(out, style, record);
+    return out;
+  }
   add_trial(out, style, record, "control", what_control_is(record), outcome_of(record.control),
             record.control && record.control->achieved ? Tone::plain : Tone::warning);
   add_trial(out, style, record, "confined", "the attempt under the policy; it must fail", confined,

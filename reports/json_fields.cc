@@ -44,6 +44,21 @@ bool int64_of(const Json& json, int64_t& out) {
   return true;
 }
 
+// " did you mean": a word from a hostile file may be megabytes long, and edit distance is
+// quadratic; no name is.
+std::string suggestion(const std::string& word, const std::vector<std::string>& names) {
+  constexpr size_t kLongestWord = 64;
+  if (word.size() > kLongestWord) return {};
+  const std::string near = nearest(word, names);
+  return near.empty() ? "" : "did you mean '" + near + "'? ";
+}
+
+// A word from the file, short enough for a message.
+std::string in_quotes(const std::string& word) {
+  constexpr size_t kShown = 80;
+  return "'" + (word.size() > kShown ? word.substr(0, kShown) + "..." : word) + "'";
+}
+
 }  // namespace
 
 void JsonComplaint::set(std::string at, std::string wrong, std::string right) {
@@ -125,10 +140,16 @@ void JsonFields::choice(const char* name, std::string& out,
                         const std::vector<std::string>& allowed) {
   text(name, out);
   if (complaint_.any() || std::find(allowed.begin(), allowed.end(), out) != allowed.end()) return;
-  const std::string near = nearest(out, allowed);
-  refuse(name, "unknown word '" + out + "'",
-         (near.empty() ? "" : "did you mean '" + near + "'? ") +
-             fmt::format("allowed: {}", fmt::join(allowed, ", ")));
+  refuse(name, "unknown word " + in_quotes(out),
+         suggestion(out, allowed) + fmt::format("allowed: {}", fmt::join(allowed, ", ")));
+}
+
+void JsonFields::layer(const char* name, std::string& out, const std::vector<std::string>& sorted) {
+  text(name, out);
+  if (complaint_.any() || out.empty()) return;
+  if (std::binary_search(sorted.begin(), sorted.end(), out)) return;
+  refuse(name, "unknown layer " + in_quotes(out),
+         suggestion(out, sorted) + "a layer (ns.pid, cap.SYS_ADMIN, seccomp, ...) or nothing");
 }
 
 void JsonFields::boolean(const char* name, bool& out) {
@@ -238,10 +259,9 @@ void JsonFields::close() {
   if (complaint_.any()) return;
   for (const auto& [key, value] : json_.items()) {
     if (std::find(names_.begin(), names_.end(), key) != names_.end()) continue;
-    const std::string near = nearest(key, names_);
-    return complaint_.set(at(key), "unknown field",
-                          (near.empty() ? "" : "did you mean '" + near + "'? ") +
-                              fmt::format("allowed: {}", fmt::join(names_, ", ")));
+    return complaint_.set(
+        at(key), "unknown field",
+        suggestion(key, names_) + fmt::format("allowed: {}", fmt::join(names_, ", ")));
   }
 }
 

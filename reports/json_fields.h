@@ -33,6 +33,8 @@ class JsonFields {
   void word(const char* name, std::string& out);  // text that is not empty
   // One of `allowed`.
   void choice(const char* name, std::string& out, const std::vector<std::string>& allowed);
+  // A layer's name, one of `sorted`, or empty.
+  void layer(const char* name, std::string& out, const std::vector<std::string>& sorted);
   void boolean(const char* name, bool& out);
   void integer(const char* name, int64_t& out, int64_t least = INT64_MIN, int64_t most = INT64_MAX);
   void natural(const char* name, uint64_t& out);
@@ -48,6 +50,7 @@ class JsonFields {
   void known(const char* name) { names_.emplace_back(name); }
   // A name that nothing asked for is an error. Call it last.
   void close();
+  [[nodiscard]] bool refused() const { return complaint_.any(); }
   // A complaint about the field.
   void refuse(const char* name, std::string what, std::string allowed);
 

@@ -68,6 +68,7 @@ void add_run(Group& parent, const RunResult& run) {
   for (const auto& record : run.cases) {
     Group& group = groups[primitive_of(record.id)];
     group.name = ktap_safe(primitive_of(record.id));
+    if (group.name.empty()) group.name = "-";
     add_case(group, record);
   }
   for (const auto& [name, group] : groups) parent.subtest(group);

@@ -3,13 +3,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <set>
 
 #include <nlohmann/json.hpp>
 
 #include "harness/base/file.h"
-#include "harness/base/suggest.h"
 #include "reports/json_fields.h"
 #include "reports/text.h"
 
@@ -18,8 +15,9 @@ namespace {
 
 constexpr size_t kLargestFile = size_t{256} << 20;
 
-const std::vector<std::string> kTypes = {"header", "case", "summary", "granted", "finding"};
-const std::vector<std::string> kReserved = {"ablation", "sweep", "bench", "device_line"};
+// The last four are reserved.
+const std::vector<std::string> kTypes = {"header",   "case",  "summary", "granted",    "finding",
+                                         "ablation", "sweep", "bench",   "device_line"};
 const std::vector<std::string> kModes = {"case", "policy"};
 const std::vector<std::string> kTrials = {"control", "confined", "liveness"};
 const std::vector<std::string> kWitnesses = {"ebpf", "canary",     "proc", "cgroup",
@@ -39,16 +37,6 @@ const std::vector<std::string>& layer_names() {
     return list;
   }();
   return names;
-}
-
-void read_layer(JsonFields& fields, const char* name, std::string& out) {
-  fields.text(name, out);
-  const auto& names = layer_names();
-  if (out.empty() || std::binary_search(names.begin(), names.end(), out)) return;
-  const std::string near = nearest(out, names);
-  fields.refuse(name, "unknown layer '" + out + "'",
-                near.empty() ? "a layer's name (ns.pid, cap.SYS_ADMIN, seccomp, ...) or nothing"
-                             : "did you mean '" + near + "'?");
 }
 
 HeaderRecord read_header(JsonFields& f) {
@@ -94,9 +82,8 @@ CaseRecord read_case(JsonFields& f) {
   f.choice("verdict", word, verdicts);
   r.verdict = verdict_by_name(word).value_or(Verdict::broken);  // refused above when unknown
   std::string layer;
-  read_layer(f, "expected_layer", layer);
-  if (!layer.empty()) r.expected_layer = Layer::parse(layer).value_or(Layer{});
-  read_layer(f, "decided_by", r.decided_by);
+  f.layer("expected_layer", layer, layer_names());
+  f.layer("decided_by", r.decided_by, layer_names());
   f.word("target", r.target);
   f.choice("mode", r.mode, kModes);
   f.text("reason", r.reason);
@@ -123,6 +110,7 @@ CaseRecord read_case(JsonFields& f) {
   f.integer("duration_ns", r.duration_ns, 0);
   f.integer_map("timings_ns", r.timings_ns);
   f.text("notes", r.notes);
+  if (!f.refused()) r.expected_layer = Layer(layer);  // known, so it fits
   return r;
 }
 
@@ -215,10 +203,8 @@ void StreamReader::add_summary(const SummaryRecord& summary, JsonComplaint& comp
 
 void StreamReader::record(const nlohmann::json& json, JsonComplaint& complaint) {
   JsonFields fields(json, "", complaint);
-  std::vector<std::string> types = kTypes;
-  types.insert(types.end(), kReserved.begin(), kReserved.end());
   std::string type;
-  fields.choice("type", type, types);
+  fields.choice("type", type, kTypes);
   if (complaint.any()) return;
   if (type == "header") {
     HeaderRecord header = read_header(fields);

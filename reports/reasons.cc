@@ -7,11 +7,11 @@ const std::vector<Reason>& reasons() {
       {"control_failed",
        "The control trial did not succeed: the attempt also fails where the layer under test is "
        "missing. So its failure under the policy proves nothing about the layer.",
-       "Look at the control trial below: something else on this host stops the attempt."},
+       "See the control trial: something else on this host stops the attempt."},
       {"liveness_failed",
        "The benign operation of the same kind failed under the policy too. A policy that refuses "
        "everything stops the attempt as well, which is no proof that the layer works.",
-       "Look at the liveness trial below; the policy may be too strict to run anything."},
+       "See the liveness trial; the policy may be too strict to run anything."},
       {"no_witness",
        "Nothing outside the target saw what happened. Only the inmate says so, and the inmate may "
        "lie.",
@@ -24,7 +24,7 @@ const std::vector<Reason>& reasons() {
        "was never asked.",
        "Compare expected and decided by; the case's policy may hold more than it needs."},
       {"unattributed", "The attempt was denied, and nothing that the harness can see says by what.",
-       "Look at the wait status and the syscall's errno in the confined trial."},
+       "See the wait status and the syscall's errno in the confined trial."},
       {"inmate_contradicts", "What the inmate says and what was seen from outside do not agree.",
        "The outside view counts. An inmate that lies points at a compromised or broken target."},
       {"timeout", "A trial did not end in the time it was given, and was killed.",

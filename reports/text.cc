@@ -4,6 +4,8 @@
 
 #include <array>
 
+#include "harness/base/file.h"
+
 namespace ringfence {
 namespace {
 
@@ -127,7 +129,12 @@ std::string to_utf8(std::string_view bytes) {
 
 std::string terminal_safe(std::string_view bytes) { return escape(bytes, {}, {}); }
 std::string xml_safe(std::string_view bytes) { return escape(bytes, "\n\t", {}); }
-std::string ktap_safe(std::string_view bytes) { return escape(bytes, {}, "#"); }
+std::string ktap_safe(std::string_view bytes) {
+  std::string out = escape(bytes, {}, "#");
+  if (out.ends_with(' ')) out.replace(out.size() - 1, 1, "\\x20");
+  if (out.starts_with(' ')) out.replace(0, 1, "\\x20");
+  return out;
+}
 
 size_t columns(std::string_view text) {
   size_t total = 0;
@@ -158,6 +165,23 @@ std::string fit(std::string_view text, size_t width) {
 std::string pad(std::string_view text, size_t width) {
   const size_t have = columns(text);
   return std::string(text) + std::string(have < width ? width - have : 0, ' ');
+}
+
+std::string wrap(std::string_view text, size_t indent, size_t width) {
+  std::string out;
+  std::string line;
+  const size_t room = width > indent + 20 ? width - indent : 20;
+  const std::string margin(indent, ' ');
+  for (const std::string_view word : split(text, ' ')) {
+    if (!line.empty() && columns(line) + 1 + columns(word) > room) {
+      out += margin + line + "\n";
+      line.clear();
+    }
+    if (!line.empty()) line += ' ';
+    line += word;
+  }
+  if (!line.empty()) out += margin + line + "\n";
+  return out;
 }
 
 std::string duration_text(int64_t ns) {

@@ -18,7 +18,8 @@ std::string terminal_safe(std::string_view bytes);
 // As terminal_safe, but keeps \n and \t: every character is legal in XML 1.0. The XML library
 // escapes the markup.
 std::string xml_safe(std::string_view bytes);
-// As terminal_safe, and '#' is written \x23, because it begins a directive in KTAP.
+// As terminal_safe, and '#' is written \x23, because it begins a directive in KTAP;
+// a space at either end is \x20, because readers trim names.
 std::string ktap_safe(std::string_view bytes);
 
 // Columns that `text` (UTF-8, no controls) takes on a terminal.
@@ -27,6 +28,9 @@ size_t columns(std::string_view text);
 std::string fit(std::string_view text, size_t width);
 // `text`, filled up with spaces to `width` columns.
 std::string pad(std::string_view text, size_t width);
+// `text` in lines of at most `width` columns, broken at spaces, each after `indent` spaces and
+// with its newline. A word that is longer than a line is not broken.
+std::string wrap(std::string_view text, size_t indent, size_t width);
 // "812 ns", "12.3 us", "4.56 ms", "1.23 s", "2 min 03 s".
 std::string duration_text(int64_t ns);
 

@@ -129,7 +129,7 @@ std::string run_complaint(const RunResult& result) {
 
 std::string what_was_seen(const CaseRecord& record) {
   for (const EvidenceLine& line : record.evidence) {
-    if (line.decided) return line.text;
+    if (line.decided && !line.text.empty()) return line.text;
   }
   if (!record.detail.empty()) return record.detail;
   for (const WitnessRecord& witness : record.witnesses) {

@@ -162,8 +162,10 @@ std::string or_nothing(const std::string& text) {
 }  // namespace
 
 bool DiffReport::same_results() const {
-  return verdicts.empty() && disappeared.empty() && appeared.empty() && layers.empty() &&
-         reasons.empty();
+  const bool same_runs = std::none_of(headers.begin(), headers.end(),
+                                      [](const HeaderChange& c) { return c.field == "run"; });
+  return same_runs && verdicts.empty() && disappeared.empty() && appeared.empty() &&
+         layers.empty() && reasons.empty();
 }
 
 DiffReport diff_results(const std::vector<RunResult>& before, const std::vector<RunResult>& after) {

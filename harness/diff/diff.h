@@ -38,9 +38,10 @@ struct DiffReport {
   std::vector<HeaderChange> headers;
   size_t compared = 0;  // pairs of cases
 
-  // No case differs. A header may: another kernel with the same results is what one hopes for.
+  // The same runs, and no case differs. What a header says of the host may differ: another kernel
+  // with the same results is what one hopes for.
   [[nodiscard]] bool same_results() const;
-  // 0 when nothing that the results say has changed, 1 otherwise (header changes alone: 0).
+  // Of `ringfence diff`: 0 when same_results(), 1 otherwise.
   [[nodiscard]] int exit_code() const { return same_results() ? 0 : 1; }
 };
 
