@@ -77,7 +77,7 @@ std::vector<Case> proc_cases() {
     c.proofs = {{Sight::mount_covers, path}};
     c.contained = true;  // what covers it can be read
     c.liveness = {"read_file", {"/proc/uptime"}};
-    c.needs = {"path:" + path};
+    c.needs = {(hidden.directory ? "nonempty:" : "path:") + path};
     c.outside = hidden.outside;
     c.step = "mount.mask:" + path;
     cases.push_back(std::move(c));

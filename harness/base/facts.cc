@@ -8,6 +8,7 @@
 #include <mutex>
 
 #include "harness/base/facts_probe.h"
+#include "harness/base/file.h"
 #include "harness/base/suggest.h"
 #include "harness/base/sys.h"
 
@@ -71,6 +72,8 @@ const std::vector<Entry>& table() {
       {"landlock", kKernel, probe_landlock, kHost, "boot with landlock in the lsm= list"},
       {"io_uring", kKernel, probe_io_uring, kHost, "set kernel.io_uring_disabled = 0"},
       {"userfaultfd", kKernel, probe_userfaultfd, kHost, "needs CONFIG_USERFAULTFD"},
+      {"perf", kKernel, probe_perf, kHost, "needs CONFIG_PERF_EVENTS"},
+      {"vsock", kKernel, probe_vsock, kHost, "modprobe vsock"},
       {"keys", kKernel, probe_keys, kHost, "needs CONFIG_KEYS"},
       {"legacy_tiocsti", kKernel, probe_tiocsti, kHost,
        "dev.tty.legacy_tiocsti = 1 opens it, for the cases about terminals only"},
@@ -114,6 +117,11 @@ bool answer_parameterized(std::string_view word, Answer& answer, std::string& hi
     const std::string path(word);
     const int64_t r = sys::call(SYS_faccessat, AT_FDCWD, sys::arg(path.c_str()), F_OK);
     answer = r == 0 ? yes(path) : no(static_cast<int>(-r), path);
+  } else if (take_prefix(word, "nonempty:")) {
+    known = !word.empty() && word[0] == '/';
+    const std::string path(word);
+    const auto names = list_directory(path);
+    answer = !names ? no(names.error().err, path) : names->empty() ? no(ENOENT, path) : yes(path);
   } else if (take_prefix(word, "lsm:")) {
     known = !word.empty();
     hint = "boot with it in the lsm= list";
@@ -220,9 +228,10 @@ Status check_requirement(const Facts& facts, std::string_view requirement) {
   if (facts.find(requirement) != nullptr) return {};
   const std::string near = nearest(requirement, Facts::names());
   return usage_error("requirement", std::string(requirement),
-                     near.empty() ? "see `ringfence doctor` for the names; also cap:NAME, "
-                                    "path:/FILE, lsm:NAME, config:NAME, kernel>=VERSION"
-                                  : fmt::format("did you mean {}?", near));
+                     near.empty()
+                         ? "see `ringfence doctor` for the names; also cap:NAME, "
+                           "path:/FILE, nonempty:/DIR, lsm:NAME, config:NAME, kernel>=VERSION"
+                         : fmt::format("did you mean {}?", near));
 }
 
 }  // namespace ringfence

@@ -6,6 +6,7 @@
 #include <linux/keyctl.h>
 #include <linux/landlock.h>
 #include <linux/openat2.h>
+#include <linux/perf_event.h>
 #include <linux/sched.h>
 #include <linux/seccomp.h>
 #include <sys/ioctl.h>
@@ -14,6 +15,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -307,6 +309,23 @@ Answer probe_userfaultfd(const Facts&) {
       fd_probe(sys::call(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | kUfUserModeOnly), "userfaultfd");
   if (answer.available) answer.detail = "faults of user mode only";
   return answer;
+}
+
+Answer probe_perf(const Facts&) {
+  perf_event_attr attr{};
+  attr.type = PERF_TYPE_SOFTWARE;
+  attr.size = sizeof attr;
+  attr.config = PERF_COUNT_SW_TASK_CLOCK;
+  attr.disabled = 1;
+  return fd_probe(sys::call(SYS_perf_event_open, sys::arg(&attr), 0, static_cast<uint64_t>(-1),
+                            static_cast<uint64_t>(-1), PERF_FLAG_FD_CLOEXEC),
+                  "perf_event_open");
+}
+
+// A socket is made and never connected: vsock has no namespaces, its peer is the real host.
+Answer probe_vsock(const Facts&) {
+  return fd_probe(sys::call(SYS_socket, AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0),
+                  "socket AF_VSOCK");
 }
 
 Answer probe_keys(const Facts&) { return from_child(in_child(trial_keys), "add_key"); }

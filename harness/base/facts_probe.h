@@ -73,6 +73,8 @@ Answer probe_bpf(const Facts&);
 Answer probe_btf(const Facts&);
 Answer probe_landlock(const Facts&);
 Answer probe_io_uring(const Facts&);
+Answer probe_perf(const Facts&);
+Answer probe_vsock(const Facts&);
 Answer probe_userfaultfd(const Facts&);
 Answer probe_keys(const Facts&);
 Answer probe_i386(const Facts&);

@@ -47,8 +47,9 @@ class Canaries {
   // Makes what a goal watches and no parameter named.
   Status prepare(const Goal& goal);
 
-  // What the canary shows for `goal`; nothing when the goal is none of a canary's.
-  std::optional<Seen> look(const Goal& goal);
+  // What the canary shows for `goal`; nothing when the goal is none of a canary's. `ended`: the
+  // target is gone, so that a canary process can be asked for the last time.
+  std::optional<Seen> look(const Goal& goal, bool ended);
 
   // Pids of the canaries, so that they are not taken for the target's.
   [[nodiscard]] std::vector<int> pids() const;
@@ -65,6 +66,7 @@ class Canaries {
     uint64_t env_addr = 0;
     std::string memory;  // what its environment held
   };
+  Seen ask_process(const Goal& goal);
   Result<ProcessCanary*> process(const std::string& kind);
   Result<std::string> value(std::string_view name);
   Status plant(const std::string& path, const std::string& content, uint32_t mode, uint32_t uid,

@@ -1,6 +1,7 @@
 #include "harness/runner/decoy.h"
 
 #include <fmt/format.h>
+#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -105,6 +106,8 @@ class TrialRun {
       args_.push_back(std::move(*text));
     }
     if (auto ok = canaries_.prepare(spec_.goal); !ok) return ok;
+    // Whatever our own caller left open is not the decoy host's.
+    (void)sys::call(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
     if (auto ok = leak_descriptor(); !ok) return ok;
     if (auto ok = be_worst_parent(privileged); !ok) return ok;
     out_.stage = TrialOutcome::Stage::decoy_ready;
@@ -328,7 +331,7 @@ class TrialRun {
   }
 
   std::optional<Seen> look(const Goal& goal, const Inspection& at) {
-    if (auto seen = canaries_.look(goal)) return seen;
+    if (auto seen = canaries_.look(goal, false)) return seen;
     return look_at_process(goal, at);
   }
 
@@ -370,7 +373,7 @@ class TrialRun {
                   fmt::format("{} processes of the target are alive after its end", left.size()),
                   "proc"};
     }
-    return canaries_.look(goal);
+    return canaries_.look(goal, true);
   }
 
   [[nodiscard]] std::string end_words() const {

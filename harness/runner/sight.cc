@@ -26,10 +26,11 @@ constexpr int64_t kBoottimeSlack = 10;  // seconds
 constexpr int kAnswerFd = 3;
 
 std::string proc_path(int pid, std::string_view rest) {
-  return fmt::format("/proc/{}/{}", pid, rest);
+  return pid == 0 ? fmt::format("/proc/self/{}", rest) : fmt::format("/proc/{}/{}", pid, rest);
 }
 
-// The text after "Name:\t" in /proc/PID/status, empty when there is no such line.
+}  // namespace
+
 std::string status_field(int pid, std::string_view name) {
   const auto text = read_file(proc_path(pid, "status")).value_or("");
   for (auto line : split(text, '\n')) {
@@ -39,6 +40,8 @@ std::string status_field(int pid, std::string_view name) {
   }
   return {};
 }
+
+namespace {
 
 // The n-th number of a status line such as "Uid:\t0\t0\t0\t0".
 std::optional<int64_t> status_number(int pid, std::string_view name, size_t index) {

@@ -23,6 +23,10 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at);
 // Pids in this /proc, other than `not_targets`.
 std::vector<int> target_pids(const std::vector<int>& not_targets);
 
+// The text of a line such as "CapBnd" of /proc/PID/status (0: of this process), empty when there is
+// none.
+std::string status_field(int pid, std::string_view name);
+
 // CapEff of a process, 0 when it cannot be read.
 uint64_t effective_caps(int pid);
 
