@@ -12,7 +12,7 @@
 namespace ringfence {
 namespace {
 
-constexpr std::array kAlways = {
+constexpr std::string_view kAlways[] = {
     "accept", "accept4", "access", "adjtimex", "alarm", "bind", "brk", "cachestat", "capget",
     "capset", "chdir", "chmod", "chown", "chown32", "clock_adjtime", "clock_adjtime64",
     "clock_getres", "clock_getres_time64", "clock_gettime", "clock_gettime64", "clock_nanosleep",
@@ -147,7 +147,7 @@ Seccomp docker_seccomp(const CapSet& caps) {
   seccomp.default_errno = EPERM;
   seccomp.architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86", "SCMP_ARCH_X32"};
   auto& rules = seccomp.rules;
-  rules.push_back(allow({kAlways.begin(), kAlways.end()}));
+  rules.push_back(allow({std::begin(kAlways), std::end(kAlways)}));
   rules.push_back(allow({"socket"}, {{0, AF_DECnet, 0, SeccompOp::lt}}));
   for (const int family : kFamilies) {
     rules.push_back(allow({"socket"}, {{0, static_cast<uint64_t>(family), 0, SeccompOp::eq}}));

@@ -91,7 +91,9 @@ std::string place(std::string_view text, size_t byte) {
 }
 
 // "[json.exception.parse_error.101] parse error at line 1, column 2: syntax error ..." -> the last.
-std::string library_words(const std::string& what) {
+std::string library_words(std::string what) {
+  if (const size_t id = what.find("] "); id != std::string::npos) what.erase(0, id + 2);
+  if (!what.starts_with("parse error at ")) return what;
   const size_t at = what.find(": ");
   return at == std::string::npos ? what : what.substr(at + 2);
 }

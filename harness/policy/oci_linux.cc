@@ -23,6 +23,7 @@ std::vector<Namespace> read_namespaces(const JsonNode& node) {
     const auto kind = ns_by_oci_name(type.string());
     if (!kind) {
       std::vector<std::string> names;
+      names.reserve(kAllNs.size());
       for (const Ns ns : kAllNs) names.emplace_back(ns_oci_name(ns));
       if (type) fail_unknown(type, "namespace", type.string(), names);
       continue;

@@ -120,7 +120,8 @@ void read_annotations(const JsonNode& node, Policy& policy) {
 
 void check_fields(const JsonNode& node, std::initializer_list<FieldType> fields) {
   if (!node) return;
-  for (const auto& [key, value] : node.members()) {
+  for (const auto& [name, value] : node.members()) {
+    const std::string& key = name;  // clang 14 captures no structured bindings
     const auto* field = std::find_if(fields.begin(), fields.end(),
                                      [&](const FieldType& f) { return f.name == key; });
     if (field == fields.end()) {
@@ -150,7 +151,7 @@ void check_fields(const JsonNode& node, std::initializer_list<FieldType> fields)
         (void)value.strings();
         break;
       case Kind::map:
-        for (const auto& [name, text] : value.members()) (void)text.string();
+        for (const auto& [word, text] : value.members()) (void)text.string();
         break;
       case Kind::any:
         break;

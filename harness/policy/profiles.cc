@@ -76,6 +76,7 @@ Policy rootless() {
   policy.namespaces.push_back({Ns::user, {}});
   policy.uid_mappings = {{0, static_cast<uint32_t>(sys::call(SYS_geteuid)), 1}};
   policy.gid_mappings = {{0, static_cast<uint32_t>(sys::call(SYS_getegid)), 1}};
+  policy.sysctl.erase("net.ipv4.ping_group_range");  // nor does dockerd: the groups are not mapped
   // Group 5 (tty) is not in a map of one group, and the host's groups are not the caller's to
   // mount.
   drop_option(policy, "/dev/pts", "gid=5");
@@ -125,7 +126,7 @@ Policy docker_default() {
                                   "SETGID", "SETUID", "SETFCAP", "SETPCAP", "NET_BIND_SERVICE",
                                   "SYS_CHROOT", "KILL", "AUDIT_WRITE"});
   policy.capabilities = {caps, caps, caps, CapSet{}, CapSet{}};
-  policy.root.emplace();
+  policy.root = Policy::Root{};
   policy.mounts = {
       mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}),
       mount("/dev", "tmpfs", "tmpfs", {"nosuid", "strictatime", "mode=755", "size=65536k"}),
@@ -174,7 +175,7 @@ Result<Policy> podman_default(const std::string& seccomp_file) {
     }
     policy.rlimits.push_back(limit);
   }
-  policy.root.emplace();
+  policy.root = Policy::Root{};
   policy.mounts = {
       mount("/proc", "proc", "proc", {"nosuid", "noexec", "nodev"}),
       mount("/dev", "tmpfs", "tmpfs",
@@ -210,7 +211,7 @@ Policy hardened() {
   policy.no_new_privileges = true;
   policy.rlimits = {
       {RLIMIT_NOFILE, 1024, 1024}, {RLIMIT_NPROC, 512, 512}, {RLIMIT_MEMLOCK, 65536, 65536}};
-  policy.root.emplace();
+  policy.root = Policy::Root{};
   policy.root->readonly = true;
   policy.root->flag_set = MS_NOSUID | MS_NODEV;
   policy.mounts = {

@@ -164,7 +164,8 @@ std::map<std::string, std::string> write_ringfence_annotations(const Policy& pol
       if (!offsets.empty()) offsets += ',';
       std::string nanoseconds = std::to_string(offset.nanoseconds);
       nanoseconds.insert(0, 9 - std::min<size_t>(9, nanoseconds.size()), '0');
-      offsets += clock + "=" + std::to_string(offset.seconds) + "." + nanoseconds;
+      offsets.append(clock).append("=").append(std::to_string(offset.seconds));
+      offsets.append(".").append(nanoseconds);
     }
     if (!offsets.empty()) add(kTimeOffsets, offsets);
   }

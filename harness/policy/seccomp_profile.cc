@@ -50,11 +50,12 @@ constexpr std::array kArchitectures = {
 };
 
 std::string architecture(const JsonNode& node) {
-  const std::string name = node.string();
+  std::string name = node.string();
   const auto* it = std::find_if(kArchitectures.begin(), kArchitectures.end(),
                                 [&](const Architecture& a) { return a.name == name; });
   if (it == kArchitectures.end()) {
     std::vector<std::string> names;
+    names.reserve(kArchitectures.size());
     for (const auto& a : kArchitectures) names.emplace_back(a.name);
     fail_unknown(node, "architecture", name, names);
   }

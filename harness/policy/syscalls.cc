@@ -1,5 +1,5 @@
 // Syscall numbers of x86-64. libseccomp knows those up to its release; the rest is here, from
-// Linux 6.18 arch/x86/entry/syscalls/syscall_64.tbl.
+// Linux 6.19 arch/x86/entry/syscalls/syscall_64.tbl.
 #include "harness/policy/syscalls.h"
 
 #include <seccomp.h>

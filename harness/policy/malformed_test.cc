@@ -1,0 +1,199 @@
+// Bad input: one clear usage error each, with file and JSON pointer (or line and column).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <filesystem>
+#include <set>
+
+#include <nlohmann/json.hpp>
+
+#include "harness/base/file.h"
+#include "harness/policy/read.h"
+
+namespace ringfence {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+const std::string kData = RINGFENCE_SOURCE_DIR "/suites/data/policies/";
+
+struct Malformed {
+  const char* name;   // of the file under malformed/, without .json
+  const char* where;  // JSON pointer, its beginning after '^', "@LINE:COLUMN", or "" for the file
+  const char* words;  // in the message
+};
+const std::vector<Malformed> kMalformed = {
+    {"no-version", "/ociVersion", R"(required)"},
+    {"version-2", "/ociVersion", R"(unsupported version)"},
+    {"version-word", "/ociVersion", R"(malformed version)"},
+    {"no-process", "/process", R"(required)"},
+    {"no-root", "/root", R"(required)"},
+    {"root-path-empty", "/root/path", R"(empty root path)"},
+    {"root-readonly-string", "/root/readonly", R"(wrong type: string)"},
+    {"no-cwd", "/process/cwd", R"(required)"},
+    {"cwd-relative", "/process/cwd", R"(not an absolute path)"},
+    {"args-empty", "/process/args", R"(no program)"},
+    {"args-string", "/process/args", R"(wrong type: string)"},
+    {"env-number", "/process/env/0", R"(wrong type: number)"},
+    {"uid-negative", "/process/user/uid", R"(out of range: -1)"},
+    {"uid-fraction", "/process/user/uid", R"(not a whole number)"},
+    {"uid-overflow", "/process/user/gid", R"(0 to 4294967294)"},
+    {"umask-large", "/process/user/umask", R"(0 to 511)"},
+    {"capability-unknown", "/process/capabilities/bounding/1", R"(did you mean CAP_SYS_ADMIN?)"},
+    {"rlimit-unknown", "/process/rlimits/0/type", R"(did you mean RLIMIT_NOFILE?)"},
+    {"rlimit-soft-above-hard", "/process/rlimits/0/soft", R"(at most 1024)"},
+    {"rlimit-twice", "/process/rlimits/1/type", R"(occurs twice)"},
+    {"oom-score", "/process/oomScoreAdj", R"(-1000 to 1000)"},
+    {"scheduler-word", "/process/scheduler/policy", R"(SCHED_)"},
+    {"mount-relative", "/mounts/1/destination", R"(not an absolute path)"},
+    {"mount-no-destination", "/mounts/0/destination", R"(required)"},
+    {"mount-options-string", "/mounts/1/options", R"(an array)"},
+    {"nul-byte", "/mounts/1/source", R"(NUL byte)"},
+    {"hostname-long", "/hostname", R"(at most 64 bytes)"},
+    {"hostname-without-uts", "/hostname", R"(type uts)"},
+    {"namespace-unknown", "/linux/namespaces/0/type", R"(did you mean pid?)"},
+    {"namespace-twice", "/linux/namespaces/1/type", R"(occurs twice)"},
+    {"namespace-path-relative", "/linux/namespaces/1/path", R"(not an absolute path)"},
+    {"idmap-without-user", "/linux/uidMappings", R"(type user)"},
+    {"idmap-overlap", "/linux/uidMappings/1", R"(overlaps)"},
+    {"idmap-empty", "/linux/uidMappings/0/size", R"(at least 1)"},
+    {"idmap-past-end", "/linux/uidMappings/0/size", R"(4294967294)"},
+    {"idmap-many", "/linux/uidMappings", R"(at most 340)"},
+    {"time-offset-without-time", "/linux/timeOffsets", R"(type time)"},
+    {"device-type", "/linux/devices/0/type", R"(unknown word)"},
+    {"cgroups-path-up", "/linux/cgroupsPath", R"("..")"},
+    {"pids-negative", "/linux/resources/pids/limit", R"(-1 to)"},
+    {"memory-string", "/linux/resources/memory/limit", R"(wrong type: string)"},
+    {"cpu-shares-negative", "/linux/resources/cpu/shares", R"(out of range)"},
+    {"sysctl-host", "/linux/sysctl/kernel.core_pattern", R"(belongs to no namespace)"},
+    {"propagation-word", "/linux/rootfsPropagation", R"(unknown word)"},
+    {"masked-relative", "/linux/maskedPaths/0", R"(not an absolute path)"},
+    {"masked-without-mount", "/linux/maskedPaths", R"(type mount)"},
+    {"seccomp-syscall-malformed", "/linux/seccomp/syscalls/0/names/1",
+     R"(letters, digits and underscores)"},
+    {"seccomp-arg-index", "/linux/seccomp/syscalls/1/args/0/index", R"(0 to 5)"},
+    {"seccomp-op", "/linux/seccomp/syscalls/1/args/0/op", R"(did you mean SCMP_CMP_EQ?)"},
+    {"seccomp-action", "/linux/seccomp/syscalls/0/action", R"(did you mean SCMP_ACT_ALLOW?)"},
+    {"seccomp-no-default", "/linux/seccomp/defaultAction", R"(required)"},
+    {"seccomp-arch-unknown", "/linux/seccomp/architectures/0", R"(did you mean SCMP_ARCH_X86_64?)"},
+    {"seccomp-arch-other", "/linux/seccomp/architectures", R"(for another architecture)"},
+    {"seccomp-errno-large", "/linux/seccomp/syscalls/0/errnoRet", R"(0 to 4095)"},
+    {"seccomp-flag", "/linux/seccomp/flags/0", R"(did you mean SECCOMP_FILTER_FLAG_LOG?)"},
+    {"annotation-value", "/annotations/ringfence.set_user", R"(true, false)"},
+    {"hook-path-relative", "/hooks/poststop/0/path", R"(not an absolute path)"},
+    {"cut-off", "@", R"(unexpected end of input)"},
+    {"empty", "@1:1", R"(unexpected end of input)"},
+    {"comma", "@4:3", R"(syntax error)"},
+    {"comment", "@2:3", R"(syntax error)"},
+    {"number-overflow", "", R"(number overflow)"},
+    {"top-array", "/", R"(an object)"},
+    {"key-twice", "/root/path", R"(occurs twice)"},
+    {"deep", "^/annotations/0/0/0", R"(at most 64 levels)"},
+    {"profile-other-arch", "/archMap", R"(for another architecture)"},
+    {"profile-name-and-names", "/syscalls/0/name", R"(one of the two)"},
+    {"profile-arch-and-map", "/archMap", R"(one of the two)"},
+    {"profile-errno-word", "/syscalls/0/errno", R"(unknown errno)"},
+    {"profile-min-kernel", "/syscalls/0/includes/minKernel", R"(such as 4.8)"},
+    {"profile-cap", "/syscalls/0/excludes/caps/0", R"(did you mean CAP_SYS_PTRACE?)"},
+    {"profile-no-names", "/syscalls/0", R"("names" is required)"},
+    {"profile-empty-object", "/defaultAction", R"(required)"},
+    {"profile-bad-name", "/syscalls/0/names/0", R"(malformed syscall name)"},
+};
+
+Error error_of(const std::string& name, const std::string& file) {
+  if (name.starts_with("profile-")) {
+    auto read = read_seccomp_profile(file, CapSet{}, HostProfile::current());
+    return read ? Error{} : read.error();
+  }
+  auto read = read_oci_policy(file);
+  return read ? Error{} : read.error();
+}
+
+TEST(Malformed, EachFileGivesItsOneError) {
+  for (const auto& [name, where, words] : kMalformed) {
+    SCOPED_TRACE(name);
+    const std::string file = kData + "malformed/" + name + ".json";
+    const Error error = error_of(name, file);
+    ASSERT_FALSE(error.what.empty()) << "was accepted";
+    EXPECT_EQ(error.kind, Error::Kind::usage);
+    EXPECT_EQ(error.err, 0);
+    const std::string place = where;
+    if (place.starts_with('@')) {
+      EXPECT_THAT(error.object, StartsWith(file + ":" + place.substr(1)));
+    } else if (place.starts_with('^')) {
+      EXPECT_THAT(error.object, StartsWith(file + ": " + place.substr(1)));
+    } else {
+      EXPECT_EQ(error.object, place.empty() ? file : file + ": " + place);
+    }
+    EXPECT_THAT(error.describe(), HasSubstr(words));
+    EXPECT_FALSE(error.hint.empty());
+  }
+}
+
+TEST(Malformed, EveryFileIsInTheTable) {
+  std::set<std::string> listed;
+  for (const auto& row : kMalformed) listed.insert(std::string(row.name) + ".json");
+  std::set<std::string> present;
+  for (const auto& entry : std::filesystem::directory_iterator(kData + "malformed")) {
+    present.insert(entry.path().filename());
+  }
+  EXPECT_EQ(present, listed);
+  EXPECT_GE(listed.size(), 30U);
+}
+
+TEST(Malformed, MissingFileKeepsErrno) {
+  const auto read = read_oci_policy(kData + "no-such.json");
+  ASSERT_FALSE(read);
+  EXPECT_EQ(read.error().kind, Error::Kind::usage);
+  EXPECT_EQ(read.error().err, ENOENT);
+  EXPECT_EQ(read.error().object, kData + "no-such.json");
+}
+
+TEST(Malformed, TooLargeIsRefused) {
+  const auto read = parse_oci_policy(std::string((size_t{16} << 20) + 1, ' '), "big.json");
+  ASSERT_FALSE(read);
+  EXPECT_THAT(read.error().describe(), HasSubstr("16 MiB"));
+}
+
+// Every scalar of the real files, replaced by each of these: accepted, or one usage error that
+// points at the scalar or at what it belongs to.
+TEST(Malformed, MutatedScalarsAreAcceptedOrPointedAt) {
+  const std::array<nlohmann::json, 9> values = {nlohmann::json(nullptr),
+                                                true,
+                                                -1,
+                                                1e300,
+                                                0.5,
+                                                "",
+                                                std::string("a\0b", 3),
+                                                nlohmann::json::array(),
+                                                nlohmann::json::object()};
+  size_t tried = 0;
+  size_t refused = 0;
+  for (const auto* name : {"runc-spec.json", "crun-spec.json", "podman.json"}) {
+    auto text = read_file(kData + name);
+    ASSERT_TRUE(text);
+    const auto original = nlohmann::json::parse(*text);
+    const auto flat = original.flatten();
+    for (const auto& [pointer, scalar] : flat.items()) {
+      // Of podman's many syscall names one in a rule is enough.
+      if (pointer.find("/names/") != std::string::npos && !pointer.ends_with("/names/0")) continue;
+      for (const auto& value : values) {
+        auto mutated = original;
+        mutated[nlohmann::json::json_pointer(pointer)] = value;
+        const auto read = parse_oci_policy(mutated.dump(), "m.json");
+        ++tried;
+        if (read) continue;
+        ++refused;
+        ASSERT_EQ(read.error().kind, Error::Kind::usage);
+        ASSERT_THAT(read.error().object, StartsWith("m.json: /")) << pointer << value;
+      }
+    }
+  }
+  EXPECT_GT(tried, 1500U);
+  EXPECT_GT(refused, tried / 2);
+}
+
+}  // namespace
+}  // namespace ringfence
