@@ -198,6 +198,33 @@ Mount plain_mount(const std::string& destination, const std::string& type, std::
   return mount;
 }
 
+// A user namespace mounts these only together with the namespace that they show. Where that one is
+// the spawner's, so is what the target is to see: the spawner's mount is bound.
+std::optional<Mount> mountable(Assembler& plan, const Mount& mount,
+                               const NamespacePlan& namespaces) {
+  struct Shows {
+    std::string_view type;
+    Ns ns;
+    const char* source;
+  };
+  constexpr std::array kShows = {Shows{"proc", Ns::pid, "/proc"}, Shows{"sysfs", Ns::net, "/sys"},
+                                 Shows{"mqueue", Ns::ipc, "/dev/mqueue"}};
+  const auto* it = std::find_if(kShows.begin(), kShows.end(),
+                                [&](const Shows& s) { return s.type == mount.type; });
+  if (it == kShows.end() || !namespaces.has(Ns::user) || namespaces.has(it->ns)) return mount;
+  if (stat_type(it->source) != S_IFDIR) {
+    plan.note(fmt::format("no {}: the {} namespace is the spawner's, which has no {}",
+                          mount.destination, ns_name(it->ns), it->source));
+    return std::nullopt;
+  }
+  plan.note(fmt::format("{} is the spawner's {}: so is the {} namespace", mount.destination,
+                        it->source, ns_name(it->ns)));
+  Mount bind = mount;
+  bind.source = it->source;
+  bind.flags |= uint64_t{MS_BIND} | MS_REC;
+  return bind;
+}
+
 // The policy's mounts, and for a fresh root /proc and /dev where the policy has none.
 std::vector<Mount> all_mounts(Assembler& plan, const Policy& policy, const MountPlan& mounts,
                               const NamespacePlan& namespaces) {
@@ -212,7 +239,9 @@ std::vector<Mount> all_mounts(Assembler& plan, const Policy& policy, const Mount
   if (mounts.fresh && !covers(policy, "/dev")) {
     list.push_back(plain_mount("/dev", "tmpfs", "mode=755"));
   }
-  list.insert(list.end(), policy.mounts.begin(), policy.mounts.end());
+  for (const Mount& mount : policy.mounts) {
+    if (auto usable = mountable(plan, mount, namespaces)) list.push_back(std::move(*usable));
+  }
   return list;
 }
 
@@ -317,6 +346,13 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
     }
     mounts.fresh = mounts.rootfs.empty();
     mounts.rootfs_at = rootfs_at.empty() ? mounts.rootfs : rootfs_at;
+  }
+
+  // As without() has it: nothing of this may happen to the spawner's mounts.
+  if (policy.has(Ns::mnt) && !mounts.own_namespace) {
+    plan.note("no mounts and no root: the mount namespace is the spawner's");
+    mounts.has_root = false;
+    return mounts;
   }
 
   if (mounts.own_namespace && (policy.rootfs_propagation & MS_SHARED) == 0) {

@@ -112,10 +112,13 @@ void add_descriptors(Assembler& plan, const Policy& policy) {
   plan.add(std::move(given));
 }
 
-void add_working_directory_change(Assembler& plan, const Policy& policy) {
+void add_working_directory_change(Assembler& plan, const Policy& policy, bool own_root) {
   if (policy.cwd.empty()) return;
   Step step = Assembler::setup({}, "process.cwd", "change to " + policy.cwd);
-  step.ops.push_back(make_op(SYS_chdir, plan.text(policy.cwd)));
+  Op change = make_op(SYS_chdir, plan.text(policy.cwd));
+  // A directory of the root that the policy has and the target did not get.
+  if (!own_root) change = tolerating(change, ENOENT);
+  step.ops.push_back(change);
   plan.add(std::move(step));
 }
 

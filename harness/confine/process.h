@@ -12,7 +12,8 @@ namespace ringfence {
 void add_rlimits(Assembler& plan, const Policy& policy);
 void add_session(Assembler& plan, const Policy& policy);      // setsid, umask
 void add_descriptors(Assembler& plan, const Policy& policy);  // CLOEXEC on all, then those given
-void add_working_directory_change(Assembler& plan, const Policy& policy);
+// `own_root`: the directory must be there, since the policy's root was entered or it has none.
+void add_working_directory_change(Assembler& plan, const Policy& policy, bool own_root);
 
 // Capabilities and ids, in runc's order. `no_new_privs` says whether that step is kept, which
 // decides what a permitted set is worth.

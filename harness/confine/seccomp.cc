@@ -8,6 +8,7 @@
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
 #include <array>
 #include <csignal>
 #include <cstdlib>
@@ -56,9 +57,10 @@ scmp_compare library_op(SeccompOp op) {
 }
 
 // libseccomp first: it also knows the pseudo numbers of calls that only other architectures have.
-int resolve(const std::string& name) {
+// Our own table adds newer ones, whose numbers are those of the native architecture.
+int resolve(const std::string& name, bool foreign) {
   const int nr = seccomp_syscall_resolve_name(name.c_str());
-  if (nr != __NR_SCMP_ERROR) return nr;
+  if (nr != __NR_SCMP_ERROR || foreign) return nr;
   const int newer = syscall_number(name);
   return newer >= 0 ? newer : __NR_SCMP_ERROR;
 }
@@ -110,15 +112,70 @@ Result<std::vector<uint64_t>> export_program(scmp_filter_ctx filter) {
   return program;
 }
 
-Status add_architectures(scmp_filter_ctx filter, const Seccomp& seccomp) {
+// The tokens of the architectures other than the native one, which every filter has.
+Result<std::vector<uint32_t>> foreign_architectures(const Seccomp& seccomp) {
+  std::vector<uint32_t> tokens;
   for (const auto& name : seccomp.architectures) {
     std::string token = name.starts_with("SCMP_ARCH_") ? name.substr(10) : name;
     for (char& c : token) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
     const uint32_t arch = seccomp_arch_resolve_name(token.c_str());
     if (arch == 0) return usage_error("compile seccomp", name, "an architecture of libseccomp");
-    const int r = seccomp_arch_add(filter, arch);
-    if (r < 0 && r != -EEXIST) return system_error("add seccomp architecture", name, -r);
+    const bool known = std::find(tokens.begin(), tokens.end(), arch) != tokens.end();
+    if (arch != seccomp_arch_native() && !known) tokens.push_back(arch);
   }
+  return tokens;
+}
+
+Result<Filter> new_filter(uint32_t action) {
+  Filter filter(seccomp_init(action));
+  if (!filter) return system_error("seccomp_init", "/linux/seccomp/defaultAction", EINVAL);
+  if (const int r = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0); r < 0) {
+    return system_error("seccomp_attr_set", "SCMP_FLTATR_CTL_NNP", -r);
+  }
+  return filter;
+}
+
+Result<size_t> add_rules(scmp_filter_ctx filter, const Seccomp& seccomp, uint32_t fallback,
+                         bool foreign) {
+  size_t count = 0;
+  for (const SeccompRule& rule : seccomp.rules) {
+    const uint32_t action = library_action(rule.action, rule.errno_ret);
+    if (action == fallback) continue;  // says nothing new, and libseccomp refuses it
+    for (const auto& name : rule.names) {
+      const int nr = resolve(name, foreign);
+      if (nr == __NR_SCMP_ERROR) continue;
+      if (auto added = add_rule(filter, rule, action, name, nr); !added) {
+        return tl::unexpected(added.error());
+      }
+      ++count;
+    }
+  }
+  return count;
+}
+
+// The rules for the other architectures, merged into `filter`. A filter of their own first:
+// libseccomp translates numbers by name, and fails (EFAULT) for those that it does not know.
+Status add_foreign(Filter& filter, const Seccomp& seccomp, uint32_t fallback) {
+  auto tokens = foreign_architectures(seccomp);
+  if (!tokens) return tl::unexpected(tokens.error());
+  if (tokens->empty()) return {};
+  auto foreign = new_filter(fallback);
+  if (!foreign) return tl::unexpected(foreign.error());
+  for (const uint32_t token : *tokens) {
+    if (const int r = seccomp_arch_add(foreign->get(), token); r < 0) {
+      return system_error("add seccomp architecture", std::to_string(token), -r);
+    }
+  }
+  if (const int r = seccomp_arch_remove(foreign->get(), SCMP_ARCH_NATIVE); r < 0) {
+    return system_error("remove seccomp architecture", "native", -r);
+  }
+  if (auto added = add_rules(foreign->get(), seccomp, fallback, true); !added) {
+    return tl::unexpected(added.error());
+  }
+  if (const int r = seccomp_merge(filter.get(), foreign->get()); r < 0) {
+    return system_error("seccomp_merge", "/linux/seccomp/architectures", -r);
+  }
+  (void)foreign->release();  // seccomp_merge(3) has taken it
   return {};
 }
 
@@ -133,34 +190,20 @@ Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp) {
                              "SCMP_ACT_NOTIFY: nobody here answers a listener");
   }
   const uint32_t fallback = library_action(seccomp.default_action, seccomp.default_errno);
-  const Filter filter(seccomp_init(fallback));
-  if (!filter) return system_error("seccomp_init", "/linux/seccomp/defaultAction", EINVAL);
-  if (const int r = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_NNP, 0); r < 0) {
-    return system_error("seccomp_attr_set", "SCMP_FLTATR_CTL_NNP", -r);
-  }
-  if (auto added = add_architectures(filter.get(), seccomp); !added) {
+  auto filter = new_filter(fallback);
+  if (!filter) return tl::unexpected(filter.error());
+  auto calls = add_rules(filter->get(), seccomp, fallback, false);
+  if (!calls) return tl::unexpected(calls.error());
+  if (auto added = add_foreign(*filter, seccomp, fallback); !added) {
     return tl::unexpected(added.error());
   }
-  size_t calls = 0;
-  for (const SeccompRule& rule : seccomp.rules) {
-    const uint32_t action = library_action(rule.action, rule.errno_ret);
-    if (action == fallback) continue;  // says nothing new, and libseccomp refuses it
-    for (const auto& name : rule.names) {
-      const int nr = resolve(name);
-      if (nr == __NR_SCMP_ERROR) continue;
-      if (auto added = add_rule(filter.get(), rule, action, name, nr); !added) {
-        return tl::unexpected(added.error());
-      }
-      ++calls;
-    }
-  }
   // A binary tree instead of a list; libseccomp up to 2.5.4 miscompiles one of no rules.
-  if (calls > 50) {
-    if (const int r = seccomp_attr_set(filter.get(), SCMP_FLTATR_CTL_OPTIMIZE, 2); r < 0) {
+  if (*calls > 50) {
+    if (const int r = seccomp_attr_set(filter->get(), SCMP_FLTATR_CTL_OPTIMIZE, 2); r < 0) {
       return system_error("seccomp_attr_set", "SCMP_FLTATR_CTL_OPTIMIZE", -r);
     }
   }
-  return export_program(filter.get());
+  return export_program(filter->get());
 }
 
 Result<uint64_t> seccomp_flags(const Seccomp& seccomp) {

@@ -138,7 +138,7 @@ TEST_F(Faults, StandInsOfOlderKernels) {
   EXPECT_NE(waiting.mount_options("/usr").find(",ro,nosuid,nodev,"), std::string::npos);
   auto fds = list_directory(waiting.proc("fd"));
   ASSERT_TRUE(fds);
-  EXPECT_EQ(fds->size(), 1U);
+  EXPECT_EQ(fds->size(), 2U);
 }
 
 TEST_F(Faults, WithoutClone3ThereIsAClearError) {

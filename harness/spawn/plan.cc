@@ -121,7 +121,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   add_descriptors(assembler, policy);  // before a limit of open files hides some of them
   add_rlimits(assembler, policy);
   add_session(assembler, policy);
-  add_working_directory_change(assembler, policy);
+  add_working_directory_change(assembler, policy, !policy.root || mounts->enters_root);
   if (auto added = add_privileges(assembler, policy, *namespaces, filter); !added) {
     return tl::unexpected(added.error());
   }

@@ -196,8 +196,7 @@ Status prepare(const SpawnRequest& request, Prepared& p) {
   }
   if (request.die_with_parent) {
     const int64_t pid = sys::call(SYS_getpid);
-    const int64_t fd =
-        pid < 0 ? pid : sys::call(SYS_pidfd_open, static_cast<uint64_t>(pid), 0);
+    const int64_t fd = pid < 0 ? pid : sys::call(SYS_pidfd_open, static_cast<uint64_t>(pid), 0);
     if (fd < 0) return system_error("pidfd_open", "own process", static_cast<int>(-fd));
     p.self = UniqueFd(static_cast<int>(fd));
     s.parent_pidfd = p.self.get();

@@ -52,7 +52,6 @@ inline Ran run(const Policy& policy, const std::string& script) {
   return run(*plan, script);
 }
 
-
 // How many descriptors this process has open.
 inline size_t open_descriptors() {
   auto names = list_directory("/proc/self/fd");
@@ -95,13 +94,20 @@ inline Waiting wait_under(const Plan& plan) {
   EXPECT_EQ(pipe2(fds, O_CLOEXEC), 0);
   const UniqueFd in(fds[0]);
   waiting.input = UniqueFd(fds[1]);
+  EXPECT_EQ(pipe2(fds, O_CLOEXEC), 0);
+  const UniqueFd ready(fds[0]);
+  UniqueFd says(fds[1]);
   SpawnRequest request;
   request.plan = &plan;
-  request.exe_path = "/bin/cat";
-  request.args = {"cat"};
-  request.fds = {{0, in.get()}};
+  request.exe_path = "/bin/sh";
+  request.args = {"sh", "-c", "echo; read x"};
+  request.fds = {{0, in.get()}, {1, says.get()}};
   auto child = spawn(request);
+  says.reset();
   if (child) {
+    // Only the program itself can tell that the kernel is done with the exec.
+    char byte = 0;
+    EXPECT_EQ(read(ready.get(), &byte, 1), 1);
     waiting.child = std::move(*child);
   } else {
     waiting.error = child.error().describe();
