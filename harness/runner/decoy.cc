@@ -258,6 +258,8 @@ class TrialRun {
       hear_claim(rest);
     } else if (kind == 'F') {
       pass_file(child);
+    } else if (kind == 'P') {
+      plant(rest, child);
     } else if (kind == 'W') {
       inspect(sender > 0 ? sender : child.pid(), child);
       const char go = 'g';
@@ -289,6 +291,20 @@ class TrialRun {
                      call.ret < 0 && call.ret > -4096 ? errno_name(static_cast<int>(-call.ret))
                                                       : std::to_string(call.ret)));
     out_.calls.push_back(call);
+  }
+
+  void plant(std::string_view rest, Child& child) {
+    const auto words = split(rest, ' ');
+    char answer = 'e';
+    if (words.size() == 2) {
+      const auto mode = std::strtoul(std::string(words[1]).c_str(), nullptr, 8);
+      const auto planted =
+          canaries_.plant_inside(child.pid(), std::string(words[0]), static_cast<uint32_t>(mode));
+      note("canary", planted ? "planted an image of the inmate" : planted.error().describe());
+      if (planted) answer = 'p';
+    }
+    (void)sys::call(SYS_sendto, answer_.get(), sys::arg(&answer), 1, MSG_NOSIGNAL | MSG_DONTWAIT, 0,
+                    0);
   }
 
   // Hands over a file without a name that lives on the target's own root mount.
