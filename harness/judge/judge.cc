@@ -54,16 +54,33 @@ std::string says(const TrialOutcome& trial) {
                      end_of(trial));
 }
 
+bool all_seen(const std::vector<Seen>& proofs) {
+  return !proofs.empty() &&
+         std::all_of(proofs.begin(), proofs.end(), [](const Seen& s) { return s.yes; });
+}
+
+bool stands(const TrialOutcome& trial, const Layer& layer) {
+  return std::find(trial.in_force.begin(), trial.in_force.end(), layer) != trial.in_force.end();
+}
+
 // A denial counts when the harness itself saw something that an attempt which was never made, or a
-// reader that kept silent, could not have produced.
-bool denial_witnessed(const Case& c, const TrialOutcome& confined, std::string* why) {
+// reader that kept silent, could not have produced. `decided` is the layer that stood in the way.
+bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined, const Layer& decided,
+                      std::string* why) {
+  if (all_seen(confined.proofs)) return true;
+  // Under a whole policy another layer may have held: what it does to a canary decides, or the
+  // layer that explains the denial and stood there as seen from outside.
+  if (mode == Mode::policy_mode &&
+      (goal_has_canary(c.goal.sight) || decided != Layer::kUnattributed)) {
+    return true;
+  }
   const auto missing = std::find_if(confined.proofs.begin(), confined.proofs.end(),
                                     [](const Seen& s) { return !s.yes; });
   if (missing != confined.proofs.end()) {
     *why = missing->says;
     return false;
   }
-  if (!c.proofs.empty() || goal_has_canary(c.goal.sight)) return true;
+  if (goal_has_canary(c.goal.sight)) return true;
   // A goal read off the target's own /proc needs an inspection to have taken place.
   if (confined.stage >= TrialOutcome::Stage::inspected && c.goal.sight != Sight::secret_returned) {
     return true;
@@ -130,13 +147,15 @@ bool alive(const Case& c, const TrialOutcome& liveness, std::string* why) {
 }
 
 Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uint64_t> program) {
-  if (confined.signaled && confined.exit_code == SIGSYS) return Layer::kSeccomp;
+  if (!program.empty() && confined.signaled && confined.exit_code == SIGSYS) {
+    return Layer::kSeccomp;
+  }
   const auto denied = std::find_if(confined.calls.rbegin(), confined.calls.rend(),
                                    [](const CallClaim& call) { return call.ret < 0; });
   if (denied != confined.calls.rend()) {
     // seccomp comes first in the kernel's syscall entry: where the filter answers this very call
     // with this very errno, no other check was reached.
-    if (!program.empty()) {
+    if (!program.empty() && stands(confined, Layer::kSeccomp)) {
       const uint32_t action = bpf_evaluate(program, {.nr = denied->nr, .args = denied->args});
       if ((action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO &&
           static_cast<int64_t>(action & SECCOMP_RET_DATA) == -denied->ret) {
@@ -152,10 +171,9 @@ Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uin
       }
     }
   }
-  const bool in_force =
-      !confined.proofs.empty() && std::all_of(confined.proofs.begin(), confined.proofs.end(),
-                                              [](const Seen& s) { return s.yes; });
-  return in_force ? c.expected : Layer::kUnattributed;
+  if (all_seen(confined.proofs)) return c.expected;
+  const bool absent = denied != confined.calls.rend() && denied->ret == -ENOENT;
+  return absent && stands(confined, Layer::kRoot) ? Layer::kRoot : Layer::kUnattributed;
 }
 
 Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const uint64_t> program) {
@@ -195,10 +213,12 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
     return give(Verdict::unproven, "evidence_lost",
                 fmt::format("{} messages or facts had no room", confined.lost));
   }
-  if (!denial_witnessed(c, confined, &why)) return give(Verdict::unproven, "no_witness", why);
-
-  out.decided_by = mode == Mode::case_mode ? c.expected.str()  // by difference: see docs
-                                           : attribute(c, confined, program).str();
+  // In case mode by difference: control and confined differ in this layer alone.
+  const Layer decided = mode == Mode::case_mode ? c.expected : attribute(c, confined, program);
+  if (!denial_witnessed(c, mode, confined, decided, &why)) {
+    return give(Verdict::unproven, "no_witness", why);
+  }
+  out.decided_by = decided.str();
   return give(Verdict::held, "", says(confined));
 }
 

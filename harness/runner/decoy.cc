@@ -343,6 +343,7 @@ class TrialRun {
     at.secrets_read = heard_;
     if (out_.stage < TrialOutcome::Stage::inspected) out_.stage = TrialOutcome::Stage::inspected;
     out_.cap_effective = effective_caps(pid);
+    out_.in_force = layers_in_force(pid);
     note("proc", fmt::format("process {} inspected{}, CapEff {:016x}", pid,
                              pid == child.pid() ? "" : " (not the first)", out_.cap_effective));
     if (auto seen = look(spec_.goal, at)) saw(std::move(*seen));

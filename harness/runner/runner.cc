@@ -186,6 +186,9 @@ class Run {
   // in for the host's own.
   void find_binds() {
     for (const Mount& mount : options_.policy->mounts) {
+      if (mount.type == "cgroup" && !options_.policy->has(Ns::cgroup)) {
+        context_.binds.emplace_back("/sys/fs/cgroup");  // what such a mount is a bind of
+      }
       if ((mount.flags & MS_BIND) == 0 || (mount.flags & MS_REMOUNT) != 0) continue;
       const std::string& path = mount.source;
       const bool own = path == "/proc" || path == "/sys" || path.starts_with("/proc/") ||

@@ -205,6 +205,20 @@ std::vector<int> target_pids(const std::vector<int>& not_targets) {
   return pids;
 }
 
+std::vector<Layer> layers_in_force(int pid) {
+  std::vector<Layer> layers;
+  const Inspection at{.pid = pid, .not_targets = {}, .planned_userns = false, .secrets_read = {}};
+  const auto add = [&](const Layer& layer, const Goal& goal) {
+    const auto seen = look_at_process(goal, at);
+    if (seen && seen->yes) layers.push_back(layer);
+  };
+  for (const Ns ns : kAllNs) add(ns_layer(ns), {Sight::ns_differs, std::string(ns_name(ns))});
+  add(Layer::kRoot, {Sight::root_differs});
+  add(Layer::kSeccomp, {Sight::seccomp_filtered});
+  add(Layer::kNoNewPrivs, {Sight::no_new_privs});
+  return layers;
+}
+
 uint64_t effective_caps(int pid) {
   return std::strtoull(status_field(pid, "CapEff").c_str(), nullptr, 16);
 }

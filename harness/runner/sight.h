@@ -27,6 +27,10 @@ std::vector<int> target_pids(const std::vector<int>& not_targets);
 // none.
 std::string status_field(int pid, std::string_view name);
 
+// The layers that stand around a process, as far as /proc shows them from outside: ns.*, mount.root,
+// seccomp, no_new_privs.
+std::vector<Layer> layers_in_force(int pid);
+
 // CapEff of a process, 0 when it cannot be read.
 uint64_t effective_caps(int pid);
 

@@ -37,7 +37,8 @@ Status make_directory(const std::string& path, unsigned mode) {
   return {};
 }
 
-// What the policy binds from the host, under its own path.
+// What the policy binds from the host, under its own path and read-only: a control trial in the
+// decoy host is not confined, and must not write to what is the host's.
 Status bind_from_host(const std::string& root, const std::string& path) {
   struct stat st {};
   if (const int64_t r =
@@ -54,7 +55,13 @@ Status bind_from_host(const std::string& root, const std::string& path) {
   } else if (auto fd = sys::open((root + path).c_str(), O_WRONLY | O_CREAT, 0644); !fd) {
     return tl::unexpected(fd.error());
   }
-  return mount_at(path.c_str(), root + path, nullptr, MS_BIND | MS_REC);
+  if (auto ok = mount_at(path.c_str(), root + path, nullptr, MS_BIND | MS_REC); !ok) return ok;
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY;
+  const int64_t r = sys::call(SYS_mount_setattr, AT_FDCWD, sys::arg((root + path).c_str()),
+                              AT_RECURSIVE, sys::arg(&attributes), sizeof attributes);
+  if (r < 0) return system_error("make bind read-only", path, static_cast<int>(-r));
+  return {};
 }
 
 // A device node of the host, bound: mknod needs a privilege that a user namespace never has.
