@@ -74,8 +74,8 @@ uint32_t expected(const Seccomp& seccomp, const SeccompInput& input) {
 
 // Values at and around the edges, where comparisons of two 32-bit halves go wrong.
 uint64_t interesting(std::mt19937_64& random) {
-  constexpr std::array<uint64_t, 8> kEdges = {0,           1,           0xffffffff, 0x100000000,
-                                              0x1ffffffff, 0x7fffffff, ~0ULL,      0x8000000000000000};
+  constexpr std::array<uint64_t, 8> kEdges = {
+      0, 1, 0xffffffff, 0x100000000, 0x1ffffffff, 0x7fffffff, ~0ULL, 0x8000000000000000};
   if (random() % 4 == 0) return random();
   return kEdges.at(random() % kEdges.size()) + random() % 3 - 1;
 }
@@ -94,8 +94,8 @@ TEST(Seccomp, ProgramDoesWhatTheRulesSay) {
       SeccompRule rule;
       rule.names = {name};
       constexpr std::array kActions = {SeccompAction::allow, SeccompAction::kill_process,
-                                       SeccompAction::trap, SeccompAction::trace,
-                                       SeccompAction::log, SeccompAction::kill_thread};
+                                       SeccompAction::trap,  SeccompAction::trace,
+                                       SeccompAction::log,   SeccompAction::kill_thread};
       rule.action = kActions.at(random() % kActions.size());
       if (rule.action == SeccompAction::trace) rule.errno_ret = random() % 4096;
       for (uint32_t index = 0; index < 6 && random() % 3 == 0; ++index) {
