@@ -88,7 +88,7 @@ HeaderRecord make_header(const Facts& facts, const RunOptions& options, const Ru
   };
   header.cpu = detail("cpu");
   header.hypervisor = detail("hypervisor");
-  for (auto lsm : split(detail("lsm"), ',')) header.lsms.emplace_back(trim(lsm));
+  for (auto lsm : split(detail("lsms"), ',')) header.lsms.emplace_back(trim(lsm));
   if (options.policy) {
     header.policy = options.policy->name;
     for (const auto& u : options.policy->unenforced) header.unenforced.push_back(u.pointer);
