@@ -8,6 +8,7 @@
 
 #include "harness/base/facts_probe.h"
 #include "harness/base/file.h"
+#include "harness/base/held_directory.h"
 #include "harness/base/sys.h"
 
 namespace ringfence::facts_detail {
@@ -78,21 +79,21 @@ std::optional<Hierarchy> mounted(std::string_view controller) {
 class TrialGroup {
  public:
   explicit TrialGroup(const std::string& parent) {
-    std::string start = "0";
-    if (const auto stat = read_file("/proc/self/stat")) {
-      // Field 22, counted after the command's closing parenthesis (the command may hold blanks).
-      const auto fields =
-          split(std::string_view(*stat).substr(std::min(stat->rfind(')') + 2, stat->size())), ' ');
-      if (fields.size() > 19) start = std::string(fields[19]);
+    path_ = fmt::format("{}/{}", parent, held_name("facts"));
+    auto made = make_held_directory(path_);
+    if (made) {
+      held_ = std::move(*made);
+    } else {
+      err_ = made.error().err;
     }
-    path_ = fmt::format("{}/ringfence-{}-{}-facts", parent, getpid(), start);
-    const int64_t made = sys::call(SYS_mkdirat, AT_FDCWD, sys::arg(path_.c_str()), 0755);
-    err_ = made < 0 ? static_cast<int>(-made) : 0;
   }
   TrialGroup(const TrialGroup&) = delete;
   TrialGroup& operator=(const TrialGroup&) = delete;
   ~TrialGroup() {
-    if (err_ == 0) sys::call(SYS_unlinkat, AT_FDCWD, sys::arg(path_.c_str()), AT_REMOVEDIR);
+    // Once more, should something have looked into it just then.
+    for (int i = 0; i < 2 && err_ == 0; ++i) {
+      if (sys::call(SYS_unlinkat, AT_FDCWD, sys::arg(path_.c_str()), AT_REMOVEDIR) == 0) break;
+    }
   }
   [[nodiscard]] int err() const { return err_; }
   [[nodiscard]] bool has(std::string_view file) const {
@@ -102,6 +103,7 @@ class TrialGroup {
 
  private:
   std::string path_;
+  UniqueFd held_;
   int err_ = 0;
 };
 

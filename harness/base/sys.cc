@@ -7,6 +7,8 @@
 #include <array>
 #include <atomic>
 
+#include "harness/base/failure_watch.h"
+
 namespace ringfence::sys {
 namespace {
 
@@ -33,6 +35,9 @@ Status ensure_table() {
   return {};
 }
 
+// Null but while somebody wants to know.
+std::atomic<FailureWatch*> watcher{nullptr};
+
 // -errno of a matching fault, or 0.
 int faulted(Table& t, long nr) noexcept {
   if (nr < 0 || static_cast<size_t>(nr) >= kNumbers) return 0;
@@ -50,7 +55,9 @@ int faulted(Table& t, long nr) noexcept {
 
 }  // namespace
 
-int64_t call(long nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+namespace {
+
+int64_t make(long nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
              uint64_t a5) noexcept {
   if (Table* t = table.load(std::memory_order_acquire); t != nullptr) [[unlikely]] {
     if (const int err = faulted(*t, nr); err != 0) return err;
@@ -64,6 +71,31 @@ int64_t call(long nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64
                : "a"(nr), "D"(a0), "S"(a1), "d"(a2), "r"(r10), "r"(r8), "r"(r9)
                : "rcx", "r11", "memory");
   return result;
+}
+
+}  // namespace
+
+int64_t call(long nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
+             uint64_t a5) noexcept {
+  const int64_t result = make(nr, a0, a1, a2, a3, a4, a5);
+  if (result < 0 && result > -4096) {
+    if (auto* w = watcher.load(std::memory_order_acquire); w != nullptr) [[unlikely]] {
+      w->failed(nr, static_cast<int>(-result));
+    }
+  }
+  return result;
+}
+
+FailureWatch::FailureWatch(std::span<const int> answers)
+    : answers_(answers), outer_(watcher.exchange(this)) {}
+FailureWatch::~FailureWatch() { watcher.store(outer_); }
+void FailureWatch::failed(long nr, int err) noexcept {
+  if (nr_ >= 0 || err == EINTR) return;
+  for (const int answer : answers_) {
+    if (answer == err) return;
+  }
+  nr_ = nr;
+  err_ = err;
 }
 
 Status arm_fault(const Fault& fault) { return arm_faults(&fault, 1); }

@@ -147,6 +147,11 @@ Status load_options(const Arguments& args, RunOptions& options) {
 }
 
 int run_command(const Arguments& args) {
+  // First of all: an end in order includes what facts are found out by.
+  struct sigaction on_signal {};
+  on_signal.sa_handler = on_interrupt;
+  sigaction(SIGINT, &on_signal, nullptr);
+  sigaction(SIGTERM, &on_signal, nullptr);
   auto registry = suites::builtin();
   if (!registry) return complain(registry.error());
   RunOptions options;
@@ -174,10 +179,6 @@ int run_command(const Arguments& args) {
   if (auto swept = janitor(); swept && *swept > 0) {
     fmt::print(stderr, "ringfence: removed {} groups that a killed run left\n", *swept);
   }
-  struct sigaction on_signal {};
-  on_signal.sa_handler = on_interrupt;
-  sigaction(SIGINT, &on_signal, nullptr);
-  sigaction(SIGTERM, &on_signal, nullptr);
   auto result = run(*registry, facts, options, reporter);
   if (!result) return complain(result.error());
   conclude(*result, rules);

@@ -196,14 +196,14 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
                 "without the layer the attempt should have succeeded: " + says(control));
   }
   std::string why;
-  if (!attempt_made(mode, confined, &why)) {
-    return give(Verdict::unproven, "no_attempt", why);
-  }
   if (!alive(c, *trials.liveness, &why)) {
     if (!trials.liveness->error.empty()) {
       return give(Verdict::broken, trials.liveness->error_word, why);
     }
     return give(Verdict::unproven, "liveness_failed", why);
+  }
+  if (!attempt_made(mode, confined, &why)) {
+    return give(Verdict::unproven, "no_attempt", why);
   }
   if (confined.claim.kind == Claim::Kind::achieved && !c.contained) {
     return give(Verdict::unproven, "inmate_contradicts",

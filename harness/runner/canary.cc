@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
+#include <linux/openat2.h>
 #include <mqueue.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -81,8 +82,9 @@ bool connected(const UniqueFd& fd) {
 
 int count_mounts(const std::string& path) {
   int count = 0;
-  const auto text = read_file("/proc/self/mountinfo").value_or("");
-  for (auto line : split(text, '\n')) {
+  const auto text = read_file("/proc/self/mountinfo");
+  if (!text) return -1;
+  for (auto line : split(*text, '\n')) {
     const auto fields = split(line, ' ');
     if (fields.size() > 4 && fields[4] == path) ++count;
   }
@@ -456,6 +458,7 @@ Status Canaries::prepare(const Goal& goal) {
       }
       hostname_ = uname_field(false);
       domainname_ = uname_field(true);
+      if (hostname_.empty() || domainname_.empty()) return system_error("uname", name, EIO);
       return {};
     }
     case Sight::canary_killed: {
@@ -469,9 +472,11 @@ Status Canaries::prepare(const Goal& goal) {
       return make_sysv();
     case Sight::mtu_changed:
       mtu_before_ = lo_mtu();
+      if (mtu_before_ < 0) return system_error("read the MTU", "lo", EIO);
       return {};
     case Sight::mount_appeared:
       mounts_before_[goal.arg] = count_mounts(goal.arg);
+      if (mounts_before_[goal.arg] < 0) return system_error("count mounts", goal.arg, EIO);
       return {};
     default:
       return {};
@@ -494,13 +499,37 @@ Seen Canaries::ask_process(const Goal& goal) {
   if (it == processes_.end()) return seen(goal, false, "there is no such canary");
   Child& child = *it->second.child;
   const char go = 'g';
-  (void)sys::call(SYS_sendto, it->second.answer.get(), sys::arg(&go), 1,
-                  MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
+  const int64_t sent = sys::call(SYS_sendto, it->second.answer.get(), sys::arg(&go), 1,
+                                 MSG_NOSIGNAL | MSG_DONTWAIT, 0, 0);
+  if (sent < 0 && sent != -EPIPE && sent != -ECONNRESET) {
+    return seen(goal, false, "the canary process cannot be asked");
+  }
   constexpr std::chrono::milliseconds kPatience{5000};
   const auto status = child.wait(kPatience);
   if (!status || !*status) return seen(goal, false, "the canary process does not answer");
   return seen(goal, (*status)->signaled,
               fmt::format("canary process {}: {}", child.pid(), (*status)->describe()));
+}
+
+Status Canaries::plant_inside(int target_pid, const std::string& path, uint32_t mode) {
+  auto root = sys::open(fmt::format("/proc/{}/root", target_pid).c_str(), O_PATH | O_DIRECTORY);
+  if (!root) return tl::unexpected(root.error());
+  // The tree is the target's, so no link of its making may lead out of it.
+  open_how how{};
+  how.flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+  how.mode = 0600;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  auto raw = made("openat2", path, SYS_openat2, root->get(), sys::arg(path.c_str()), sys::arg(&how),
+                  sizeof how);
+  if (!raw) return tl::unexpected(raw.error());
+  const UniqueFd fd(static_cast<int>(*raw));
+  const auto image = read_file(fmt::format("/proc/self/fd/{}", inmate_fd_));
+  if (!image) return tl::unexpected(image.error());
+  if (auto ok = sys::write_full(fd.get(), image->data(), image->size()); !ok) return ok;
+  if (auto ok = made("fchmod", path, SYS_fchmod, fd.get(), mode & 07777); !ok) {
+    return tl::unexpected(ok.error());
+  }
+  return {};
 }
 
 std::optional<Seen> Canaries::look(const Goal& goal, bool ended) {
@@ -541,7 +570,7 @@ std::optional<Seen> Canaries::look(const Goal& goal, bool ended) {
       const auto planted = planted_.find(goal.arg);
       if (planted == planted_.end()) return seen(goal, false, "no such canary file: " + goal.arg);
       const auto now = read_file(goal.arg);
-      const bool changed = !now || *now != planted->second;
+      const bool changed = now ? *now != planted->second : now.error().err == ENOENT;
       return seen(goal, changed, goal.arg + (changed ? " was changed" : " is as it was"));
     }
     case Sight::file_exists: {
@@ -594,15 +623,19 @@ std::optional<Seen> Canaries::look(const Goal& goal, bool ended) {
     }
     case Sight::hostname_changed: {
       const std::string now = uname_field(false);
-      return seen(goal, now != hostname_, "the decoy host's name is " + now);
+      return seen(goal, !now.empty() && now != hostname_, "the decoy host's name is " + now);
     }
     case Sight::domainname_changed: {
       const std::string now = uname_field(true);
-      return seen(goal, now != domainname_, "the decoy host's domain name is " + now);
+      return seen(goal, !now.empty() && now != domainname_,
+                  "the decoy host's domain name is " + now);
     }
     case Sight::sysv_changed: {
       const int64_t at = sys::call(SYS_shmat, shm_id_, 0, SHM_RDONLY);
-      if (at < 0) return seen(goal, true, "the canary segment is gone");
+      if (at < 0) {
+        const bool gone = at == -EINVAL || at == -EIDRM;  // shmat(2)
+        return seen(goal, gone, gone ? "the canary segment is gone" : "it cannot be attached");
+      }
       const bool changed =
           std::memcmp(reinterpret_cast<void*>(at), secret_.data(), secret_.size()) != 0;
       (void)sys::call(SYS_shmdt, at);
@@ -634,7 +667,7 @@ std::optional<Seen> Canaries::look(const Goal& goal, bool ended) {
     }
     case Sight::mtu_changed: {
       const int now = lo_mtu();
-      return seen(goal, now != mtu_before_, fmt::format("the MTU of lo is {}", now));
+      return seen(goal, now > 0 && now != mtu_before_, fmt::format("the MTU of lo is {}", now));
     }
     default:
       return std::nullopt;

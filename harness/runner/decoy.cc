@@ -13,10 +13,12 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 
+#include "harness/base/failure_watch.h"
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
 #include "harness/policy/read.h"
@@ -24,6 +26,7 @@
 #include "harness/runner/sight.h"
 #include "harness/runner/wire.h"
 #include "harness/runner/world.h"
+#include "harness/spawn/reap.h"
 #include "harness/spawn/spawn.h"
 #include "probes/inmate/abi.h"
 
@@ -37,6 +40,7 @@ constexpr size_t kMessagesMax = 256;
 constexpr size_t kEvidenceMax = 160;
 constexpr size_t kCallsMax = 32;
 constexpr size_t kOutcomeMax = size_t{1} << 20;
+constexpr int kNoDecoy = 121;       // ... of one that could not begin
 constexpr int kTargetFailed = 120;  // exit code of a decoy host that could not write its outcome
 
 // Attempts that execute the inmate's image again, and so get a descriptor of it.
@@ -107,10 +111,25 @@ class TrialRun {
     }
     if (auto ok = canaries_.prepare(spec_.goal); !ok) return ok;
     // Whatever our own caller left open is not the decoy host's.
-    (void)sys::call(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
+    if (auto ok = mark_descriptors(); !ok) return ok;
     if (auto ok = leak_descriptor(); !ok) return ok;
     if (auto ok = be_worst_parent(privileged); !ok) return ok;
     out_.stage = TrialOutcome::Stage::decoy_ready;
+    return {};
+  }
+
+  // CLOSE_RANGE_CLOEXEC is Linux 5.11.
+  static Status mark_descriptors() {
+    const int64_t marked = sys::call(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
+    if (marked >= 0) return {};
+    auto names = list_directory("/proc/self/fd");
+    if (!names) return tl::unexpected(names.error());
+    for (const auto& name : *names) {
+      const int fd = std::atoi(name.c_str());
+      if (fd < 3) continue;
+      const int64_t r = sys::call(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
+      if (r < 0 && r != -EBADF) return system_error("F_SETFD", name, static_cast<int>(-r));
+    }
     return {};
   }
 
@@ -215,7 +234,9 @@ class TrialRun {
     message.msg_control = control.data();
     message.msg_controllen = control.size();
     const int64_t n = sys::call(SYS_recvmsg, answer_.get(), sys::arg(&message), MSG_CMSG_CLOEXEC);
-    if (n == -EINTR || n == -EAGAIN) return true;
+    // ECONNRESET comes once, when the target ended with our word unread; what it said before stays.
+    if (n == -EINTR || n == -EAGAIN || n == -ECONNRESET) return true;
+    if (n < 0) fail("decoy_failed", "recvmsg: " + errno_name(static_cast<int>(-n)));
     if (n <= 0) return false;
     int sender = 0;
     for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
@@ -258,6 +279,8 @@ class TrialRun {
       hear_claim(rest);
     } else if (kind == 'F') {
       pass_file(child);
+    } else if (kind == 'P') {
+      plant(rest, child);
     } else if (kind == 'W') {
       inspect(sender > 0 ? sender : child.pid(), child);
       const char go = 'g';
@@ -289,6 +312,20 @@ class TrialRun {
                      call.ret < 0 && call.ret > -4096 ? errno_name(static_cast<int>(-call.ret))
                                                       : std::to_string(call.ret)));
     out_.calls.push_back(call);
+  }
+
+  void plant(std::string_view rest, Child& child) {
+    const auto words = split(rest, ' ');
+    char answer = 'e';
+    if (words.size() == 2) {
+      const auto mode = std::strtoul(std::string(words[1]).c_str(), nullptr, 8);
+      const auto planted =
+          canaries_.plant_inside(child.pid(), std::string(words[0]), static_cast<uint32_t>(mode));
+      note("canary", planted ? "planted an image of the inmate" : planted.error().describe());
+      if (planted) answer = 'p';
+    }
+    (void)sys::call(SYS_sendto, answer_.get(), sys::arg(&answer), 1, MSG_NOSIGNAL | MSG_DONTWAIT, 0,
+                    0);
   }
 
   // Hands over a file without a name that lives on the target's own root mount.
@@ -331,8 +368,23 @@ class TrialRun {
   }
 
   std::optional<Seen> look(const Goal& goal, const Inspection& at) {
-    if (auto seen = canaries_.look(goal, false)) return seen;
-    return look_at_process(goal, at);
+    return watched(goal, [&] {
+      auto seen = canaries_.look(goal, false);
+      return seen ? seen : look_at_process(goal, at);
+    });
+  }
+
+  // A look that failed is no evidence of absence.
+  template <typename Look>
+  std::optional<Seen> watched(const Goal& goal, Look&& eyes) {
+    const sys::FailureWatch watch(answers_for(goal.sight));
+    auto seen = eyes();
+    if (seen && !seen->yes && watch.saw()) {
+      seen->says = fmt::format("{} could not be seen: {}: {}", sight_name(goal.sight),
+                               syscall_name(watch.nr()), errno_name(watch.err()));
+      if (out_.error.empty()) fail("witness_failed", seen->says);
+    }
+    return seen;
   }
 
   void inspect(int pid, Child& child) {
@@ -401,9 +453,12 @@ class TrialRun {
       out_.stage = std::max(out_.stage, TrialOutcome::Stage::spawned);
       note("wait", (*status)->describe());
     }
-    if (auto seen = look_at_end(spec_.goal)) saw(std::move(*seen));
+    const auto at_end = [this](const Goal& goal) {
+      return watched(goal, [&] { return look_at_end(goal); });
+    };
+    if (auto seen = at_end(spec_.goal)) saw(std::move(*seen));
     for (const Goal& proof : spec_.proofs) {
-      if (auto seen = look_at_end(proof)) prove(std::move(*seen));
+      if (auto seen = at_end(proof)) prove(std::move(*seen));
     }
     // Proofs that nothing could look at, since there was no inspection.
     for (const Goal& proof : spec_.proofs) {
@@ -452,18 +507,24 @@ TrialOutcome run_trial(const TrialSpec& spec) {
   UniqueFd write_end(pipe[1]);
 
   int pidfd = -1;
+  int pid_here = 0;
+  int* const pid_word = spec.decoy_pid != nullptr ? spec.decoy_pid : &pid_here;
   clone_args args{};
-  args.flags = CLONE_PIDFD | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC |
-               CLONE_NEWUTS | CLONE_NEWCGROUP;
+  args.flags = CLONE_PIDFD | CLONE_PARENT_SETTID | CLONE_NEWPID | CLONE_NEWNS | CLONE_NEWNET |
+               CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
   args.pidfd = sys::arg(&pidfd);
+  args.parent_tid = sys::arg(pid_word);
   args.exit_signal = SIGCHLD;
   result = sys::call(SYS_clone3, sys::arg(&args), sizeof args);
   if (result == 0) {
     // Die with the worker; and if it died before this line, its end of the pipe is gone.
-    (void)sys::call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+    // Without that certainty it must not begin.
+    if (sys::call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) < 0) _exit(kNoDecoy);
     pollfd gone{write_end.get(), POLLOUT, 0};
-    (void)sys::call(SYS_close, read_end.get());
-    if (sys::call(SYS_poll, sys::arg(&gone), 1, 0) > 0 && (gone.revents & POLLERR) != 0) _exit(1);
+    if (sys::call(SYS_close, read_end.get()) < 0) _exit(kNoDecoy);
+    int64_t ready = -EINTR;
+    while (ready == -EINTR) ready = sys::call(SYS_poll, sys::arg(&gone), 1, 0);
+    if (ready < 0 || (gone.revents & POLLERR) != 0) _exit(kNoDecoy);
     TrialRun(spec, write_end.get()).run();
     _exit(0);
   }
@@ -489,15 +550,14 @@ TrialOutcome run_trial(const TrialSpec& spec) {
     if (n <= 0 || bytes.size() > kOutcomeMax) break;
     bytes.append(buffer.data(), static_cast<size_t>(n));
   }
-  // The end of its init ends everything in the pid namespace before the wait returns.
-  (void)sys::call(SYS_pidfd_send_signal, process.get(), SIGKILL, 0, 0);
-  int status = 0;
-  while (sys::call(SYS_wait4, pid, sys::arg(&status), 0, 0) == -EINTR) {
-  }
+  // The end of its init ends everything in the pid namespace before the wait returns. Killed at the
+  // end of its pipe it has nothing more to do.
+  const auto status = reap(pid, process.get());
+  if (status) std::atomic_ref<int>(*pid_word).store(0);
   auto outcome = wire::unpack<TrialOutcome>(bytes);
   if (!outcome) {
-    return failed(
-        spec, fmt::format("the decoy host ended without an outcome (wait status {:#x})", status));
+    return failed(spec, "the decoy host ended without an outcome: " +
+                            (status ? status->describe() : "it could not be waited for"));
   }
   return *outcome;
 }

@@ -37,6 +37,9 @@ struct TrialSpec {
   std::string rootfs;  // directory of the host that targets get as root, bound at kDecoyRootfs
   std::vector<std::string> binds;  // files and directories of the host that the policy binds
   std::chrono::milliseconds timeout{10000};
+  // In shared memory, may be null: the decoy host's pid while there is one that is not waited for,
+  // for whoever has to end it when this process is killed.
+  int* decoy_pid = nullptr;
 };
 
 // Runs one trial in a decoy host of its own and waits for its end. Never fails: what went wrong is

@@ -127,6 +127,7 @@ class CaseRun {
     spec.rootfs = context_.rootfs;
     spec.binds = context_.binds;
     spec.timeout = context_.timeout;
+    spec.decoy_pid = context_.decoy_pid;
     std::optional<CgroupLeaf> leaf;
     std::vector<Goal> events;
     for (const Goal& proof : proofs) {

@@ -26,6 +26,7 @@ struct RunContext {
   const Plan* policy_plan = nullptr;
   const Plan* none_plan = nullptr;
   std::shared_ptr<CgroupRoot> cgroups;  // null when no case needs one or the host has none
+  int* decoy_pid = nullptr;             // where run_trial() keeps its decoy host's pid
   bool privileged = true;               // root of the initial user namespace
 };
 

@@ -1,6 +1,7 @@
 #include "harness/runner/runner.h"
 
 #include <fmt/format.h>
+#include <linux/sched.h>
 #include <poll.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
@@ -14,6 +15,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <csignal>
 #include <deque>
 #include <random>
@@ -24,6 +26,7 @@
 #include "harness/runner/decoy.h"
 #include "harness/runner/run_case.h"
 #include "harness/runner/wire.h"
+#include "harness/spawn/reap.h"
 #include "probes/inmate/image.h"
 
 namespace ringfence {
@@ -95,6 +98,60 @@ HeaderRecord make_header(const Facts& facts, const RunOptions& options, const Ru
   return header;
 }
 
+constexpr int kNoWorker = 1;  // exit code of a worker that could not give its record
+
+// While it lives, processes whose parent ends become ours, so that a decoy host whose worker was
+// killed can be waited for. prctl(2), PR_SET_CHILD_SUBREAPER.
+class Subreaper {
+ public:
+  Subreaper() {
+    (void)sys::call(SYS_prctl, PR_GET_CHILD_SUBREAPER, sys::arg(&before_));
+    (void)sys::call(SYS_prctl, PR_SET_CHILD_SUBREAPER, 1);
+  }
+  ~Subreaper() { (void)sys::call(SYS_prctl, PR_SET_CHILD_SUBREAPER, before_ != 0 ? 1 : 0); }
+  Subreaper(const Subreaper&) = delete;
+  Subreaper& operator=(const Subreaper&) = delete;
+
+ private:
+  int before_ = 0;
+};
+
+// One word of shared memory for every job: the kernel writes the pid of a worker's decoy host there
+// before the decoy host runs, the worker clears it after the wait.
+class DecoyPids {
+ public:
+  DecoyPids() = default;
+  DecoyPids(const DecoyPids&) = delete;
+  DecoyPids& operator=(const DecoyPids&) = delete;
+  ~DecoyPids() {
+    // One more try: only an armed fault makes it fail, and the memory must not stay.
+    for (int i = 0; i < 2 && words_ != nullptr; ++i) {
+      if (sys::call(SYS_munmap, sys::arg(words_), size_) == 0) return;
+    }
+  }
+  Status map(size_t jobs) {
+    size_ = jobs * sizeof(int);
+    const int64_t r = sys::call(SYS_mmap, 0, size_, PROT_READ | PROT_WRITE,
+                                MAP_SHARED | MAP_ANONYMOUS, static_cast<uint64_t>(-1), 0);
+    if (r < 0) return system_error("mmap", "memory for the workers", static_cast<int>(-r));
+    words_ = reinterpret_cast<int*>(r);
+    for (size_t i = 0; i < jobs; ++i) free_.push_back(words_ + i);
+    return {};
+  }
+  int* take() {  // no more than there are jobs
+    int* word = free_.back();
+    free_.pop_back();
+    *word = 0;
+    return word;
+  }
+  void give_back(int* word) { free_.push_back(word); }
+
+ private:
+  int* words_ = nullptr;
+  size_t size_ = 0;
+  std::vector<int*> free_;
+};
+
 CaseRecord bare_record(const Case& c, Mode mode, Verdict verdict, std::string reason,
                        std::string detail) {
   CaseRecord record;
@@ -119,6 +176,10 @@ class Run {
     auto chosen = registry.select(options_.globs, options_.full);
     if (!chosen) return tl::unexpected(chosen.error());
     if (auto ok = prepare(); !ok) return tl::unexpected(ok.error());
+    const Subreaper subreaper;
+    if (auto ok = decoys_.map(static_cast<size_t>(options_.jobs)); !ok) {
+      return tl::unexpected(ok.error());
+    }
     arrange(*chosen);
 
     result_.header = make_header(facts_, options_, context_);
@@ -142,6 +203,7 @@ class Run {
     UniqueFd pipe;
     std::string bytes;
     Clock::time_point deadline;
+    int* decoy = nullptr;  // in shared memory: the pid of its decoy host, 0 for none
   };
 
   Status prepare() {
@@ -303,38 +365,47 @@ class Run {
 
   void start(const Case& c) {
     observer_.started(c, workers_.size() + 1);
+    const auto cannot = [&](const char* what, int64_t result) {
+      finish(bare_record(c, context_.mode, Verdict::broken, "worker_failed",
+                         fmt::format("{}: {}", what, errno_name(static_cast<int>(-result)))));
+    };
     std::array<int, 2> pipe{};
     int64_t result = sys::call(SYS_pipe2, sys::arg(pipe.data()), O_CLOEXEC);
-    if (result < 0) {
-      return finish(bare_record(c, context_.mode, Verdict::broken, "worker_failed",
-                                "pipe: " + errno_name(static_cast<int>(-result))));
-    }
+    if (result < 0) return cannot("pipe", result);
     Worker worker;
     worker.c = &c;
     worker.pipe = UniqueFd(pipe[0]);
     const UniqueFd write_end(pipe[1]);
     worker.deadline = Clock::now() + 3 * options_.timeout + std::chrono::seconds(20);
-    const pid_t parent = getpid();
-    const pid_t pid = fork();
-    if (pid < 0) {
-      return finish(bare_record(c, context_.mode, Verdict::broken, "worker_failed",
-                                "fork: " + errno_name(errno)));
+    worker.decoy = decoys_.take();
+    const int64_t parent = sys::call(SYS_getpid);
+    int pidfd = -1;
+    clone_args args{};
+    args.flags = CLONE_PIDFD;
+    args.pidfd = sys::arg(&pidfd);
+    args.exit_signal = SIGCHLD;
+    result = sys::call(SYS_clone3, sys::arg(&args), sizeof args);
+    if (result == 0) work(c, write_end.get(), parent, worker.decoy);
+    if (result < 0) {
+      decoys_.give_back(worker.decoy);
+      return cannot("clone3", result);
     }
-    if (pid == 0) work(c, write_end.get(), parent);
-    worker.pid = pid;
-    result = sys::call(SYS_pidfd_open, pid, 0);
-    worker.pidfd = UniqueFd(static_cast<int>(result));
+    worker.pid = static_cast<pid_t>(result);
+    worker.pidfd = UniqueFd(pidfd);
     workers_.push_back(std::move(worker));
   }
 
-  [[noreturn]] void work(const Case& c, int result_fd, pid_t parent) const {
-    (void)sys::call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
-    if (getppid() != parent) _exit(1);
+  [[noreturn]] void work(const Case& c, int result_fd, int64_t parent, int* decoy) const {
+    // A worker that would outlive its runner must not begin.
+    if (sys::call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) < 0) _exit(kNoWorker);
+    if (sys::call(SYS_getppid) != parent) _exit(kNoWorker);
     // Ctrl-C goes to the runner, which ends its workers in order.
     signal(SIGINT, SIG_IGN);
-    const std::string bytes = wire::pack(run_case(c, context_));
+    RunContext context = context_;
+    context.decoy_pid = decoy;
+    const std::string bytes = wire::pack(run_case(c, context));
     const auto written = sys::write_full(result_fd, bytes.data(), bytes.size());
-    _exit(written ? 0 : 1);
+    _exit(written ? 0 : kNoWorker);
   }
 
   void wait_for_some() {
@@ -357,7 +428,6 @@ class Run {
       if (polls[i].revents != 0 && !read_some(w)) {
         reap(w, false);
       } else if (Clock::now() >= w.deadline) {
-        (void)sys::call(SYS_kill, w.pid, SIGKILL);
         reap(w, true);
       } else {
         still.push_back(std::move(w));
@@ -377,27 +447,43 @@ class Run {
     return true;
   }
 
-  int wait_for(const Worker& w) {
-    int status = 0;
-    while (sys::call(SYS_wait4, w.pid, sys::arg(&status), 0, 0) == -EINTR) {
-    }
+  // The worker and all that it started are gone when this returns. At the end of its pipe it has
+  // nothing more to do, so the kill changes nothing then.
+  std::optional<ExitStatus> end(Worker& w) {
+    const auto status = ringfence::reap(w.pid, w.pidfd.get());
+    // The decoy host of a worker that was killed has become our child.
+    if (const int decoy = std::atomic_ref<int>(*w.decoy).load(); decoy > 0) end_orphan(decoy);
+    decoys_.give_back(w.decoy);
     return status;
   }
 
+  static void end_orphan(int pid) {
+    siginfo_t info{};
+    // Only what is our child can have no other's pid.
+    int64_t r = -EINTR;
+    while (r == -EINTR) {
+      r = sys::call(SYS_waitid, P_PID, pid, sys::arg(&info), WEXITED | WNOHANG | WNOWAIT | __WALL,
+                    0);
+    }
+    if (r < 0) return;
+    (void)ringfence::reap(pid, -1);
+  }
+
   void reap(Worker& w, bool late) {
-    const int status = wait_for(w);
+    const auto status = end(w);
     auto record = wire::unpack<CaseRecord>(w.bytes);
     if (record) return finish(std::move(*record));
     finish(bare_record(*w.c, context_.mode, Verdict::broken, late ? "timeout" : "worker_failed",
                        late ? "the case did not end in time"
-                            : fmt::format("its worker ended with wait status {:#x}", status)));
+                            : "its worker gave no record: " +
+                                  (status ? status->describe() : "it could not be waited for")));
   }
 
   void stop_all() {
     result_.summary.interrupted = true;
+    for (const Worker& w : workers_) (void)sys::call(SYS_kill, w.pid, SIGKILL);
     for (Worker& w : workers_) {
-      (void)sys::call(SYS_kill, w.pid, SIGKILL);
-      (void)wait_for(w);
+      (void)end(w);
       finish(bare_record(*w.c, context_.mode, Verdict::broken, "interrupted", "ended by the user"));
     }
     workers_.clear();
@@ -413,6 +499,7 @@ class Run {
   RunContext context_;
   RunResult result_;
   UniqueFd image_;
+  DecoyPids decoys_;
   std::string missing_bind_;
   Plan policy_plan_;
   Plan none_plan_;

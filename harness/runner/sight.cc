@@ -13,6 +13,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdlib>
 
 #include "harness/base/file.h"
@@ -193,6 +194,38 @@ Seen boottime_seen(const Goal& goal, const Inspection& at) {
 }
 
 }  // namespace
+
+std::span<const int> answers_for(Sight sight) {
+  static constexpr std::array kFile = {ENOENT, ENOTDIR};
+  static constexpr std::array kAttribute = {ENODATA, EOPNOTSUPP};
+  static constexpr std::array kListener = {EAGAIN};
+  static constexpr std::array kPort = {ECONNREFUSED, EINPROGRESS};
+  static constexpr std::array kSegment = {EINVAL, EIDRM};
+  static constexpr std::array kCanary = {EPIPE, ECONNRESET};  // it is dead already
+  static constexpr std::array kSocket = {ENOTSOCK, EBADF};    // a descriptor of another kind
+  switch (sight) {
+    case Sight::file_exists:
+    case Sight::file_changed:
+    case Sight::file_inside:
+      return kFile;
+    case Sight::file_capable:
+      return kAttribute;
+    case Sight::abstract_connected:
+    case Sight::loopback_connected:
+    case Sight::unix_connected:
+      return kListener;
+    case Sight::port_open:
+      return kPort;
+    case Sight::sysv_changed:
+      return kSegment;
+    case Sight::canary_killed:
+      return kCanary;
+    case Sight::holds_socket:
+      return kSocket;
+    default:
+      return {};
+  }
+}
 
 std::vector<int> target_pids(const std::vector<int>& not_targets) {
   std::vector<int> pids;

@@ -2,6 +2,7 @@
 // What the decoy host sees of a target's process in /proc, from outside the target.
 // Source: proc(5), namespaces(7), ioctl_ns(2), pidfd_getfd(2) (Linux 5.6).
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,6 +21,10 @@ struct Inspection {
 // The answer for a goal that concerns the inspected process; nothing for a goal of another kind.
 std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at);
 
+// The errors that are answers to the question of this sight (ENOENT: it is not there); any other
+// means that the look failed.
+std::span<const int> answers_for(Sight sight);
+
 // Pids in this /proc, other than `not_targets`.
 std::vector<int> target_pids(const std::vector<int>& not_targets);
 
@@ -27,8 +32,8 @@ std::vector<int> target_pids(const std::vector<int>& not_targets);
 // none.
 std::string status_field(int pid, std::string_view name);
 
-// The layers that stand around a process, as far as /proc shows them from outside: ns.*, mount.root,
-// seccomp, no_new_privs.
+// The layers that stand around a process, as far as /proc shows them from outside: ns.*,
+// mount.root, seccomp, no_new_privs.
 std::vector<Layer> layers_in_force(int pid);
 
 // CapEff of a process, 0 when it cannot be read.

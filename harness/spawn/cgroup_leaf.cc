@@ -5,10 +5,10 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
-#include <charconv>
 #include <set>
 
 #include "harness/base/file.h"
+#include "harness/base/held_directory.h"
 #include "harness/base/sys.h"
 #include "harness/confine/host_mounts.h"
 #include "harness/spawn/cgroup_files.h"
@@ -40,17 +40,11 @@ std::string v1_value(const std::string& file, const std::string& value) {
   return file == "memory.max" && value == "max" ? "-1" : value;
 }
 
-// Owner of a group by its name; false for what is not one of ours.
-bool parse_name(std::string_view name, int& pid, uint64_t& started) {
-  constexpr std::string_view kPrefix = "ringfence-";
-  if (!name.starts_with(kPrefix)) return false;
-  const auto parts = split(name.substr(kPrefix.size()), '-');
-  if (parts.size() != 3) return false;
-  const auto read = [](std::string_view text, auto& value) {
-    const auto [end, err] = std::from_chars(text.data(), text.data() + text.size(), value);
-    return err == std::errc() && end == text.data() + text.size();
-  };
-  return read(parts[0], pid) && read(parts[1], started);
+// What stays would stay for good, so a removal that failed is tried once more. The janitor of a
+// later run takes what is left then.
+Status remove_surely(const std::string& directory) {
+  auto removed = remove_group(directory);
+  return removed ? removed : remove_group(directory);
 }
 
 std::set<std::string> parents_of(const CgroupLayout& layout) {
@@ -107,15 +101,12 @@ Result<std::shared_ptr<CgroupRoot>> CgroupRoot::create(const CgroupLayout& layou
   if (layout.mode == "none") {
     return unsupported_error("make cgroup", "/proc/self/mountinfo", 0, "no hierarchy is mounted");
   }
-  const auto pid = static_cast<int>(sys::call(SYS_getpid));
-  auto started = start_time(pid);
-  if (!started) return tl::unexpected(started.error());
   uint32_t random = 0;
   if (const int64_t r = sys::call(SYS_getrandom, sys::arg(&random), sizeof random, 0); r < 0) {
     return system_error("getrandom", {}, static_cast<int>(-r));
   }
   std::shared_ptr<CgroupRoot> root(
-      new CgroupRoot(layout, fmt::format("ringfence-{}-{}-{:08x}", pid, *started, random)));
+      new CgroupRoot(layout, held_name(fmt::format("{:08x}", random))));
   // Now, so that workers forked later share them: the group in v2 and in the common v1 hierarchies.
   if (!layout.unified.empty()) {
     if (auto made = root->ensure(layout.unified_parent, {}); !made) {
@@ -133,7 +124,11 @@ Result<std::shared_ptr<CgroupRoot>> CgroupRoot::create(const CgroupLayout& layou
 Result<std::string> CgroupRoot::ensure(const std::string& parent,
                                        const std::vector<std::string>& controllers) const {
   const std::string directory = fmt::format("{}/{}", parent, name_);
-  if (auto made = make_group(directory); !made) return tl::unexpected(made.error());
+  if (!held_.contains(directory)) {
+    auto held = make_held_directory(directory);
+    if (!held) return tl::unexpected(held.error());
+    held_[directory] = std::move(*held);
+  }
   if (controllers.empty()) return directory;
   const auto present = words_of(directory + "/cgroup.subtree_control");
   std::string wanted;
@@ -150,9 +145,7 @@ Result<std::string> CgroupRoot::ensure(const std::string& parent,
 CgroupRoot::~CgroupRoot() {
   // Forked workers hold a copy of this object; the group is not theirs.
   if (sys::call(SYS_getpid) != owner_pid_) return;
-  for (const auto& parent : parents_of(layout_)) {
-    (void)remove_group(fmt::format("{}/{}", parent, name_));  // the janitor takes what is left
-  }
+  for (const auto& [directory, held] : held_) (void)remove_surely(directory);
 }
 
 // ---- CgroupLeaf --------------------------------------------------------------------------------
@@ -273,7 +266,7 @@ Status CgroupLeaf::destroy() {
   Status result;
   for (Part& part : parts_) {
     part.procs.reset();
-    if (auto removed = remove_group(part.directory); !removed) result = removed;
+    if (auto removed = remove_surely(part.directory); !removed) result = removed;
   }
   parts_.clear();
   unified_fd_.reset();
@@ -287,12 +280,11 @@ Result<size_t> sweep_cgroups(const CgroupLayout& layout) {
     auto names = list_directory(parent);
     if (!names) continue;
     for (const auto& name : *names) {
-      int pid = 0;
-      uint64_t started = 0;
-      if (!parse_name(name, pid, started)) continue;
-      auto now = start_time(pid);
-      if (now ? *now == started : now.error().err != ENOENT && now.error().err != ESRCH) continue;
-      if (auto removed = remove_group(fmt::format("{}/{}", parent, name)); !removed) {
+      const auto maker = parse_held_name(name);
+      const std::string directory = fmt::format("{}/{}", parent, name);
+      UniqueFd claim;
+      if (!maker || !is_abandoned(directory, *maker, &claim)) continue;
+      if (auto removed = remove_surely(directory); !removed) {
         result = removed;
       } else {
         swept.insert(name);

@@ -2,8 +2,9 @@
 // CgroupLeaf: the group (v2) or groups (v1, hybrid) that one target runs in. Made below a group of
 // the run's own, removed with the object; nothing of the host's hierarchies is reconfigured.
 //
-// Names: <parent>/ringfence-<owner pid>-<owner start time>-<random>/<leaf>, so that the janitor can
-// tell whose it is. Sources: kernel Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
+// Names: <parent>/ringfence-<owner pid>-<its pid namespace>-<random>/<leaf>; held by a lock as
+// base/held_directory.h has it, so that the janitor can tell whether the owner lives, in whatever
+// pid namespace. Sources: kernel Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
 #include <map>
 #include <memory>
 #include <string>
@@ -46,6 +47,7 @@ class CgroupRoot {
   CgroupLayout layout_;
   std::string name_;
   int owner_pid_;
+  mutable std::map<std::string, UniqueFd> held_;  // by directory
 };
 
 class CgroupLeaf {
