@@ -21,6 +21,8 @@ namespace ringfence {
 // Where targets of a decoy host are staged, and where a given rootfs is found in it.
 inline constexpr const char* kDecoyStaging = "/stage";
 inline constexpr const char* kDecoyRootfs = "/rootfs";
+// The inmate as a file, for plans that execute it by path.
+inline constexpr const char* kDecoyInmate = "/inmate";
 // A file handle of every decoy host's making: the descriptor that leaks into careless targets.
 inline constexpr int kDecoyLeak = 20;
 inline constexpr unsigned kDecoyGroup = 7777;
