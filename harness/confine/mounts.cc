@@ -141,7 +141,7 @@ void add_root(Assembler& plan, const MountPlan& mounts) {
   if (mounts.fresh) {
     add_new_filesystem(plan, step, "tmpfs", "tmpfs", "mode=755", 0, kSlotRoot);
   } else {
-    add_bind_tree(plan, step, mounts.rootfs, true, kSlotRoot);
+    add_bind_tree(plan, step, mounts.rootfs_at, true, kSlotRoot);
   }
   step.ops.push_back(make_op(SYS_move_mount, slot_arg(kSlotRoot), plan.text(""), AT_FDCWD,
                              plan.text(mounts.staging), MOVE_MOUNT_F_EMPTY_PATH));
@@ -325,7 +325,8 @@ uint64_t mount_attribute(uint64_t ms_flag) {
 }
 
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
-                             const std::string& staging, const std::string& rootfs) {
+                             const std::string& staging, const std::string& rootfs,
+                             const std::string& rootfs_at) {
   MountPlan mounts;
   mounts.own_namespace = namespaces.has(Ns::mnt);
   mounts.user_namespace = namespaces.has(Ns::user);
@@ -344,6 +345,7 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
       }
     }
     mounts.fresh = mounts.rootfs.empty();
+    mounts.rootfs_at = rootfs_at.empty() ? mounts.rootfs : rootfs_at;
   }
 
   // As without() has it: nothing of this may happen to the spawner's mounts.

@@ -22,12 +22,14 @@ struct MountPlan {
   bool user_namespace = false;
   bool enters_root = false;  // mount.root was kept
   std::string rootfs;        // what is bound as root
+  std::string rootfs_at;     // the path under which the spawner finds it
   std::string staging;
 };
 
 // All mount steps. `rootfs` as CompileOptions has it.
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
-                             const std::string& staging, const std::string& rootfs);
+                             const std::string& staging, const std::string& rootfs,
+                             const std::string& rootfs_at);
 
 // --- parts, each in a file of its own -----------------------------------------------------------
 // A cgroup or cgroup2 mount, as runc makes it: on v2 a fresh cgroup2 (in a cgroup namespace) or a

@@ -14,8 +14,8 @@ namespace ringfence {
 // placeholders that the decoy host fills in, in braces: {canary_pid}, {canary_file}, ... (see
 // runner/decoy.h). The secret itself is never given to the inmate.
 struct Attempt {
-  std::string name;
-  std::vector<std::string> args;
+  std::string name{};
+  std::vector<std::string> args{};
   friend bool operator==(const Attempt&, const Attempt&) = default;
 };
 
@@ -26,13 +26,14 @@ enum class Sight : uint8_t {
   none,
   // Canaries.
   secret_returned,  // the inmate sent the run's secret
-  canary_killed,    // the canary process is gone; arg: which ("plain", "privileged")
+  canary_killed,    // the canary process is gone; arg: which ("plain", "privileged", "other_uid")
   canary_traced,    // its TracerPid is not 0
   canary_memory_changed,
   file_changed,   // arg: path; content is no longer what was planted, or the file is gone
   file_exists,    // arg: path that did not exist before
   file_owned_by,  // arg: path, value: uid
   file_mode_has,  // arg: path, value: mode bits
+  file_capable,   // arg: path; it has a security.capability attribute
   file_linked,    // the descriptor that was passed in has a name now
   hostname_changed,
   domainname_changed,
@@ -41,6 +42,7 @@ enum class Sight : uint8_t {
   loopback_connected,  // ... to its listener on 127.0.0.1
   unix_connected,      // ... to its unix socket in the file system
   mount_appeared,      // arg: path; the decoy host sees a new mount there
+  port_open,           // value: something listens on this port of the decoy host's 127.0.0.1
   tty_input,           // the canary's terminal has input that nobody typed
   mtu_changed,         // of the decoy host's lo
   task_survived,       // a process of the target is alive after its end
@@ -50,7 +52,9 @@ enum class Sight : uint8_t {
   in_group,         // value: a supplementary gid
   cap_effective,    // arg: "SYS_ADMIN"
   exe_is,           // arg: glob on /proc/PID/exe
-  root_is_decoys,   // /proc/PID/root is the decoy host's own root
+  cap_missing,      // arg: "SYS_ADMIN"; not in CapEff
+  bounding_lacks,   // arg: "SYS_ADMIN"; not in CapBnd
+  root_differs,     // /proc/PID/root is not the decoy host's own root
   cwd_is,           // arg: glob on /proc/PID/cwd
   file_inside,      // arg: path seen through /proc/PID/root
   holds_file,       // arg: glob on a /proc/PID/fd link; value: 0 any, 1 open for writing
@@ -69,6 +73,7 @@ enum class Sight : uint8_t {
   boottime_known,  // the number the inmate sent is within 10 s of the decoy host's boot time clock
   // The end, and the cgroup.
   killed_by,     // value: signal
+  pid_exists,    // value: a process of the target has this pid in the decoy host
   tasks_over,    // value: tasks in the target's pid namespace or cgroup at inspection
   memory_over,   // value: bytes resident in the target at inspection or charged at peak
   cgroup_event,  // arg: "pids.max", "memory.oom_kill"; value: at least this many
@@ -77,33 +82,37 @@ std::string_view sight_name(Sight sight);
 
 struct Goal {
   Sight sight = Sight::none;
-  std::string arg;
+  std::string arg{};
   int64_t value = 0;
   friend bool operator==(const Goal&, const Goal&) = default;
 };
 
 struct Case {
-  std::string id;      // primitive.technique[.variant]
-  std::string title;   // one line: what is tried
-  std::string source;  // man page, CVE, kernel documentation
-  Layer expected;      // the one layer that must decide, in case mode
+  std::string id{};      // primitive.technique[.variant]
+  std::string title{};   // one line: what is tried
+  std::string source{};  // man page, CVE, kernel documentation
+  Layer expected{};      // the one layer that must decide, in case mode
   // The smallest policy that contains the expected layer. The control runs without(policy,
   // expected).
-  Policy policy;
-  Attempt attempt;
-  Goal goal;                 // seen from outside: the attempt got through
-  std::vector<Goal> proofs;  // all must be seen, from outside, for a denial to count where the goal
-                             // is a read; for a goal with a canary of its own the canary suffices
+  Policy policy{};
+  Attempt attempt{};
+  Goal goal{};  // seen from outside: the attempt got through
+  std::vector<Goal>
+      proofs{};  // all must be seen, from outside, for a denial to count where the goal
+                 // is a read; for a goal with a canary of its own the canary suffices
   Attempt liveness{"exit", {}};  // the benign twin
-  Goal alive;  // seen from outside when the twin worked; none: exec, answer and exit
+  Goal alive{};  // seen from outside when the twin worked; none: exec, answer and exit
   // Facilities, by the words of facts.h and `--require`: "root", "userns", "cgroup.pids",
   // "path:/proc/kcore", "cap:SYS_RESOURCE", ...
-  std::vector<std::string> needs;
+  std::vector<std::string> needs{};
+  // The operation may well succeed, contained: on the target's own host name, on what a mask shows.
+  // Then the inmate's claim of success contradicts nothing.
+  bool contained = false;
   bool outside = false;  // has a consequence outside the target: judged in policy mode
   bool quick = true;     // part of the default suite
   // The step of the plan that makes the layer, for the step-drop test; empty: layer name.
-  std::string step;
-  std::vector<Layer> gated_by;  // in policy mode: capabilities that the kernel asks for, in order
+  std::string step{};
+  std::vector<Layer> gated_by{};  // in policy mode: capabilities that the kernel asks for, in order
 };
 
 }  // namespace ringfence

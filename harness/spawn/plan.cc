@@ -87,6 +87,12 @@ const Step* Plan::find(std::string_view key) const {
   return it == steps.end() ? nullptr : &*it;
 }
 
+std::vector<Step::Setting> Plan::settings() const {
+  std::vector<Step::Setting> all;
+  for (const Step& step : steps) all.insert(all.end(), step.settings.begin(), step.settings.end());
+  return all;
+}
+
 Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   Assembler assembler(options.drop);
   Plan plan;
@@ -109,7 +115,8 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   if (auto added = add_child_namespaces(assembler, policy, *namespaces); !added) {
     return tl::unexpected(added.error());
   }
-  auto mounts = add_mounts(assembler, policy, *namespaces, options.staging, options.rootfs);
+  auto mounts = add_mounts(assembler, policy, *namespaces, options.staging, options.rootfs,
+                           options.rootfs_at);
   if (!mounts) return tl::unexpected(mounts.error());
   add_descriptors(assembler, policy);  // before a limit of open files hides some of them
   add_rlimits(assembler, policy);

@@ -22,6 +22,8 @@ struct CompileOptions {
   // An existing directory to use as root; empty: Policy::root.path if it exists, else a fresh
   // tmpfs.
   std::string rootfs;
+  // Where the spawner will find that directory, when not under the same path (a decoy host).
+  std::string rootfs_at;
 };
 
 struct Plan {
@@ -41,6 +43,8 @@ struct Plan {
   std::vector<uint64_t> seccomp_program;
 
   [[nodiscard]] const Step* find(std::string_view key) const;
+  // The limits that the steps set on the target's cgroup; empty when there are none.
+  [[nodiscard]] std::vector<Step::Setting> settings() const;
 };
 
 Result<Plan> compile(const Policy& policy, const CompileOptions& options = {});

@@ -1,0 +1,114 @@
+#!/usr/bin/env python3
+"""coverage_test.py COVERAGE.md BUILD: checks docs/coverage.md against what exists.
+
+The table parses, topics 1 to 40 are all there, no item stands twice, status and ids agree, every
+`test:` id is a test of BUILD, and every other id is a case that BUILD/bin/ringfence lists.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+TOPICS = 40
+
+
+def parse(text):
+    """(rows, complaints); a row is (topic number, item, ids, status)."""
+    rows, complaints, inside = [], [], False
+    for number, line in enumerate(text.splitlines(), 1):
+        if not line.startswith("|"):
+            inside = False
+            continue
+        # The cells between the outer bars.
+        cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
+        if cells[:2] == ["topic", "item"]:
+            inside = True
+            continue
+        if not inside or set(line) <= set("|- "):
+            continue
+        topic = re.match(r"(\d+) \S", cells[0])
+        if len(cells) != 4 or not topic:
+            complaints.append(f"line {number}: not `| N name | item | ids | status |`")
+            continue
+        rows.append((int(topic.group(1)), cells[1], cells[2].split(), cells[3]))
+    return rows, complaints
+
+
+def judge(rows, tests, cases):
+    """What is wrong with the rows. `cases` is None where there is no program to ask."""
+    complaints = []
+    for topic in sorted(set(range(1, TOPICS + 1)) - {row[0] for row in rows}):
+        complaints.append(f"topic {topic} is missing")
+    seen = set()
+    for topic, item, ids, status in rows:
+        where = f"topic {topic}, {item}"
+        if not item:
+            complaints.append(f"topic {topic}: an item without text")
+        if (topic, item) in seen:
+            complaints.append(f"{where}: twice")
+        seen.add((topic, item))
+        if status not in ("covered", "open"):
+            complaints.append(f"{where}: status {status!r} is neither covered nor open")
+        elif (status == "covered") != bool(ids):
+            complaints.append(f"{where}: {status} with {len(ids)} ids")
+        for name in ids:
+            if name.startswith("test:"):
+                if name[len("test:"):] not in tests:
+                    complaints.append(f"{where}: no such test: {name}")
+            elif cases is None:
+                complaints.append(f"{where}: nobody to ask for case {name}: no ringfence program")
+            elif name not in cases:
+                complaints.append(f"{where}: no such case: {name}")
+    return complaints
+
+
+def tests_of(build):
+    """Names of all tests that ctest knows in a build directory."""
+    shown = subprocess.run(["ctest", "--test-dir", build, "--show-only=json-v1"],
+                           stdout=subprocess.PIPE, check=True)
+    return {test["name"] for test in json.loads(shown.stdout)["tests"]}
+
+
+def cases_of(build):
+    """Ids of all cases, the first word of each line of `ringfence list`; None without a program."""
+    program = os.path.join(build, "bin", "ringfence")
+    if not os.path.exists(program):
+        return None
+    listed = subprocess.run([program, "list"], stdout=subprocess.PIPE, check=True, text=True)
+    return {line.split()[0] for line in listed.stdout.splitlines() if line.strip()}
+
+
+def self_test():
+    """The checks find what they are for."""
+    def complaints(*lines):
+        rows, wrong = parse("\n".join(("| topic | item | ids | status |",
+                                       "| --- | --- | --- | --- |") + lines))
+        return [c for c in wrong + judge(rows, {"a.b"}, {"pid.x"}) if "missing" not in c]
+
+    assert complaints("| 1 t | i | test:a.b pid.x | covered |", "| 2 t | i | | open |") == []
+    for bad in ("| 1 t | i | test:a.c | covered |", "| 1 t | i | pid.y | covered |",
+                "| 1 t | i | | covered |", "| 1 t | i | pid.x | open |", "| 1 t | i | open |",
+                "| t | i | | open |", "| 1 t | | | open |", "| 1 t | i | | done |"):
+        assert complaints(bad), bad
+    assert complaints("| 1 t | i | | open |", "| 1 t | i | | open |")
+    rows, _ = parse("| topic | item | ids | status |\n| --- | --- | --- | --- |\n| 1 t | i | | open |")
+    assert any("topic 40 is missing" in c for c in judge(rows, set(), set()))
+    assert judge([(1, "i", ["pid.x"], "covered")], set(), None)[-1].endswith("no ringfence program")
+
+
+def main(arguments):
+    self_test()
+    with open(arguments[0], encoding="utf-8") as page:
+        rows, complaints = parse(page.read())
+    complaints += judge(rows, tests_of(arguments[1]), cases_of(arguments[1]))
+    for complaint in complaints:
+        print(complaint)
+    covered = sum(1 for row in rows if row[3] == "covered")
+    print(f"{len(rows)} items, {covered} covered, {len(complaints)} complaints")
+    return 1 if complaints else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,64 @@
+// ringfence list and doctor
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "harness/base/facts.h"
+#include "harness/cli/commands.h"
+#include "reports/style.h"
+#include "suites/suite.h"
+
+namespace ringfence::cli {
+namespace {
+
+int list(const std::vector<std::string>& globs, bool ids_only) {
+  auto registry = suites::builtin();
+  if (!registry) return complain(registry.error());
+  auto chosen = registry->select(globs, true);
+  if (!chosen) return complain(chosen.error());
+  for (const Case* c : *chosen) {
+    if (ids_only) {
+      print(c->id + "\n");
+      continue;
+    }
+    print(fmt::format("{:<34} {:<22} {}\n", c->id, c->expected.name(), c->title));
+    print(fmt::format("{:<34} {:<22} {}{}{}\n", "", "", c->source,
+                      c->needs.empty() ? "" : fmt::format("; needs {}", fmt::join(c->needs, ", ")),
+                      c->quick ? "" : "; --suite full"));
+  }
+  return 0;
+}
+
+int doctor(bool json) {
+  const Facts facts = Facts::probe();
+  print(json ? doctor_json(facts)
+             : render_doctor(facts, style_for(STDOUT_FILENO, Detail::normal).colour));
+  return 0;
+}
+
+}  // namespace
+
+void add_list(CLI::App& app, Action& action) {
+  struct Arguments {
+    std::vector<std::string> globs;
+    bool ids = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  CLI::App* command =
+      app.add_subcommand("list", "Cases with id, layer, title, source and requirements");
+  command->add_option("globs", args->globs, "Cases by id, with * and ?")->type_name("GLOB");
+  command->add_flag("--ids", args->ids, "Only the ids");
+  command->callback([args, &action] { action = [args] { return list(args->globs, args->ids); }; });
+}
+
+void add_doctor(CLI::App& app, Action& action) {
+  auto json = std::make_shared<bool>(false);
+  CLI::App* command =
+      app.add_subcommand("doctor", "What this machine can test, why not, and what to do about it");
+  command->add_flag("--json", *json, "As JSON");
+  command->callback([json, &action] { action = [json] { return doctor(*json); }; });
+}
+
+}  // namespace ringfence::cli

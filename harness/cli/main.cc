@@ -1,0 +1,98 @@
+// ringfence: the command line.
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+
+#include "harness/base/suggest.h"
+#include "harness/base/sys.h"
+#include "harness/cli/commands.h"
+
+namespace ringfence::cli {
+
+int complain(const Error& error) {
+  fmt::print(stderr, "ringfence: {}\n", error.describe());
+  return error.kind == Error::Kind::usage ? kExitUsage : kExitFailed;
+}
+
+void print(std::string_view text) {
+  // A reader that went away (ringfence list | head) is no failure of ours.
+  (void)sys::write_full(STDOUT_FILENO, text.data(), text.size());
+}
+
+namespace {
+
+std::vector<std::string> option_names(const CLI::App& app) {
+  std::vector<std::string> names;
+  for (const CLI::Option* option : app.get_options()) {
+    for (const auto& name : option->get_lnames()) names.push_back("--" + name);
+  }
+  return names;
+}
+
+const CLI::App& deepest(const CLI::App& app) {
+  const auto subcommands = app.get_subcommands();
+  return subcommands.empty() ? app : deepest(*subcommands.front());
+}
+
+// One line: what is wrong, and the nearest word where one is unknown.
+int report(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App& at = deepest(app);
+  std::string text = error.what();
+  const auto extras = at.remaining();
+  if (!extras.empty()) {
+    const std::string word = extras.front().substr(0, extras.front().find('='));
+    const bool option = word.starts_with('-');
+    std::vector<std::string> known = option_names(at);
+    if (!option) {
+      known.clear();
+      for (const CLI::App* sub : at.get_subcommands([](const CLI::App*) { return true; })) {
+        known.push_back(sub->get_name());
+      }
+    }
+    const std::string near = nearest(word, known);
+    text = fmt::format("unknown {} '{}'", option ? "option" : "command", word);
+    if (!near.empty()) text += fmt::format("; did you mean '{}'?", near);
+  }
+  const std::string command = &at == &app ? "" : " " + at.get_name();
+  fmt::print(stderr, "ringfence{}: {} ('ringfence{} --help' says what is allowed)\n", command, text,
+             command);
+  return kExitUsage;
+}
+
+int run_main(int argc, char** argv) {
+  CLI::App app{
+      "ringfence: does the sandbox hold? Attacks targets under a policy, with a control "
+      "beside every denial, and asks the kernel what happened.",
+      "ringfence"};
+  app.set_version_flag("--version", std::string("ringfence ") + RINGFENCE_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Exit codes of run: 0 held, 1 something breached, 2 something unproven or broken, 3 an\n"
+      "unexpected skip or too few held, 4 nothing ran, 64 usage or unreadable input.");
+  Action action;
+  add_run(app, action);
+  add_list(app, action);
+  add_doctor(app, action);
+  add_explain(app, action);
+  add_diff(app, action);
+  add_policy(app, action);
+  add_plan(app, action);
+  add_spawn(app, action);
+  add_completion(app, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::CallForHelp& help) {
+    return app.exit(help);
+  } catch (const CLI::CallForVersion& version) {
+    return app.exit(version);
+  } catch (const CLI::ParseError& error) {
+    return report(app, error);
+  }
+  return action ? action() : kExitUsage;
+}
+
+}  // namespace
+}  // namespace ringfence::cli
+
+int main(int argc, char** argv) { return ringfence::cli::run_main(argc, argv); }

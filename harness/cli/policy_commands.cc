@@ -1,0 +1,162 @@
+// ringfence policy, plan and spawn
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include <CLI/CLI.hpp>
+
+#include "harness/cli/commands.h"
+#include "harness/cli/load.h"
+#include "harness/policy/read.h"
+#include "harness/spawn/cgroup_leaf.h"
+#include "harness/spawn/spawn.h"
+
+namespace ringfence::cli {
+namespace {
+
+int show(const std::string& name) {
+  auto loaded = load_policy(name);
+  if (!loaded) return complain(loaded.error());
+  print(write_oci_policy(loaded->policy));
+  return 0;
+}
+
+int check(const std::string& name) {
+  auto read = load_policy(name);
+  if (!read) return complain(read.error());
+  for (const Warning& w : read->warnings) {
+    print(fmt::format("warning: {}: {}: {}\n", w.file, w.pointer, w.text));
+  }
+  for (const Unenforced& u : read->policy.unenforced) {
+    print(fmt::format("unenforced: {}: {}: read, not carried out\n", name, u.pointer));
+  }
+  auto plan = compile(read->policy);
+  if (!plan) return complain(plan.error());
+  print(fmt::format("{}: a valid policy, {} steps\n", name, plan->steps.size()));
+  return 0;
+}
+
+Result<Plan> plan_of(const Loaded& loaded) {
+  CompileOptions options;
+  options.rootfs = loaded.rootfs;
+  return compile(loaded.policy, options);
+}
+
+int plan_command(const std::string& name, const std::string& rootfs, bool syscalls) {
+  auto loaded = load(name, rootfs);
+  if (!loaded) return complain(loaded.error());
+  auto plan = plan_of(*loaded);
+  if (!plan) return complain(plan.error());
+  print(print_plan(*plan, syscalls));
+  return 0;
+}
+
+struct SpawnArguments {
+  std::string policy = "docker-default";
+  std::string rootfs;
+  std::vector<std::string> command;
+};
+
+int spawn_command(const SpawnArguments& args) {
+  auto loaded = load(args.policy, args.rootfs);
+  if (!loaded) return complain(loaded.error());
+  if (auto swept = sweep_cgroups(CgroupLayout::probe()); swept && *swept > 0) {
+    fmt::print(stderr, "ringfence: removed {} groups that a killed run left\n", *swept);
+  }
+  auto plan = plan_of(*loaded);
+  if (!plan) return complain(plan.error());
+
+  std::optional<CgroupLeaf> leaf;
+  if (const auto settings = plan->settings(); !settings.empty()) {
+    auto root = CgroupRoot::create(CgroupLayout::probe());
+    if (!root) return complain(root.error());
+    auto made = CgroupLeaf::create(*root, settings, "spawn");
+    if (!made) return complain(made.error());
+    leaf = std::move(*made);
+  }
+
+  SpawnRequest request;
+  request.plan = &*plan;
+  request.args = args.command;
+  request.exe_path = args.command[0];
+  request.env = loaded->policy.env;
+  if (request.env.empty()) {
+    for (char** entry = environ; *entry != nullptr; ++entry) request.env.emplace_back(*entry);
+  }
+  request.fds = {{0, 0}, {1, 1}, {2, 2}};
+  request.cgroup = leaf ? &*leaf : nullptr;
+  SpawnFailure failure;
+  auto child = spawn(request, &failure);
+  if (!child) {
+    Error error = child.error();
+    if (failure.key == "exec" && failure.err == ENOENT && loaded->rootfs.empty() &&
+        loaded->policy.root) {
+      error.hint = "the default root is an empty tmpfs; give it one with --rootfs DIR";
+    }
+    return complain(error);
+  }
+  // Ctrl-C belongs to the program; its end is ours.
+  signal(SIGINT, SIG_IGN);
+  auto status = child->wait();
+  if (!status) return complain(status.error());
+  constexpr int kSignalBase = 128;  // as shells do
+  return (*status)->signaled ? kSignalBase + (*status)->code : (*status)->code;
+}
+
+}  // namespace
+
+void add_policy(CLI::App& app, Action& action) {
+  CLI::App* policy = app.add_subcommand("policy", "Show or check a policy");
+  policy->require_subcommand(1);
+  auto name = std::make_shared<std::string>();
+  CLI::App* shows = policy->add_subcommand("show", "Write it as an OCI config.json");
+  shows->add_option("policy", *name, "A built-in profile or a config.json")
+      ->type_name("NAME|FILE")
+      ->required();
+  shows->callback([name, &action] { action = [name] { return show(*name); }; });
+  CLI::App* checks = policy->add_subcommand("check", "Read it and say what is wrong or not done");
+  checks->add_option("policy", *name, "A built-in profile or a config.json")
+      ->type_name("NAME|FILE")
+      ->required();
+  checks->callback([name, &action] { action = [name] { return check(*name); }; });
+  CLI::App* lists = policy->add_subcommand("list", "The built-in profiles");
+  lists->callback([&action] {
+    action = [] {
+      for (const Profile& p : profiles()) print(fmt::format("{:<16} {}\n", p.name, p.title));
+      return 0;
+    };
+  });
+}
+
+void add_plan(CLI::App& app, Action& action) {
+  struct Arguments {
+    std::string policy, rootfs;
+    bool syscalls = false;
+  };
+  auto args = std::make_shared<Arguments>();
+  CLI::App* plan = app.add_subcommand("plan", "Print the steps that carry a policy out");
+  plan->add_option("policy", args->policy, "A built-in profile or a config.json")
+      ->type_name("FILE|NAME")
+      ->required();
+  plan->add_option("--rootfs", args->rootfs, "Directory to use as root")->type_name("DIR");
+  plan->add_flag("--syscalls", args->syscalls, "With the system calls of each step");
+  plan->callback([args, &action] {
+    action = [args] { return plan_command(args->policy, args->rootfs, args->syscalls); };
+  });
+}
+
+void add_spawn(CLI::App& app, Action& action) {
+  auto args = std::make_shared<SpawnArguments>();
+  CLI::App* spawn = app.add_subcommand("spawn", "Run one program under a policy");
+  spawn->add_option("--policy", args->policy, "A config.json or a built-in profile")
+      ->type_name("FILE|NAME")
+      ->capture_default_str();
+  spawn->add_option("--rootfs", args->rootfs, "Directory to use as root")->type_name("DIR");
+  spawn->add_option("command", args->command, "The program and its arguments, after --")
+      ->type_name("CMD...")
+      ->required();
+  spawn->callback([args, &action] { action = [args] { return spawn_command(*args); }; });
+}
+
+}  // namespace ringfence::cli

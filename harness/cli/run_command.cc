@@ -1,0 +1,228 @@
+// ringfence run
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <thread>
+
+#include <CLI/CLI.hpp>
+
+#include "harness/base/facts.h"
+#include "harness/base/file.h"
+#include "harness/cli/commands.h"
+#include "harness/cli/load.h"
+#include "harness/runner/runner.h"
+#include "reports/console.h"
+#include "reports/writer.h"
+#include "suites/suite.h"
+
+namespace ringfence::cli {
+namespace {
+
+std::atomic<bool> interrupted{false};
+
+void on_interrupt(int /*signal*/) { interrupted = true; }
+
+struct Arguments {
+  std::vector<std::string> globs;
+  std::string policy, rootfs, suite = "default", shard, expect_skips;
+  std::vector<std::string> reports, require;
+  int jobs = 0;
+  double timeout = 10;
+  std::optional<uint64_t> seed;
+  std::optional<int> min_held;
+  bool shuffle = false, quiet = false, verbose = false;
+};
+
+// Hands the run's records to the console and to every report.
+class Reporter : public Observer {
+ public:
+  explicit Reporter(Console& console) : console_(console) {}
+
+  Status open(const std::string& spec) {
+    const size_t equals = spec.find('=');
+    if (equals == std::string::npos || equals + 1 == spec.size()) {
+      return usage_error("--report", spec, "write FORMAT=PATH, for example jsonl=report.jsonl");
+    }
+    const std::string format = spec.substr(0, equals);
+    const std::string path = spec.substr(equals + 1);
+    auto writer = make_writer(format, path);
+    if (!writer) return tl::unexpected(writer.error());
+    writers_.push_back(std::move(*writer));
+    places_.push_back({format, path});
+    return {};
+  }
+
+  void header(const HeaderRecord& header, size_t total) override {
+    console_.begin(header, total);
+    each([&](Writer& w) { return w.begin(header); });
+  }
+  void started(const Case& c, size_t /*running*/) override { console_.case_started(c.id); }
+  void finished(const CaseRecord& record) override {
+    console_.case_finished(record);
+    each([&](Writer& w) { return w.add(record); });
+  }
+  void granted(const GrantedRecord& record) override {
+    each([&](Writer& w) { return w.add(record); });
+  }
+  void waiting() override { console_.tick(); }
+
+  // The first failure of any writer.
+  Status end(const RunResult& result) {
+    each([&](Writer& w) { return w.end(result.summary); });
+    each([&](Writer& w) { return w.finish(); });
+    return status_;
+  }
+  [[nodiscard]] const std::vector<ReportPlace>& places() const { return places_; }
+
+ private:
+  template <typename F>
+  void each(F&& f) {
+    for (auto& writer : writers_) {
+      if (auto ok = f(*writer); !ok && status_) status_ = ok;
+    }
+  }
+
+  Console& console_;
+  std::vector<std::unique_ptr<Writer>> writers_;
+  std::vector<ReportPlace> places_;
+  Status status_;
+};
+
+Status parse_shard(const std::string& text, RunOptions& options) {
+  if (text.empty()) return {};
+  int used = 0;
+  if (std::sscanf(text.c_str(), "%5d/%5d%n", &options.shard_index, &options.shard_count, &used) !=
+          2 ||
+      static_cast<size_t>(used) != text.size() || options.shard_index < 1 ||
+      options.shard_count < options.shard_index) {
+    return usage_error("--shard", text, "write I/N with 1 <= I <= N");
+  }
+  return {};
+}
+
+Status load_rules(const Arguments& args, const Facts& facts, ExitRules& rules) {
+  rules.min_held = args.min_held;
+  if (!args.expect_skips.empty()) {
+    auto text = read_file(args.expect_skips);
+    if (!text) {
+      Error error = text.error();
+      error.kind = Error::Kind::usage;
+      return tl::unexpected(error);
+    }
+    auto skips = parse_expected_skips(*text, args.expect_skips);
+    if (!skips) return tl::unexpected(skips.error());
+    rules.expected_skips = std::move(*skips);
+  }
+  for (const auto& list : args.require) {
+    for (auto name : split(list, ',')) {
+      if (auto ok = check_requirement(facts, name); !ok) return ok;
+      if (!facts.satisfied(name)) rules.missing_facilities.emplace_back(name);
+    }
+  }
+  return {};
+}
+
+Status load_options(const Arguments& args, RunOptions& options) {
+  options.globs = args.globs;
+  options.full = args.suite == "full";
+  options.jobs = args.jobs > 0
+                     ? args.jobs
+                     : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  options.timeout = std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000));
+  options.seed = args.seed;
+  options.shuffle = args.shuffle;
+  options.interrupted = &interrupted;
+  if (auto ok = parse_shard(args.shard, options); !ok) return ok;
+  if (!args.policy.empty()) {
+    auto loaded = load(args.policy, args.rootfs);
+    if (!loaded) return tl::unexpected(loaded.error());
+    options.policy = std::move(loaded->policy);
+    options.rootfs = loaded->rootfs;
+  } else if (!args.rootfs.empty()) {
+    return usage_error("--rootfs", args.rootfs, "goes with --policy");
+  }
+  return {};
+}
+
+int run_command(const Arguments& args) {
+  auto registry = suites::builtin();
+  if (!registry) return complain(registry.error());
+  RunOptions options;
+  if (auto ok = load_options(args, options); !ok) return complain(ok.error());
+  const Facts facts = Facts::probe();
+  ExitRules rules;
+  if (auto ok = load_rules(args, facts, rules); !ok) return complain(ok.error());
+  // Before a report is opened, so that a typo truncates nothing.
+  if (auto chosen = registry->select(options.globs, options.full); !chosen) {
+    return complain(chosen.error());
+  }
+
+  const bool report_on_stdout = std::any_of(args.reports.begin(), args.reports.end(),
+                                            [](const auto& spec) { return spec.ends_with("=-"); });
+  const int console_fd = report_on_stdout ? STDERR_FILENO : STDOUT_FILENO;
+  const Detail detail = args.quiet     ? Detail::quiet
+                        : args.verbose ? Detail::verbose
+                                       : Detail::normal;
+  Console console(console_fd, style_for(console_fd, detail));
+  Reporter reporter(console);
+  for (const auto& spec : args.reports) {
+    if (auto ok = reporter.open(spec); !ok) return complain(ok.error());
+  }
+
+  if (auto swept = janitor(); swept && *swept > 0) {
+    fmt::print(stderr, "ringfence: removed {} groups that a killed run left\n", *swept);
+  }
+  struct sigaction on_signal {};
+  on_signal.sa_handler = on_interrupt;
+  sigaction(SIGINT, &on_signal, nullptr);
+  sigaction(SIGTERM, &on_signal, nullptr);
+  auto result = run(*registry, facts, options, reporter);
+  if (!result) return complain(result.error());
+  conclude(*result, rules);
+  const auto written = reporter.end(*result);
+  (void)console.end({*result}, reporter.places());
+  if (!written) return complain(written.error());
+  return result->summary.exit_code;
+}
+
+}  // namespace
+
+void add_run(CLI::App& app, Action& action) {
+  auto args = std::make_shared<Arguments>();
+  CLI::App* run = app.add_subcommand("run", "Run cases and judge what held");
+  run->add_option("globs", args->globs, "Cases by id, with * and ?; none: the suite")
+      ->type_name("GLOB");
+  run->add_option("--policy", args->policy,
+                  "Judge this policy: an OCI config.json or a built-in profile")
+      ->type_name("FILE|NAME");
+  run->add_option("--rootfs", args->rootfs, "Directory that targets get as root")->type_name("DIR");
+  run->add_option("--suite", args->suite, "default, or full with the cases that need seconds")
+      ->check(CLI::IsMember({"default", "full"}));
+  run->add_option("--jobs,-j", args->jobs, "Cases at a time; one per CPU by default")
+      ->check(CLI::Range(1, 4096));
+  run->add_option("--timeout", args->timeout, "Seconds for one trial")
+      ->check(CLI::Range(0.01, 86400.0));
+  run->add_option("--report", args->reports, "jsonl, junit or ktap; repeatable; PATH - is stdout")
+      ->type_name("FORMAT=PATH")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--require", args->require, "Facilities that must be there, by doctor's names")
+      ->type_name("NAME,...")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
+  run->add_option("--expect-skips", args->expect_skips,
+                  "Lines 'GLOB REASON'; any other skip makes exit 3")
+      ->type_name("FILE");
+  run->add_option("--min-held", args->min_held, "Fewer held make exit 3")
+      ->check(CLI::Range(0, 1000000));
+  run->add_option("--seed", args->seed, "For --shuffle and the canaries' secrets");
+  run->add_option("--shard", args->shard, "Run the I-th of N parts")->type_name("I/N");
+  run->add_flag("--shuffle", args->shuffle, "In an order that the seed gives");
+  auto* quiet = run->add_flag("--quiet,-q", args->quiet, "Only the end of the run");
+  run->add_flag("--verbose,-v", args->verbose, "Every case as it ends")->excludes(quiet);
+  run->callback([args, &action] { action = [args] { return run_command(*args); }; });
+}
+
+}  // namespace ringfence::cli

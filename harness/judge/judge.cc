@@ -1,0 +1,277 @@
+#include "harness/judge/judge.h"
+
+#include <fmt/format.h>
+#include <linux/seccomp.h>
+#include <sys/wait.h>
+
+#include <algorithm>
+#include <csignal>
+
+#include "harness/base/result.h"
+#include "harness/confine/bpf_evaluate.h"
+
+namespace ringfence {
+namespace {
+
+bool goal_has_canary(Sight sight) {
+  switch (sight) {
+    case Sight::canary_killed:
+    case Sight::canary_traced:
+    case Sight::canary_memory_changed:
+    case Sight::file_changed:
+    case Sight::file_exists:
+    case Sight::file_owned_by:
+    case Sight::file_mode_has:
+    case Sight::file_capable:
+    case Sight::file_linked:
+    case Sight::port_open:
+    case Sight::pid_exists:
+    case Sight::hostname_changed:
+    case Sight::domainname_changed:
+    case Sight::sysv_changed:
+    case Sight::abstract_connected:
+    case Sight::loopback_connected:
+    case Sight::unix_connected:
+    case Sight::mount_appeared:
+    case Sight::tty_input:
+    case Sight::mtu_changed:
+    case Sight::task_survived:
+      return true;
+    default:
+      return false;
+  }
+}
+
+std::string end_of(const TrialOutcome& trial) {
+  if (!trial.exited) return "did not end";
+  if (trial.signaled) return fmt::format("killed by SIG{}", sigabbrev_np(trial.exit_code));
+  return fmt::format("exit {}", trial.exit_code);
+}
+
+std::string says(const TrialOutcome& trial) {
+  if (!trial.error.empty()) return trial.error;
+  return fmt::format("{}; the inmate says {}, {}", trial.goal.says, trial.claim.describe(),
+                     end_of(trial));
+}
+
+bool all_seen(const std::vector<Seen>& proofs) {
+  return !proofs.empty() &&
+         std::all_of(proofs.begin(), proofs.end(), [](const Seen& s) { return s.yes; });
+}
+
+bool stands(const TrialOutcome& trial, const Layer& layer) {
+  return std::find(trial.in_force.begin(), trial.in_force.end(), layer) != trial.in_force.end();
+}
+
+// A denial counts when the harness itself saw something that an attempt which was never made, or a
+// reader that kept silent, could not have produced. `decided` is the layer that stood in the way.
+bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined, const Layer& decided,
+                      std::string* why) {
+  if (all_seen(confined.proofs)) return true;
+  // Under a whole policy another layer may have held: what it does to a canary decides, or the
+  // layer that explains the denial and stood there as seen from outside.
+  if (mode == Mode::policy_mode &&
+      (goal_has_canary(c.goal.sight) || decided != Layer::kUnattributed)) {
+    return true;
+  }
+  const auto missing = std::find_if(confined.proofs.begin(), confined.proofs.end(),
+                                    [](const Seen& s) { return !s.yes; });
+  if (missing != confined.proofs.end()) {
+    *why = missing->says;
+    return false;
+  }
+  if (goal_has_canary(c.goal.sight)) return true;
+  // A goal read off the target's own /proc needs an inspection to have taken place.
+  if (confined.stage >= TrialOutcome::Stage::inspected && c.goal.sight != Sight::secret_returned) {
+    return true;
+  }
+  *why = "nothing outside the target shows that the attempt was refused";
+  return false;
+}
+
+// An attempt that was never made proves nothing. That it was refused by a deadly filter shows in
+// the wait status; otherwise the inmate has to claim a denial, and the witnesses decide what that
+// is worth.
+bool attempt_made(Mode mode, const TrialOutcome& confined, std::string* why) {
+  switch (confined.claim.kind) {
+    case Claim::Kind::achieved:
+    case Claim::Kind::denied:
+      return true;
+    case Claim::Kind::unable:
+      // Under a whole policy it is the policy that took the means away.
+      if (mode == Mode::policy_mode) return true;
+      *why = "the attempt was not made: " + confined.claim.describe();
+      return false;
+    case Claim::Kind::none:
+      break;
+  }
+  if (confined.signaled && confined.exit_code == SIGSYS) return true;
+  const bool expected_end =
+      std::any_of(confined.proofs.begin(), confined.proofs.end(),
+                  [](const Seen& s) { return s.yes && s.goal.sight == Sight::killed_by; });
+  *why = "no word of the attempt arrived; " + end_of(confined);
+  return expected_end;
+}
+
+}  // namespace
+
+std::string Claim::describe() const {
+  switch (kind) {
+    case Kind::achieved:
+      return "achieved";
+    case Kind::denied:
+      return "denied " + errno_name(err);
+    case Kind::unable:
+      return "unable to try, " + errno_name(err);
+    case Kind::none:
+      break;
+  }
+  return "nothing";
+}
+
+bool alive(const Case& c, const TrialOutcome& liveness, std::string* why) {
+  if (!liveness.error.empty()) {
+    *why = liveness.error;
+  } else if (liveness.stage < TrialOutcome::Stage::inspected) {
+    *why = "no answer arrived; " + end_of(liveness);
+  } else if (!liveness.exited || liveness.signaled || liveness.exit_code != 0) {
+    *why = end_of(liveness);
+  } else if (liveness.claim.kind != Claim::Kind::achieved) {
+    *why = "the benign twin was " + liveness.claim.describe();
+  } else if (c.alive.sight != Sight::none && !liveness.goal.yes) {
+    *why = liveness.goal.says;
+  } else {
+    return true;
+  }
+  return false;
+}
+
+Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uint64_t> program) {
+  if (!program.empty() && confined.signaled && confined.exit_code == SIGSYS) {
+    return Layer::kSeccomp;
+  }
+  const auto denied = std::find_if(confined.calls.rbegin(), confined.calls.rend(),
+                                   [](const CallClaim& call) { return call.ret < 0; });
+  if (denied != confined.calls.rend()) {
+    // seccomp comes first in the kernel's syscall entry: where the filter answers this very call
+    // with this very errno, no other check was reached.
+    if (!program.empty() && stands(confined, Layer::kSeccomp)) {
+      const uint32_t action = bpf_evaluate(program, {.nr = denied->nr, .args = denied->args});
+      if ((action & SECCOMP_RET_ACTION_FULL) == SECCOMP_RET_ERRNO &&
+          static_cast<int64_t>(action & SECCOMP_RET_DATA) == -denied->ret) {
+        return Layer::kSeccomp;
+      }
+    }
+    const auto err = static_cast<int>(-denied->ret);
+    if (err == EROFS) return Layer::kReadOnly;
+    if ((err == EPERM || err == EACCES) && confined.stage >= TrialOutcome::Stage::inspected) {
+      for (const Layer& gate : c.gated_by) {
+        const auto cap = cap_by_name(gate.name().substr(sizeof("cap.") - 1));
+        if (cap && (confined.cap_effective >> *cap & 1) == 0) return gate;
+      }
+    }
+  }
+  if (all_seen(confined.proofs)) return c.expected;
+  const bool absent = denied != confined.calls.rend() && denied->ret == -ENOENT;
+  return absent && stands(confined, Layer::kRoot) ? Layer::kRoot : Layer::kUnattributed;
+}
+
+Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const uint64_t> program) {
+  Judgement out;
+  const auto give = [&](Verdict verdict, std::string reason, std::string detail) {
+    out.verdict = verdict;
+    out.reason = std::move(reason);
+    out.detail = std::move(detail);
+    return out;
+  };
+  const TrialOutcome& confined = *trials.confined;
+  // What the harness saw stays seen, whatever went wrong afterwards.
+  if (confined.goal.yes) return give(Verdict::breached, "goal_seen", confined.goal.says);
+  if (!confined.error.empty()) return give(Verdict::broken, confined.error_word, confined.error);
+
+  const TrialOutcome& control = *trials.control;
+  if (!control.goal.yes) {
+    if (!control.error.empty()) return give(Verdict::broken, control.error_word, control.error);
+    return give(Verdict::unproven, "control_failed",
+                "without the layer the attempt should have succeeded: " + says(control));
+  }
+  std::string why;
+  if (!attempt_made(mode, confined, &why)) {
+    return give(Verdict::unproven, "no_attempt", why);
+  }
+  if (!alive(c, *trials.liveness, &why)) {
+    if (!trials.liveness->error.empty()) {
+      return give(Verdict::broken, trials.liveness->error_word, why);
+    }
+    return give(Verdict::unproven, "liveness_failed", why);
+  }
+  if (confined.claim.kind == Claim::Kind::achieved && !c.contained) {
+    return give(Verdict::unproven, "inmate_contradicts",
+                "the inmate says that it got through; " + confined.goal.says);
+  }
+  if (confined.lost > 0) {
+    return give(Verdict::unproven, "evidence_lost",
+                fmt::format("{} messages or facts had no room", confined.lost));
+  }
+  // In case mode by difference: control and confined differ in this layer alone.
+  const Layer decided = mode == Mode::case_mode ? c.expected : attribute(c, confined, program);
+  if (!denial_witnessed(c, mode, confined, decided, &why)) {
+    return give(Verdict::unproven, "no_witness", why);
+  }
+  out.decided_by = decided.str();
+  return give(Verdict::held, "", says(confined));
+}
+
+CaseRecord make_record(const Case& c, Mode mode, const Trials& trials, const Judgement& judgement) {
+  CaseRecord record;
+  record.id = c.id;
+  record.title = c.title;
+  record.source = c.source;
+  record.verdict = judgement.verdict;
+  record.expected_layer = c.expected;
+  record.decided_by = judgement.decided_by;
+  record.mode = mode == Mode::case_mode ? "case" : "policy";
+  record.reason = judgement.reason;
+  record.detail = judgement.detail;
+  if (trials.control != nullptr) {
+    record.control = TrialRecord{trials.control->goal.yes, says(*trials.control)};
+  }
+  if (trials.liveness != nullptr) {
+    std::string why;
+    const bool works = alive(c, *trials.liveness, &why);
+    record.liveness = TrialRecord{works, works ? end_of(*trials.liveness) : why};
+  }
+  const auto add = [&](std::string_view name, const TrialOutcome* trial) {
+    if (trial == nullptr) return;
+    record.duration_ns += trial->duration_ns;
+    record.timings_ns[std::string(name)] = trial->duration_ns;
+    for (EvidenceLine line : trial->evidence) {
+      line.trial = name;
+      record.evidence.push_back(std::move(line));
+    }
+  };
+  add("control", trials.control);
+  add("confined", trials.confined);
+  add("liveness", trials.liveness);
+
+  const TrialOutcome& confined = *trials.confined;
+  const auto witness = [&](const Seen& seen) {
+    record.witnesses.push_back({seen.witness, seen.says, 0});
+  };
+  if (confined.goal.goal.sight != Sight::none && !confined.goal.says.empty()) {
+    witness(confined.goal);
+  }
+  for (const Seen& seen : confined.proofs) witness(seen);
+  if (confined.exited) record.witnesses.push_back({"wait", end_of(confined), 0});
+  record.witnesses.push_back({"inmate", confined.claim.describe(), confined.lost});
+  record.evidence.push_back(
+      {"confined", confined.duration_ns / 1000, "judge",
+       judgement.verdict == Verdict::held
+           ? "held, decided by " + judgement.decided_by + ": " + judgement.detail
+           : fmt::format("{} ({}): {}", verdict_name(judgement.verdict), judgement.reason,
+                         judgement.detail),
+       true});
+  return record;
+}
+
+}  // namespace ringfence

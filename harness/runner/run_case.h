@@ -1,0 +1,37 @@
+#pragma once
+// One case in a worker process: compile its plans, run the three trials, judge.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/judge/judge.h"
+#include "harness/runner/runner.h"
+#include "harness/spawn/cgroup_leaf.h"
+#include "harness/spawn/plan.h"
+
+namespace ringfence {
+
+// What all cases of a run share, made before the first worker is forked.
+struct RunContext {
+  Mode mode = Mode::case_mode;
+  std::string run_id;
+  uint64_t seed = 0;
+  int inmate_fd = -1;
+  std::string rootfs;              // directory of the host that targets get as root
+  std::vector<std::string> binds;  // directories and files of the host that the policy binds
+  std::chrono::milliseconds timeout{10000};
+  std::function<bool(const Step&)> drop;
+  // Policy mode: the given policy and `none`, compiled once.
+  const Policy* policy = nullptr;
+  const Plan* policy_plan = nullptr;
+  const Plan* none_plan = nullptr;
+  std::shared_ptr<CgroupRoot> cgroups;  // null when no case needs one or the host has none
+  bool privileged = true;               // root of the initial user namespace
+};
+
+// Whether a case needs a group of its own.
+bool needs_cgroup(const Case& c, const RunContext& context);
+
+CaseRecord run_case(const Case& c, const RunContext& context);
+
+}  // namespace ringfence

@@ -1,0 +1,432 @@
+#include "harness/runner/runner.h"
+
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <csignal>
+#include <deque>
+#include <random>
+
+#include "harness/base/file.h"
+#include "harness/base/sys.h"
+#include "harness/policy/read.h"
+#include "harness/runner/decoy.h"
+#include "harness/runner/run_case.h"
+#include "harness/runner/wire.h"
+#include "probes/inmate/image.h"
+
+namespace ringfence {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// The inmate's image as a sealed file in memory: executable by descriptor, in any root.
+Result<UniqueFd> make_image(std::span<const unsigned char> image) {
+  const int64_t raw =
+      sys::call(SYS_memfd_create, sys::arg("inmate"), MFD_CLOEXEC | MFD_ALLOW_SEALING);
+  if (raw < 0) return system_error("memfd_create", "inmate", static_cast<int>(-raw));
+  UniqueFd fd(static_cast<int>(raw));
+  if (auto ok = sys::write_full(fd.get(), image.data(), image.size()); !ok) {
+    return tl::unexpected(ok.error());
+  }
+  const int64_t sealed = sys::call(SYS_fcntl, fd.get(), F_ADD_SEALS,
+                                   F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
+  if (sealed < 0) return system_error("F_ADD_SEALS", "inmate", static_cast<int>(-sealed));
+  return fd;
+}
+
+std::string utc_now() {
+  std::array<char, 32> text{};
+  timespec now{};
+  (void)sys::call(SYS_clock_gettime, CLOCK_REALTIME, sys::arg(&now));
+  tm parts{};
+  gmtime_r(&now.tv_sec, &parts);
+  strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return text.data();
+}
+
+uint64_t random_seed() {
+  uint64_t seed = 0;
+  // Half of it, so that a seed survives every reader of JSON numbers.
+  if (sys::call(SYS_getrandom, sys::arg(&seed), sizeof seed, 0) != sizeof seed) {
+    seed = static_cast<uint64_t>(Clock::now().time_since_epoch().count());
+  }
+  return seed & 0xffffffff;
+}
+
+HeaderRecord make_header(const Facts& facts, const RunOptions& options, const RunContext& context) {
+  HeaderRecord header;
+  header.run_id = context.run_id;
+  header.started = utc_now();
+  header.version = RINGFENCE_VERSION;
+  utsname names{};
+  if (sys::call(SYS_uname, sys::arg(&names)) == 0) {
+    header.kernel = names.release;
+    header.machine = names.machine;
+  }
+  header.cgroup_mode = CgroupLayout::probe().mode;
+  header.root = context.privileged;
+  header.mode = context.mode == Mode::case_mode ? "case" : "policy";
+  header.seed = context.seed;
+  const auto detail = [&](const char* name) {
+    const Fact* fact = facts.find(name);
+    return fact == nullptr ? std::string() : fact->detail;
+  };
+  header.cpu = detail("cpu");
+  header.hypervisor = detail("hypervisor");
+  for (auto lsm : split(detail("lsm"), ',')) header.lsms.emplace_back(trim(lsm));
+  if (options.policy) {
+    header.policy = options.policy->name;
+    for (const auto& u : options.policy->unenforced) header.unenforced.push_back(u.pointer);
+    header.notes = context.policy_plan->notes;
+  }
+  header.facts = facts.summary();
+  return header;
+}
+
+CaseRecord bare_record(const Case& c, Mode mode, Verdict verdict, std::string reason,
+                       std::string detail) {
+  CaseRecord record;
+  record.id = c.id;
+  record.title = c.title;
+  record.source = c.source;
+  record.verdict = verdict;
+  record.expected_layer = c.expected;
+  record.mode = mode == Mode::case_mode ? "case" : "policy";
+  record.reason = std::move(reason);
+  record.detail = std::move(detail);
+  return record;
+}
+
+class Run {
+ public:
+  Run(const Facts& facts, const RunOptions& options, Observer& observer)
+      : facts_(facts), options_(options), observer_(observer) {}
+
+  Result<RunResult> run(const Registry& registry) {
+    const auto began = Clock::now();
+    auto chosen = registry.select(options_.globs, options_.full);
+    if (!chosen) return tl::unexpected(chosen.error());
+    if (auto ok = prepare(); !ok) return tl::unexpected(ok.error());
+    arrange(*chosen);
+
+    result_.header = make_header(facts_, options_, context_);
+    observer_.header(result_.header, chosen->size());
+    if (options_.policy) grant();
+    if (auto ok = sort_out(*chosen); !ok) return tl::unexpected(ok.error());
+    drain();
+    // Its groups go before the summary says that the run is over.
+    context_.cgroups.reset();
+    result_.summary.run_id = context_.run_id;
+    result_.summary.duration_ns =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - began).count();
+    return std::move(result_);
+  }
+
+ private:
+  struct Worker {
+    const Case* c = nullptr;
+    pid_t pid = -1;
+    UniqueFd pidfd;
+    UniqueFd pipe;
+    std::string bytes;
+    Clock::time_point deadline;
+  };
+
+  Status prepare() {
+    const auto image =
+        options_.inmate.empty() ? inmate_image() : std::span<const unsigned char>(options_.inmate);
+    auto fd = make_image(image);
+    if (!fd) return tl::unexpected(fd.error());
+    image_ = std::move(*fd);
+    context_.seed = options_.seed.value_or(random_seed());
+    context_.run_id = fmt::format("{}-{}-{:08x}", utc_now(), sys::call(SYS_getpid), random_seed());
+    context_.inmate_fd = image_.get();
+    context_.rootfs = options_.rootfs;
+    context_.timeout = options_.timeout;
+    context_.drop = options_.drop;
+    context_.privileged = facts_.satisfied("root");
+    if (!options_.policy) return {};
+
+    context_.mode = Mode::policy_mode;
+    context_.policy = &*options_.policy;
+    find_binds();
+    CompileOptions compile_options;
+    compile_options.staging = kDecoyStaging;
+    compile_options.rootfs = options_.rootfs;
+    compile_options.rootfs_at = options_.rootfs.empty() ? "" : kDecoyRootfs;
+    compile_options.drop = options_.drop;
+    auto plan = compile(*options_.policy, compile_options);
+    if (!plan) return tl::unexpected(plan.error());
+    policy_plan_ = std::move(*plan);
+    context_.policy_plan = &policy_plan_;
+    auto none = profile("none");
+    if (!none) return tl::unexpected(none.error());
+    CompileOptions none_options;
+    none_options.staging = kDecoyStaging;
+    auto none_plan = compile(*none, none_options);
+    if (!none_plan) return tl::unexpected(none_plan.error());
+    none_plan_ = std::move(*none_plan);
+    context_.none_plan = &none_plan_;
+    return {};
+  }
+
+  // What the policy binds from the host has to be in the decoy host. Its /proc, /sys and /dev stand
+  // in for the host's own.
+  void find_binds() {
+    for (const Mount& mount : options_.policy->mounts) {
+      if (mount.type == "cgroup" && !options_.policy->has(Ns::cgroup)) {
+        context_.binds.emplace_back("/sys/fs/cgroup");  // what such a mount is a bind of
+      }
+      if ((mount.flags & MS_BIND) == 0 || (mount.flags & MS_REMOUNT) != 0) continue;
+      const std::string& path = mount.source;
+      const bool own = path == "/proc" || path == "/sys" || path.starts_with("/proc/") ||
+                       path.starts_with("/sys/") || path.starts_with("/dev/") || path == "/dev";
+      if (own) continue;
+      struct stat st {};
+      if (sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st), 0) < 0) {
+        missing_bind_ = path;
+      } else {
+        context_.binds.push_back(path);
+      }
+    }
+  }
+
+  // Shard and shuffle; the same seed gives the same order.
+  void arrange(std::vector<const Case*>& chosen) const {
+    if (options_.policy) {
+      std::erase_if(chosen, [](const Case* c) { return !c->outside; });
+    }
+    std::vector<const Case*> mine;
+    for (size_t i = 0; i < chosen.size(); ++i) {
+      const auto count = static_cast<size_t>(options_.shard_count);
+      if (i % count == static_cast<size_t>(options_.shard_index - 1)) mine.push_back(chosen[i]);
+    }
+    chosen = std::move(mine);
+    if (options_.shuffle) {
+      std::mt19937_64 random(context_.seed);
+      for (size_t i = chosen.size(); i > 1; --i) std::swap(chosen[i - 1], chosen[random() % i]);
+    }
+  }
+
+  // What the policy grants on purpose is said, not judged.
+  void grant() {
+    const auto& bounding = options_.policy->capabilities.bounding;
+    const CapSet caps = bounding ? *bounding : CapSet::all();
+    for (const auto& name : caps.names()) {
+      GrantedRecord record{context_.run_id, Layer::cap(name).str(),
+                           options_.policy->has(Ns::user)
+                               ? name + " inside its own user namespace"
+                               : name + " of the initial user namespace"};
+      observer_.granted(record);
+      result_.granted.push_back(std::move(record));
+    }
+  }
+
+  std::optional<std::string> why_skip(const Case& c) const {
+    if (!context_.privileged && !facts_.satisfied("userns")) return facts_.why_not("userns");
+    for (const auto& need : c.needs) {
+      // A requirement of the case's own policy is none of a given one's.
+      if (!facts_.satisfied(need)) return facts_.why_not(need);
+    }
+    if (!missing_bind_.empty()) return "host-lacks:path:" + missing_bind_;
+    if (options_.policy) {
+      for (const auto& u : options_.policy->unenforced) {
+        if (!u.layer.empty() && u.layer == c.expected) return "unenforced:" + u.pointer;
+      }
+    }
+    if (needs_cgroup(c, context_)) {
+      const Policy& p = options_.policy ? *options_.policy : c.policy;
+      if (p.resources.pids_limit && !facts_.satisfied("cgroup.pids")) {
+        return facts_.why_not("cgroup.pids");
+      }
+      if (p.resources.memory_limit && !facts_.satisfied("cgroup.memory")) {
+        return facts_.why_not("cgroup.memory");
+      }
+    }
+    return std::nullopt;
+  }
+
+  // Skips what cannot run here, queues the rest, and makes the run's group when one is needed.
+  Status sort_out(const std::vector<const Case*>& chosen) {
+    bool groups = false;
+    for (const Case* c : chosen) {
+      if (auto reason = why_skip(*c)) {
+        finish(bare_record(*c, context_.mode, Verdict::skipped, *reason, ""));
+        continue;
+      }
+      groups = groups || needs_cgroup(*c, context_);
+      queue_.push_back(c);
+    }
+    if (!groups) return {};
+    auto root = CgroupRoot::create(CgroupLayout::probe());
+    if (!root) return tl::unexpected(root.error());
+    context_.cgroups = std::move(*root);
+    return {};
+  }
+
+  void finish(CaseRecord record) {
+    record.run_id = context_.run_id;
+    observer_.finished(record);
+    result_.cases.push_back(std::move(record));
+  }
+
+  [[nodiscard]] bool interrupted() const {
+    return options_.interrupted != nullptr && options_.interrupted->load();
+  }
+
+  void drain() {
+    while (!queue_.empty() || !workers_.empty()) {
+      if (interrupted()) {
+        stop_all();
+        return;
+      }
+      while (!queue_.empty() && workers_.size() < static_cast<size_t>(options_.jobs)) {
+        const Case* c = queue_.front();
+        queue_.pop_front();
+        start(*c);
+      }
+      wait_for_some();
+    }
+  }
+
+  void start(const Case& c) {
+    observer_.started(c, workers_.size() + 1);
+    std::array<int, 2> pipe{};
+    int64_t result = sys::call(SYS_pipe2, sys::arg(pipe.data()), O_CLOEXEC);
+    if (result < 0) {
+      return finish(bare_record(c, context_.mode, Verdict::broken, "worker_failed",
+                                "pipe: " + errno_name(static_cast<int>(-result))));
+    }
+    Worker worker;
+    worker.c = &c;
+    worker.pipe = UniqueFd(pipe[0]);
+    const UniqueFd write_end(pipe[1]);
+    worker.deadline = Clock::now() + 3 * options_.timeout + std::chrono::seconds(20);
+    const pid_t parent = getpid();
+    const pid_t pid = fork();
+    if (pid < 0) {
+      return finish(bare_record(c, context_.mode, Verdict::broken, "worker_failed",
+                                "fork: " + errno_name(errno)));
+    }
+    if (pid == 0) work(c, write_end.get(), parent);
+    worker.pid = pid;
+    result = sys::call(SYS_pidfd_open, pid, 0);
+    worker.pidfd = UniqueFd(static_cast<int>(result));
+    workers_.push_back(std::move(worker));
+  }
+
+  [[noreturn]] void work(const Case& c, int result_fd, pid_t parent) const {
+    (void)sys::call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+    if (getppid() != parent) _exit(1);
+    // Ctrl-C goes to the runner, which ends its workers in order.
+    signal(SIGINT, SIG_IGN);
+    const std::string bytes = wire::pack(run_case(c, context_));
+    const auto written = sys::write_full(result_fd, bytes.data(), bytes.size());
+    _exit(written ? 0 : 1);
+  }
+
+  void wait_for_some() {
+    std::vector<pollfd> polls;
+    auto deadline = Clock::time_point::max();
+    for (const Worker& w : workers_) {
+      polls.push_back({w.pipe.get(), POLLIN, 0});
+      deadline = std::min(deadline, w.deadline);
+    }
+    if (polls.empty()) return;
+    constexpr int64_t kTick = 100;  // so that a person sees the time go on
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    (void)sys::call(SYS_poll, sys::arg(polls.data()), polls.size(),
+                    static_cast<uint64_t>(std::clamp<int64_t>(left, 0, kTick)));
+    observer_.waiting();
+    std::vector<Worker> still;
+    for (size_t i = 0; i < workers_.size(); ++i) {
+      Worker& w = workers_[i];
+      if (polls[i].revents != 0 && !read_some(w)) {
+        reap(w, false);
+      } else if (Clock::now() >= w.deadline) {
+        (void)sys::call(SYS_kill, w.pid, SIGKILL);
+        reap(w, true);
+      } else {
+        still.push_back(std::move(w));
+      }
+    }
+    workers_ = std::move(still);
+  }
+
+  // False at the end of what the worker says.
+  static bool read_some(Worker& w) {
+    constexpr size_t kMax = size_t{4} << 20;
+    std::array<char, 65536> buffer;
+    const int64_t n = sys::call(SYS_read, w.pipe.get(), sys::arg(buffer.data()), buffer.size());
+    if (n == -EINTR || n == -EAGAIN) return true;
+    if (n <= 0 || w.bytes.size() > kMax) return false;
+    w.bytes.append(buffer.data(), static_cast<size_t>(n));
+    return true;
+  }
+
+  int wait_for(const Worker& w) {
+    int status = 0;
+    while (sys::call(SYS_wait4, w.pid, sys::arg(&status), 0, 0) == -EINTR) {
+    }
+    return status;
+  }
+
+  void reap(Worker& w, bool late) {
+    const int status = wait_for(w);
+    auto record = wire::unpack<CaseRecord>(w.bytes);
+    if (record) return finish(std::move(*record));
+    finish(bare_record(*w.c, context_.mode, Verdict::broken, late ? "timeout" : "worker_failed",
+                       late ? "the case did not end in time"
+                            : fmt::format("its worker ended with wait status {:#x}", status)));
+  }
+
+  void stop_all() {
+    result_.summary.interrupted = true;
+    for (Worker& w : workers_) {
+      (void)sys::call(SYS_kill, w.pid, SIGKILL);
+      (void)wait_for(w);
+      finish(bare_record(*w.c, context_.mode, Verdict::broken, "interrupted", "ended by the user"));
+    }
+    workers_.clear();
+    for (const Case* c : queue_) {
+      finish(bare_record(*c, context_.mode, Verdict::skipped, "interrupted", "never started"));
+    }
+    queue_.clear();
+  }
+
+  const Facts& facts_;
+  const RunOptions& options_;
+  Observer& observer_;
+  RunContext context_;
+  RunResult result_;
+  UniqueFd image_;
+  std::string missing_bind_;
+  Plan policy_plan_;
+  Plan none_plan_;
+  std::deque<const Case*> queue_;
+  std::vector<Worker> workers_;
+};
+
+}  // namespace
+
+Result<RunResult> run(const Registry& registry, const Facts& facts, const RunOptions& options,
+                      Observer& observer) {
+  return Run(facts, options, observer).run(registry);
+}
+
+Result<size_t> janitor() { return sweep_cgroups(CgroupLayout::probe()); }
+
+}  // namespace ringfence

@@ -1,0 +1,168 @@
+#include "harness/runner/world.h"
+
+#include <linux/capability.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <array>
+#include <cstring>
+
+#include "harness/base/sys.h"
+#include "harness/policy/policy.h"
+#include "harness/runner/decoy.h"
+
+namespace ringfence {
+namespace {
+
+Status mount_at(const char* source, const std::string& target, const char* type, uint64_t flags,
+                const char* data = nullptr) {
+  const int64_t result = sys::call(SYS_mount, sys::arg(source), sys::arg(target.c_str()),
+                                   sys::arg(type), flags, sys::arg(data));
+  if (result < 0) {
+    return system_error("mount in decoy host", target, static_cast<int>(-result));
+  }
+  return {};
+}
+
+Status make_directory(const std::string& path, unsigned mode) {
+  const int64_t result = sys::call(SYS_mkdirat, AT_FDCWD, sys::arg(path.c_str()), mode);
+  if (result < 0 && result != -EEXIST) {
+    return system_error("mkdir in decoy host", path, static_cast<int>(-result));
+  }
+  return {};
+}
+
+// What the policy binds from the host, under its own path and read-only: a control trial in the
+// decoy host is not confined, and must not write to what is the host's.
+Status bind_from_host(const std::string& root, const std::string& path) {
+  struct stat st {};
+  if (const int64_t r =
+          sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st), 0);
+      r < 0) {
+    return system_error("stat bind source", path, static_cast<int>(-r));
+  }
+  for (size_t slash = path.find('/', 1); slash != std::string::npos;
+       slash = path.find('/', slash + 1)) {
+    if (auto ok = make_directory(root + path.substr(0, slash), 0755); !ok) return ok;
+  }
+  if (S_ISDIR(st.st_mode)) {
+    if (auto ok = make_directory(root + path, 0755); !ok) return ok;
+  } else if (auto fd = sys::open((root + path).c_str(), O_WRONLY | O_CREAT, 0644); !fd) {
+    return tl::unexpected(fd.error());
+  }
+  if (auto ok = mount_at(path.c_str(), root + path, nullptr, MS_BIND | MS_REC); !ok) return ok;
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY;
+  const int64_t r = sys::call(SYS_mount_setattr, AT_FDCWD, sys::arg((root + path).c_str()),
+                              AT_RECURSIVE, sys::arg(&attributes), sizeof attributes);
+  if (r < 0) return system_error("make bind read-only", path, static_cast<int>(-r));
+  return {};
+}
+
+// A device node of the host, bound: mknod needs a privilege that a user namespace never has.
+Status bind_device(const std::string& root, const std::string& path) {
+  auto fd = sys::open((root + path).c_str(), O_WRONLY | O_CREAT, 0666);
+  if (!fd) return tl::unexpected(fd.error());
+  return mount_at(path.c_str(), root + path, nullptr, MS_BIND);
+}
+
+struct Dir {
+  const char* path;
+  unsigned mode;
+};
+constexpr std::array kDirectories = {
+    Dir{"/proc", 0555},       Dir{"/sys", 0555},         Dir{"/dev", 0755},  Dir{"/dev/pts", 0755},
+    Dir{"/dev/shm", 01777},   Dir{"/dev/mqueue", 01777}, Dir{"/tmp", 01777}, Dir{"/canary", 0755},
+    Dir{kDecoyStaging, 0755}, Dir{kDecoyRootfs, 0755},   Dir{"/etc", 0755}};
+constexpr std::array kDevices = {"/dev/null",   "/dev/zero",    "/dev/full",
+                                 "/dev/random", "/dev/urandom", "/dev/tty"};
+
+}  // namespace
+
+Status build_world(const std::string& rootfs, const std::vector<std::string>& binds,
+                   bool privileged) {
+  if (auto ok = mount_at(nullptr, "/", nullptr, MS_REC | MS_PRIVATE); !ok) return ok;
+  // Covered in this mount namespace only, which nobody else is in.
+  const std::string root = "/tmp";
+  if (auto ok = mount_at("decoy", root, "tmpfs", 0, "mode=0755,size=64m"); !ok) return ok;
+  (void)sys::call(SYS_umask, 0);
+  for (const Dir& dir : kDirectories) {
+    if (auto ok = make_directory(root + dir.path, dir.mode); !ok) return ok;
+  }
+  if (auto ok = mount_at("proc", root + "/proc", "proc", 0); !ok) return ok;
+  if (auto ok = mount_at("sysfs", root + "/sys", "sysfs", 0); !ok) return ok;
+  if (auto ok = mount_at("mqueue", root + "/dev/mqueue", "mqueue", 0); !ok) return ok;
+  const char* pts = privileged ? "newinstance,ptmxmode=0666,mode=0620,gid=5"
+                               : "newinstance,ptmxmode=0666,mode=0620";
+  if (auto ok = mount_at("devpts", root + "/dev/pts", "devpts", 0, pts); !ok) return ok;
+  if (sys::call(SYS_symlinkat, sys::arg("pts/ptmx"), AT_FDCWD,
+                sys::arg((root + "/dev/ptmx").c_str())) < 0) {
+    return system_error("symlink in decoy host", "/dev/ptmx", EIO);
+  }
+  for (const char* device : kDevices) {
+    if (auto ok = bind_device(root, device); !ok) return ok;
+  }
+  if (!rootfs.empty()) {
+    if (auto ok = mount_at(rootfs.c_str(), root + kDecoyRootfs, nullptr, MS_BIND | MS_REC); !ok) {
+      return ok;
+    }
+  }
+  for (const auto& path : binds) {
+    if (auto ok = bind_from_host(root, path); !ok) return ok;
+  }
+  if (const int64_t r = sys::call(SYS_chdir, sys::arg(root.c_str())); r < 0) {
+    return system_error("chdir in decoy host", root, static_cast<int>(-r));
+  }
+  if (const int64_t r = sys::call(SYS_pivot_root, sys::arg("."), sys::arg(".")); r < 0) {
+    return system_error("pivot_root in decoy host", root, static_cast<int>(-r));
+  }
+  if (const int64_t r = sys::call(SYS_umount2, sys::arg("."), MNT_DETACH); r < 0) {
+    return system_error("umount old root in decoy host", "/", static_cast<int>(-r));
+  }
+  if (const int64_t r = sys::call(SYS_chdir, sys::arg("/")); r < 0) {
+    return system_error("chdir in decoy host", "/", static_cast<int>(-r));
+  }
+  // As an init such as systemd leaves it: what is mounted here shows everywhere.
+  return mount_at(nullptr, "/", nullptr, MS_SHARED | MS_REC);
+}
+
+Status raise_loopback() {
+  const int64_t raw = sys::call(SYS_socket, AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (raw < 0) return system_error("socket in decoy host", "lo", static_cast<int>(-raw));
+  const UniqueFd fd(static_cast<int>(raw));
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  const int64_t result = sys::call(SYS_ioctl, fd.get(), SIOCSIFFLAGS, sys::arg(&request));
+  if (result < 0) return system_error("raise lo in decoy host", {}, static_cast<int>(-result));
+  return {};
+}
+
+Status be_worst_parent(bool privileged) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  std::array<__user_cap_data_struct, 2> data{};
+  int64_t result = sys::call(SYS_capget, sys::arg(&header), sys::arg(data.data()));
+  if (result < 0) return system_error("capget in decoy host", {}, static_cast<int>(-result));
+  for (auto& half : data) half.inheritable = half.permitted;
+  result = sys::call(SYS_capset, sys::arg(&header), sys::arg(data.data()));
+  if (result < 0) return system_error("capset in decoy host", {}, static_cast<int>(-result));
+  for (int cap = 0; cap <= kCapLast; ++cap) {
+    if ((data.at(static_cast<size_t>(cap) / 32).permitted >> (cap % 32) & 1) == 0) continue;
+    result = sys::call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
+    if (result < 0) return system_error("PR_CAP_AMBIENT_RAISE", {}, static_cast<int>(-result));
+  }
+  if (privileged) {
+    const std::array<gid_t, 2> groups = {0, kDecoyGroup};
+    result = sys::call(SYS_setgroups, groups.size(), sys::arg(groups.data()));
+    if (result < 0) return system_error("setgroups in decoy host", {}, static_cast<int>(-result));
+  }
+  (void)sys::call(SYS_umask, 0);
+  return {};
+}
+
+}  // namespace ringfence

@@ -1,0 +1,16 @@
+#pragma once
+// The lying inmates, as bytes (see image.h). Each speaks the protocol of abi.h and lies in it; each
+// takes any attempt's name. Link ringfence::liar_denies_image and so on; only with RINGFENCE_TESTS.
+#include <span>
+
+namespace ringfence {
+
+// Makes each attempt truly, and says that every call was refused with EPERM; never sends what it
+// read.
+std::span<const unsigned char> liar_denies_image();
+// Attempts nothing, and says that it was refused.
+std::span<const unsigned char> liar_idle_image();
+// Attempts nothing, says that it got through, and sends bytes that it invented.
+std::span<const unsigned char> liar_boasts_image();
+
+}  // namespace ringfence

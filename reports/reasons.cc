@@ -1,0 +1,69 @@
+#include "reports/reasons.h"
+
+namespace ringfence {
+
+const std::vector<Reason>& reasons() {
+  static const std::vector<Reason> table = {
+      {"control_failed",
+       "The control trial did not succeed: the attempt also fails where the layer under test is "
+       "missing. So its failure under the policy proves nothing about the layer.",
+       "See the control trial: something else on this host stops the attempt."},
+      {"liveness_failed",
+       "The benign operation of the same kind failed under the policy too. A policy that refuses "
+       "everything stops the attempt as well, which is no proof that the layer works.",
+       "See the liveness trial; the policy may be too strict to run anything."},
+      {"no_witness",
+       "Nothing outside the target saw what happened. Only the inmate says so, and the inmate may "
+       "lie.",
+       "Run where more can be seen from outside (`ringfence doctor` names what is missing)."},
+      {"events_lost",
+       "A witness lost events, and the event that would decide the verdict may be among them.",
+       "Run the case alone, or with fewer jobs."},
+      {"other_layer",
+       "The attempt was denied, but by another layer than the one under test. The expected layer "
+       "was never asked.",
+       "Compare expected and decided by; the case's policy may hold more than it needs."},
+      {"unattributed", "The attempt was denied, and nothing that the harness can see says by what.",
+       "See the wait status and the syscall's errno in the confined trial."},
+      {"inmate_contradicts", "What the inmate says and what was seen from outside do not agree.",
+       "The outside view counts. An inmate that lies points at a compromised or broken target."},
+      {"timeout", "A trial did not end in the time it was given, and was killed.",
+       "Give more time by --timeout, or run with fewer jobs."},
+      {"decoy_failed",
+       "The decoy host, which holds the canaries, could not be made or did not answer. Nothing was "
+       "judged.",
+       "The detail names the step and its errno; `ringfence doctor` shows what this host lacks."},
+      {"spawn_failed",
+       "The target could not be started under the policy: a step of the plan failed before the "
+       "inmate ran. Nothing was judged.",
+       "The detail names the step and its errno; `ringfence plan FILE` prints all steps."},
+      {"needs:", "A facility that the case needs is not there.",
+       "`ringfence doctor` says what provides it; --require makes its absence an error."},
+      {"host-lacks:", "This host cannot do a step of the case, whatever the policy says.",
+       "Run on a host that can; list it in --expect-skips for this kind of host."},
+      {"emulator-lacks:", "The virtual CPU of this host does not implement what the guest uses.",
+       "Run on hardware virtualization (VMX or SVM), or in an SVM VM."},
+      {"unenforced:",
+       "The case depends on a part of the policy that was read and that ringfence does not "
+       "enforce yet (the argument is its JSON pointer).",
+       "Take the part out of the policy, or test it with another target."},
+      {"kernel<", "The kernel is older than the case needs.", "Run under a newer kernel."},
+      {"interrupted", "The run was ended before this case was judged.", "Run it again."},
+  };
+  return table;
+}
+
+const Reason* reason_for(std::string_view reason) {
+  for (const Reason& entry : reasons()) {
+    const bool prefix = entry.word.ends_with(':') || entry.word.ends_with('<');
+    if (prefix ? reason.starts_with(entry.word) : reason == entry.word) return &entry;
+  }
+  return nullptr;
+}
+
+std::string_view reason_argument(std::string_view reason) {
+  const Reason* entry = reason_for(reason);
+  return entry == nullptr ? std::string_view{} : reason.substr(entry->word.size());
+}
+
+}  // namespace ringfence
