@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "harness/base/file.h"
 #include "harness/base/sys.h"
 #include "harness/confine/cgroup.h"
 
@@ -35,6 +36,13 @@ bool may_set_groups() {
   std::array<__user_cap_data_struct, 2> data{};
   if (sys::call(SYS_capget, sys::arg(&header), sys::arg(data.data())) < 0) return false;
   return (data[0].effective & (1U << CAP_SETGID)) != 0;
+}
+
+// In the user namespace of a user without privileges setgroups is denied for good, and a user who
+// will be confined in one cannot do without: the groups stay, user_namespaces(7).
+bool keeps_groups() {
+  const auto rule = read_file("/proc/self/setgroups");
+  return (rule && trim(*rule) == "deny") || (sys::call(SYS_geteuid) != 0 && !may_set_groups());
 }
 
 Step ns_step(Ns ns, bool join, const std::string& path) {
@@ -124,6 +132,7 @@ Result<NamespacePlan> add_clone_namespaces(Assembler& plan, const Policy& policy
     namespaces.clone_flags |= ns_clone_flag(ns);
     namespaces.own.at(static_cast<size_t>(ns)) = true;
   }
+  namespaces.keeps_groups = keeps_groups();
   if ((namespaces.clone_flags & CLONE_NEWUSER) == 0) return namespaces;
 
   namespaces.uid_map = map_text(policy.uid_mappings);
