@@ -4,9 +4,10 @@
 // caller without root: inside the worker's own user namespace), with an init that makes the
 // canaries, spawns the target, watches it, and dies with everything in it.
 //
-// It is the worst of parents on purpose: it hands on full inheritable and ambient sets, a foreign
-// supplementary group, a permissive umask and an open descriptor on the secret, so that a step that
-// takes them away can be told from one that does not.
+// It is the worst of parents on purpose: it hands on full inheritable and ambient sets that survive
+// a change of ids (SECBIT_NO_SETUID_FIXUP), a foreign supplementary group, a permissive umask and
+// an open descriptor on the secret, so that a step that takes them away can be told from one that
+// does not.
 #include <chrono>
 #include <string>
 #include <vector>
