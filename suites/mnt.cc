@@ -166,6 +166,7 @@ std::vector<Case> mnt_cases() {
   shocker.outside = true;
   shocker.needs = {"root"};
   shocker.gated_by = {Layer::cap("DAC_READ_SEARCH")};
+  shocker.step = "cap.bounding";
   cases.push_back(std::move(shocker));
   return cases;
 }

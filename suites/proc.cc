@@ -7,26 +7,30 @@
 namespace ringfence::suites {
 namespace {
 
-// `outside`: every container runtime masks it, so a given policy is judged by it.
+// `outside`: every container runtime masks it, so a given policy is judged by it. `roots`: only
+// root of the initial user namespace can read it without a mask.
 struct Hidden {
   const char* path;
   bool directory;
   bool outside;
+  bool roots = false;
 };
 constexpr std::array kMasked = {
     Hidden{"/proc/acpi", true, true},
     Hidden{"/proc/asound", true, true},
-    Hidden{"/proc/kcore", false, true},
+    Hidden{"/proc/kcore", false, true, true},
     Hidden{"/proc/keys", false, true},
-    Hidden{"/proc/latency_stats", false, true},
-    Hidden{"/proc/timer_list", false, true},
-    Hidden{"/proc/timer_stats", false, true},
+    Hidden{"/proc/latency_stats", false, true, true},
+    Hidden{"/proc/timer_list", false, true, true},
+    Hidden{"/proc/timer_stats", false, true, true},
     Hidden{"/proc/sched_debug", false, true},
     Hidden{"/proc/scsi", true, true},
     Hidden{"/sys/firmware", true, true},
-    Hidden{"/sys/devices/virtual/powercap", true, false},
+    Hidden{"/sys/devices/virtual/powercap", true, false, true},
     Hidden{"/proc/interrupts", false, false},
     Hidden{"/proc/kallsyms", false, false},
+    Hidden{"/proc/modules", false, false},
+    Hidden{"/proc/slabinfo", false, false},
 };
 constexpr std::array kReadOnly = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                   "/proc/sysrq-trigger"};
@@ -78,6 +82,7 @@ std::vector<Case> proc_cases() {
     c.contained = true;  // what covers it can be read
     c.liveness = {"read_file", {"/proc/uptime"}};
     c.needs = {(hidden.directory ? "nonempty:" : "path:") + path};
+    if (hidden.roots) c.needs.emplace_back("root");
     c.outside = hidden.outside;
     c.step = "mount.mask:" + path;
     cases.push_back(std::move(c));

@@ -122,6 +122,12 @@ void add_sets(std::vector<Case>& cases) {
   permitted.policy.capabilities.permitted = all_but_admin;
   permitted.policy.capabilities.effective = all_but_admin;
   cases.push_back(std::move(permitted));
+
+  Case ambient = set_case("cap.ambient", "keep a capability as another user by the ambient set",
+                          "cap.ambient");
+  ambient.expected = Layer::kCap;
+  ambient.policy = as_user(kPlainUid);
+  cases.push_back(std::move(ambient));
 }
 
 void add_users(std::vector<Case>& cases) {

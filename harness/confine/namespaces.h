@@ -20,6 +20,7 @@ struct NamespacePlan {
   bool apart = false;
   std::array<bool, kAllNs.size()> own{};  // made or joined: not the spawner's
   std::string uid_map, gid_map;
+  bool keeps_groups = false;  // setgroups is out of reach; nothing is said of groups then
   bool deny_setgroups = false;
   std::vector<std::string> paths;  // namespaces to join, in the order of kSlotNamespace0 and on
   [[nodiscard]] bool has(Ns ns) const { return own.at(static_cast<size_t>(ns)); }

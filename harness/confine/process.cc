@@ -52,7 +52,8 @@ void add_capset(Assembler& plan, CapsetPart part, std::string_view name, const C
 
 void add_ids(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces) {
   const User& user = policy.user;
-  if (!namespaces.deny_setgroups) {
+  const bool kept = namespaces.keeps_groups && user.additional_gids.empty();
+  if (!namespaces.deny_setgroups && !kept) {
     Step groups = Assembler::confining(
         Layer::kDac, "dac.groups",
         user.additional_gids.empty()

@@ -110,6 +110,9 @@ class TrialRun {
       args_.push_back(std::move(*text));
     }
     if (auto ok = canaries_.prepare(spec_.goal); !ok) return ok;
+    if (!spec_.plan->program.empty()) {
+      if (auto ok = canaries_.plant_program(kDecoyInmate); !ok) return ok;
+    }
     // Whatever our own caller left open is not the decoy host's.
     if (auto ok = mark_descriptors(); !ok) return ok;
     if (auto ok = leak_descriptor(); !ok) return ok;
@@ -163,7 +166,11 @@ class TrialRun {
 
     SpawnRequest request;
     request.plan = spec_.plan;
-    request.exe_fd = spec_.inmate_fd;
+    if (spec_.plan->program.empty()) {
+      request.exe_fd = spec_.inmate_fd;
+    } else {
+      request.exe_path = spec_.plan->program;
+    }
     request.args = {"inmate", spec_.attempt.name};
     request.args.insert(request.args.end(), args_.begin(), args_.end());
     request.fds = {{0, canaries_.tty() >= 0 ? canaries_.tty() : null->get()},

@@ -27,7 +27,7 @@
 
 #include "harness/base/sys.h"
 #include "harness/confine/seccomp.h"
-#include "harness/policy/builtin.h"
+#include "harness/policy/read.h"
 #include "harness/policy/without.h"
 #include "harness/runner/runner.h"
 #include "suites/suite.h"
@@ -136,6 +136,7 @@ const std::map<long, std::vector<int>>& errnos() {
       {SYS_unshare, {EPERM, ENOSPC, ENOMEM}},
       {SYS_wait4, {EINTR, ECHILD}},
       {SYS_waitid, {EINTR, ECHILD}},
+      {SYS_write, {EINTR, EIO, ENOSPC}},
       // These always succeed.
       {SYS_getpid, {}},
       {SYS_getppid, {}},

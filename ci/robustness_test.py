@@ -1,0 +1,350 @@
+#!/usr/bin/env python3
+"""What real runs of the real program leave behind, and whether they disturb one another.
+
+    robustness_test.py RINGFENCE kill|repeat|together|shuffle|interrupt|user|no_userns [COUNT]
+
+Each check runs in a private world (pid, mount, net and ipc namespaces, its own /tmp, /run and
+/dev/shm), so that what is compared before and after is nobody else's. Only the cgroup hierarchies
+are the host's; groups there are told apart by the pid namespace in their names. Needs root; exit 77
+without it.
+"""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+WORLD = "RINGFENCE_TEST_WORLD"
+PROGRAM = "/mnt/ringfence"
+SEED = 20
+PATIENCE = 10.0  # seconds until what a killed run started must be gone
+
+
+def fail(message):
+    print("FAILED:", message)
+    sys.exit(1)
+
+
+def check(condition, message):
+    if not condition:
+        fail(message)
+
+
+# ---- The world
+
+
+def enter_world():
+    """Runs this script again as pid 1 of namespaces of its own."""
+    os.environ[WORLD] = "1"
+    os.execvp("unshare", ["unshare", "-p", "-m", "-n", "-i", "--fork", "--kill-child", "--mount-proc",
+                          sys.executable, "-B", *sys.argv])
+
+
+def build_world(program):
+    subprocess.run(["mount", "-t", "tmpfs", "world", "/mnt"], check=True)
+    os.chmod("/mnt", 0o777)
+    shutil.copy(program, PROGRAM)
+    os.chdir("/mnt")
+    for place in ("/tmp", "/run", "/dev/shm"):
+        subprocess.run(["mount", "-t", "tmpfs", "world", place], check=True)
+        os.chmod(place, 0o1777)
+
+
+def processes():
+    """All but this one, with start time and name; zombies of ours are reaped first."""
+    try:
+        while os.waitpid(-1, os.WNOHANG)[0] != 0:
+            pass
+    except ChildProcessError:
+        pass
+    found = {}
+    for name in os.listdir("/proc"):
+        if name.isdigit() and int(name) != os.getpid():
+            try:
+                with open(f"/proc/{name}/stat") as file:
+                    text = file.read()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            fields = text[text.rindex(")") + 2:].split()
+            found[int(name)] = (fields[19], text[text.index("(") + 1:text.rindex(")")])
+    return found
+
+
+def cgroup_points():
+    with open("/proc/self/mountinfo") as file:
+        return sorted({line.split()[4] for line in file if " - cgroup" in line})
+
+
+def groups():
+    """Groups that runs in this pid namespace made."""
+    inode = str(os.stat("/proc/self/ns/pid").st_ino)
+    found = []
+    for point in cgroup_points():
+        for name in os.listdir(point):
+            parts = name.split("-")
+            if parts[0] == "ringfence" and len(parts) == 4 and parts[2] == inode:
+                found.append(f"{point}/{name}")
+    return sorted(found)
+
+
+def lines(path, keep=lambda line: True):
+    with open(path) as file:
+        return sorted(line for line in file if keep(line))
+
+
+def snapshot():
+    files = {}
+    for place in ("/tmp", "/run", "/dev/shm"):
+        files[place] = sorted(os.path.join(d, n) for d, ds, fs in os.walk(place) for n in ds + fs)
+    return {
+        "processes": processes(),
+        "mounts": lines("/proc/self/mountinfo"),
+        "groups": groups(),
+        "interfaces": sorted(line.split(":")[0].strip() for line in lines("/proc/net/dev")),
+        "sockets": sorted(line.split()[7] for line in lines("/proc/net/unix")
+                          if len(line.split()) > 7),
+        "sysv": [lines(f"/proc/sysvipc/{kind}") for kind in ("shm", "sem", "msg")],
+        "keys": lines("/proc/keys", lambda line: "ringfence" in line),
+        "hostname": os.uname().nodename,
+        "files": files,
+    }
+
+
+def check_same(before, after, when):
+    """Only keys may take a moment: the kernel collects them when nobody asks any more."""
+    end = time.monotonic() + PATIENCE
+    while after["keys"] != before["keys"] and time.monotonic() < end:
+        time.sleep(0.01)
+        after["keys"] = snapshot()["keys"]
+    for what, value in before.items():
+        check(after[what] == value, f"{when}: {what} were {value}, are {after[what]}")
+
+
+def await_quiet(when):
+    end = time.monotonic() + PATIENCE
+    while processes():
+        check(time.monotonic() < end, f"{when}: alive after {PATIENCE} s: {processes()}")
+        time.sleep(0.005)
+
+
+# ---- Runs
+
+
+def start(*args, prefix=()):
+    return subprocess.Popen([*prefix, PROGRAM, "run", *args], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+
+
+def run(*args, prefix=()):
+    process = start(*args, prefix=prefix)
+    complaints = process.communicate()[1]
+    return process.returncode, complaints
+
+
+def read(path):
+    with open(path) as file:
+        return [json.loads(line) for line in file]
+
+
+def verdicts(path):
+    records = read(path)
+    check(records[0]["type"] == "header", f"{path}: begins with {records[0]['type']}")
+    check(records[-1]["type"] == "summary", f"{path}: ends with {records[-1]['type']}")
+    return {r["id"]: (r["verdict"], r["reason"], r["decided_by"])
+            for r in records if r["type"] == "case"}
+
+
+def full_run(path, *args, prefix=()):
+    code, complaints = run("--suite", "full", "--report", f"jsonl={path}", *args, prefix=prefix)
+    check(code == 0, f"exit {code}: {complaints} {bad(path)}")
+    return verdicts(path)
+
+
+def bad(path):
+    return {i: v for i, v in verdicts(path).items() if v[0] not in ("held", "skipped")}
+
+
+# ---- Checks
+
+
+def kill(count):
+    """SIGKILL at random moments; the janitor of the next start takes all that is left."""
+    chance = random.Random(SEED)
+    lengths = []
+    for _ in range(3):
+        began = time.monotonic()
+        full_run("/mnt/plain.jsonl", "--jobs", "4")
+        lengths.append(time.monotonic() - began)
+    length = sorted(lengths)[1]
+    os.remove("/mnt/plain.jsonl")
+    before = snapshot()
+    check(not before["groups"] and not before["processes"], f"not clean at the start: {before}")
+    busy = left = 0
+    for i in range(count):
+        when = f"kill {i}"
+        process = start("--suite", "full", "--jobs", "4")
+        time.sleep(chance.uniform(0, length))
+        busy += len(processes()) > 1
+        process.kill()
+        process.stderr.close()
+        process.wait()
+        await_quiet(when)
+        left += bool(groups())
+        code, complaints = run("pid.signal_host_process")
+        check(code == 0, f"{when}: the run after it: exit {code}: {complaints}")
+        check_same(before, snapshot(), when)
+    print(f"{count} kills within {length:.2f} s, {busy} with processes at work, "
+          f"{left} that left groups")
+    check(busy > count / 2, "most kills came when nothing was at work")
+    check(left > count / 4, "hardly a kill left a group, so the janitor had nothing to do")
+
+
+def repeat(count):
+    full_run("/mnt/plain.jsonl")
+    before = snapshot()
+    for i in range(count):
+        full_run("/mnt/plain.jsonl")
+        check_same(before, snapshot(), f"run {i}")
+
+
+def together(count):
+    """Two at once: in one pid namespace, and in two that share the cgroup hierarchies."""
+    reference = full_run("/mnt/plain.jsonl")
+    before = snapshot()
+    apart = ("unshare", "-p", "-m", "--fork", "--kill-child", "--mount-proc")
+    for i in range(count):
+        for prefix in ((), apart):
+            files = [f"/mnt/{n}.jsonl" for n in range(2)]
+            pair = [start("--suite", "full", "--report", f"jsonl={path}", prefix=p)
+                    for path, p in zip(files, ((), prefix))]
+            # Starts, and so janitors, while both are at work.
+            janitors = 0
+            while any(p.poll() is None for p in pair):
+                code, complaints = run("pid.signal_host_process", prefix=prefix)
+                check(code == 0, f"round {i}: exit {code}: {complaints}")
+                check("removed" not in complaints, f"round {i}: {complaints}")
+                janitors += 1
+            for path, process in zip(files, pair):
+                complaints = process.communicate()[1]
+                check(process.returncode == 0,
+                      f"round {i}: exit {process.returncode}: {complaints} {bad(path)}")
+                check(verdicts(path) == reference, f"round {i}: other verdicts than alone")
+                os.remove(path)
+            check(janitors > 1, "no janitor came in between")
+            check_same(before, snapshot(), f"round {i}")
+
+
+def shuffle(count):
+    reference = full_run("/mnt/first.jsonl", "--jobs", "2")
+    orders = set()
+    for i in range(count):
+        path = "/mnt/shuffled.jsonl"
+        now = full_run(path, "--shuffle", "--seed", str(i), "--jobs", str((1, 2, 8)[i % 3]))
+        check(now == reference, f"seed {i}: {set(now.items()) ^ set(reference.items())}")
+        orders.add(tuple(now))
+        diff = subprocess.run([PROGRAM, "diff", "/mnt/first.jsonl", path], text=True,
+                              capture_output=True, check=False)
+        check(diff.returncode == 0, f"seed {i}: {diff.stdout}{diff.stderr}")
+    check(len(orders) > count / 2, "nothing was shuffled")
+
+
+def interrupt(count):
+    """Ctrl-C: exit 2 within 2 s, a complete report, nothing left."""
+    chance = random.Random(SEED)
+    began = time.monotonic()
+    full_run("/mnt/plain.jsonl", "--jobs", "4")
+    length = time.monotonic() - began
+    os.remove("/mnt/plain.jsonl")
+    before = snapshot()
+    interrupted = 0
+    for i in range(count):
+        path = "/mnt/report.jsonl"
+        sign = signal.SIGINT if i % 2 == 0 else signal.SIGTERM
+        process = start("--suite", "full", "--jobs", "4", "--report", f"jsonl={path}")
+        end = time.monotonic() + PATIENCE
+        while not os.path.exists(path) and time.monotonic() < end:
+            time.sleep(0.002)
+        time.sleep(chance.uniform(0, length * 0.7))
+        process.send_signal(sign)
+        sent = time.monotonic()
+        complaints = process.communicate()[1]
+        took = time.monotonic() - sent
+        check_same({**before, "files": None}, {**snapshot(), "files": None}, f"interrupt {i}")
+        records = read(path)
+        os.remove(path)
+        summary = records[-1]
+        check(summary["type"] == "summary", f"interrupt {i}: the report has no end")
+        if not summary["interrupted"]:
+            check(process.returncode == 0, f"interrupt {i}: exit {process.returncode}")
+            continue  # it was over
+        interrupted += 1
+        check(process.returncode == 2, f"interrupt {i}: exit {process.returncode}: {complaints}")
+        check(summary["exit_code"] == 2, f"interrupt {i}: the report says {summary['exit_code']}")
+        check(took < 2, f"interrupt {i}: {took:.2f} s")
+        for record in records:
+            if record["type"] == "case" and record["verdict"] not in ("held", "skipped"):
+                check(record["reason"] == "interrupted", f"interrupt {i}: {record}")
+        with open("/mnt/read.jsonl", "w") as file:
+            file.writelines(json.dumps(record) + "\n" for record in records)
+        diff = subprocess.run([PROGRAM, "diff", "/mnt/read.jsonl", "/mnt/read.jsonl"],
+                              capture_output=True, text=True, check=False)
+        check(diff.returncode == 0, f"interrupt {i}: not readable: {diff.stderr}")
+    check(interrupted > count / 2, "most runs were over before the interrupt")
+
+
+def user(_):
+    """As uid 1000: whatever can be done in user namespaces is held, all else says why not."""
+    before = snapshot()
+    path = "/mnt/user.jsonl"
+    prefix = ("setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", "--inh-caps=-all")
+    code, complaints = run("--suite", "full", "--report", f"jsonl={path}", prefix=prefix)
+    check(not bad(path), f"{bad(path)}")
+    check(code == 0, f"exit {code}: {complaints}")
+    found = verdicts(path)
+    held = [i for i, v in found.items() if v[0] == "held"]
+    for name, (verdict, reason, _) in found.items():
+        if verdict == "skipped":
+            check(":" in reason or "<" in reason, f"{name}: skipped for {reason!r}")
+    print(f"{len(held)} held, {len(found) - len(held)} skipped")
+    check(len(held) >= 20, f"only {len(held)} held: {found}")
+    check_same(before, snapshot(), "as a user")
+
+
+def no_userns(_):
+    before = snapshot()
+    path = "/mnt/none.jsonl"
+    prefix = ("unshare", "-U", "-r", "sh", "-c",
+              'echo 0 >/proc/sys/user/max_user_namespaces && exec "$0" "$@"')
+    for extra, expected in (((), 4), (("--min-held", "1"), 3)):
+        code, complaints = run("--suite", "full", "--report", f"jsonl={path}", *extra,
+                               prefix=prefix)
+        found = verdicts(path)
+        check({v[0] for v in found.values()} == {"skipped"}, f"{bad(path)}")
+        check(all(v[1] for v in found.values()), "a skip without a reason")
+        check(code == expected, f"exit {code} instead of {expected}: {complaints}")
+    check_same(before, snapshot(), "without user namespaces")
+
+
+CHECKS = {"kill": (kill, 100), "repeat": (repeat, 20), "together": (together, 5),
+          "shuffle": (shuffle, 30), "interrupt": (interrupt, 10), "user": (user, 1),
+          "no_userns": (no_userns, 1)}
+
+
+def main():
+    if os.geteuid() != 0:
+        print("needs root")
+        sys.exit(77)
+    if WORLD not in os.environ:
+        enter_world()
+    program, name = sys.argv[1:3]
+    function, count = CHECKS[name]
+    build_world(program)
+    function(int(sys.argv[3]) if len(sys.argv) > 3 else count)
+
+
+if __name__ == "__main__":
+    main()
