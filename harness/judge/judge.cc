@@ -13,6 +13,10 @@
 namespace ringfence {
 namespace {
 
+// What a syscall can return as an error (MAX_ERRNO, include/linux/err.h). Anything else that an
+// inmate reports as one is its invention.
+constexpr int64_t kMaxErrno = 4095;
+
 bool goal_has_canary(Sight sight) {
   switch (sight) {
     case Sight::canary_killed:
@@ -44,7 +48,12 @@ bool goal_has_canary(Sight sight) {
 
 std::string end_of(const TrialOutcome& trial) {
   if (!trial.exited) return "did not end";
-  if (trial.signaled) return fmt::format("killed by SIG{}", sigabbrev_np(trial.exit_code));
+  if (trial.signaled) {
+    // A real-time signal has no name; an inmate may choose to die of one.
+    const char* name = sigabbrev_np(trial.exit_code);
+    return name != nullptr ? fmt::format("killed by SIG{}", name)
+                           : fmt::format("killed by signal {}", trial.exit_code);
+  }
   return fmt::format("exit {}", trial.exit_code);
 }
 
@@ -61,6 +70,13 @@ bool denial_witnessed(const Case& c, const TrialOutcome& confined, std::string* 
                                     [](const Seen& s) { return !s.yes; });
   if (missing != confined.proofs.end()) {
     *why = missing->says;
+    return false;
+  }
+  for (const Goal& proof : c.proofs) {
+    const bool looked = std::any_of(confined.proofs.begin(), confined.proofs.end(),
+                                    [&](const Seen& s) { return s.goal == proof; });
+    if (looked) continue;
+    *why = fmt::format("nobody looked for {}", sight_name(proof.sight));
     return false;
   }
   if (!c.proofs.empty() || goal_has_canary(c.goal.sight)) return true;
@@ -131,8 +147,9 @@ bool alive(const Case& c, const TrialOutcome& liveness, std::string* why) {
 
 Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uint64_t> program) {
   if (confined.signaled && confined.exit_code == SIGSYS) return Layer::kSeccomp;
-  const auto denied = std::find_if(confined.calls.rbegin(), confined.calls.rend(),
-                                   [](const CallClaim& call) { return call.ret < 0; });
+  const auto denied =
+      std::find_if(confined.calls.rbegin(), confined.calls.rend(),
+                   [](const CallClaim& call) { return call.ret < 0 && call.ret >= -kMaxErrno; });
   if (denied != confined.calls.rend()) {
     // seccomp comes first in the kernel's syscall entry: where the filter answers this very call
     // with this very errno, no other check was reached.
