@@ -136,6 +136,7 @@ const std::map<long, std::vector<int>>& errnos() {
       {SYS_unshare, {EPERM, ENOSPC, ENOMEM}},
       {SYS_wait4, {EINTR, ECHILD}},
       {SYS_waitid, {EINTR, ECHILD}},
+      {SYS_lseek, {EINVAL}},
       {SYS_write, {EINTR, EIO, ENOSPC}},
       // These always succeed.
       {SYS_getpid, {}},
@@ -290,7 +291,8 @@ class Faults : public ::testing::Test {
     size_t errors = 0;
     for (const auto& [nr, calls] : counts) {
       const auto row = errnos().find(nr);
-      ASSERT_NE(row, errnos().end()) << "no errno is listed for " << call_name(nr);
+      EXPECT_TRUE(row != errnos().end()) << "no errno is listed for " << call_name(nr);
+      if (row == errnos().end()) continue;
       for (const uint64_t index : sample(calls, random)) {
         for (const int err : row->second) {
           const std::string what =
