@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""coverage_test.py COVERAGE.md BUILD: checks docs/coverage.md against what exists.
+"""coverage_test.py COVERAGE.md BUILD [RUN.jsonl]: checks docs/coverage.md against what exists.
 
 The table parses, topics 1 to 40 are all there, no item stands twice, status and ids agree, every
-`test:` id is a test of BUILD, and every other id is a case that BUILD/bin/ringfence lists.
+`test:` id is a test of BUILD, and every other id is a case that BUILD/bin/ringfence lists. With the
+report of a run each such case must also be in it, held, or skipped for a reason of the host.
 """
 
 import json
@@ -36,8 +37,18 @@ def parse(text):
     return rows, complaints
 
 
-def judge(rows, tests, cases):
-    """What is wrong with the rows. `cases` is None where there is no program to ask."""
+def proven(outcome):
+    """Whether a run says that a case held, or why this host cannot tell."""
+    if outcome is None:
+        return False
+    verdict, reason = outcome
+    return verdict == "held" or (verdict == "skipped" and re.match(
+        r"needs:|host-lacks:|emulator-lacks:|kernel<", reason) is not None)
+
+
+def judge(rows, tests, cases, ran=None):
+    """What is wrong with the rows. `cases` is None where there is no program to ask, `ran` without a
+    report; else {id: (verdict, reason)}."""
     complaints = []
     for topic in sorted(set(range(1, TOPICS + 1)) - {row[0] for row in rows}):
         complaints.append(f"topic {topic} is missing")
@@ -49,8 +60,8 @@ def judge(rows, tests, cases):
         if (topic, item) in seen:
             complaints.append(f"{where}: twice")
         seen.add((topic, item))
-        if status not in ("covered", "open"):
-            complaints.append(f"{where}: status {status!r} is neither covered nor open")
+        if status not in ("covered", "later"):
+            complaints.append(f"{where}: status {status!r} is neither covered nor later")
         elif (status == "covered") != bool(ids):
             complaints.append(f"{where}: {status} with {len(ids)} ids")
         for name in ids:
@@ -61,6 +72,8 @@ def judge(rows, tests, cases):
                 complaints.append(f"{where}: nobody to ask for case {name}: no ringfence program")
             elif name not in cases:
                 complaints.append(f"{where}: no such case: {name}")
+            elif ran is not None and not proven(ran.get(name)):
+                complaints.append(f"{where}: {name} did not hold: {ran.get(name)}")
     return complaints
 
 
@@ -72,12 +85,19 @@ def tests_of(build):
 
 
 def cases_of(build):
-    """Ids of all cases, the first word of each line of `ringfence list`; None without a program."""
+    """Ids of all cases, as `ringfence list` says; None without a program."""
     program = os.path.join(build, "bin", "ringfence")
     if not os.path.exists(program):
         return None
-    listed = subprocess.run([program, "list"], stdout=subprocess.PIPE, check=True, text=True)
-    return {line.split()[0] for line in listed.stdout.splitlines() if line.strip()}
+    listed = subprocess.run([program, "list", "--ids"], stdout=subprocess.PIPE, check=True, text=True)
+    return set(listed.stdout.split())
+
+
+def outcomes_of(report):
+    """{id: (verdict, reason)} of a JSONL report."""
+    with open(report, encoding="utf-8") as lines:
+        records = [json.loads(line) for line in lines]
+    return {r["id"]: (r["verdict"], r["reason"]) for r in records if r["type"] == "case"}
 
 
 def self_test():
@@ -87,22 +107,29 @@ def self_test():
                                        "| --- | --- | --- | --- |") + lines))
         return [c for c in wrong + judge(rows, {"a.b"}, {"pid.x"}) if "missing" not in c]
 
-    assert complaints("| 1 t | i | test:a.b pid.x | covered |", "| 2 t | i | | open |") == []
+    assert complaints("| 1 t | i | test:a.b pid.x | covered |", "| 2 t | i | | later |") == []
     for bad in ("| 1 t | i | test:a.c | covered |", "| 1 t | i | pid.y | covered |",
-                "| 1 t | i | | covered |", "| 1 t | i | pid.x | open |", "| 1 t | i | open |",
-                "| t | i | | open |", "| 1 t | | | open |", "| 1 t | i | | done |"):
+                "| 1 t | i | | covered |", "| 1 t | i | pid.x | later |", "| 1 t | i | later |",
+                "| t | i | | later |", "| 1 t | | | later |", "| 1 t | i | | done |"):
         assert complaints(bad), bad
-    assert complaints("| 1 t | i | | open |", "| 1 t | i | | open |")
-    rows, _ = parse("| topic | item | ids | status |\n| --- | --- | --- | --- |\n| 1 t | i | | open |")
+    assert complaints("| 1 t | i | | later |", "| 1 t | i | | later |")
+    rows, _ = parse("| topic | item | ids | status |\n| --- | --- | --- | --- |\n| 1 t | i | | later |")
     assert any("topic 40 is missing" in c for c in judge(rows, set(), set()))
-    assert judge([(1, "i", ["pid.x"], "covered")], set(), None)[-1].endswith("no ringfence program")
+    row = [(1, "i", ["pid.x"], "covered")]
+    assert judge(row, set(), None)[-1].endswith("no ringfence program")
+    for outcome, fine in (({"pid.x": ("held", "")}, True), ({}, False),
+                          ({"pid.x": ("skipped", "host-lacks:kcore")}, True),
+                          ({"pid.x": ("skipped", "interrupted")}, False),
+                          ({"pid.x": ("unproven", "no_witness")}, False)):
+        assert ("did not hold" in judge(row, set(), {"pid.x"}, outcome)[-1]) != fine, outcome
 
 
 def main(arguments):
     self_test()
     with open(arguments[0], encoding="utf-8") as page:
         rows, complaints = parse(page.read())
-    complaints += judge(rows, tests_of(arguments[1]), cases_of(arguments[1]))
+    ran = outcomes_of(arguments[2]) if len(arguments) > 2 else None
+    complaints += judge(rows, tests_of(arguments[1]), cases_of(arguments[1]), ran)
     for complaint in complaints:
         print(complaint)
     covered = sum(1 for row in rows if row[3] == "covered")

@@ -34,7 +34,9 @@ if(RINGFENCE_SANITIZE)
 endif()
 if(RINGFENCE_TIDY)
   find_program(RINGFENCE_CLANG_TIDY NAMES clang-tidy clang-tidy-14 REQUIRED)
-  set(CMAKE_CXX_CLANG_TIDY ${RINGFENCE_CLANG_TIDY})
+  # The options are those of the compiler, of which clang-tidy does not know every one.
+  set(CMAKE_CXX_CLANG_TIDY ${RINGFENCE_CLANG_TIDY} --quiet
+      --extra-arg=-Wno-unknown-warning-option)
 endif()
 
 function(ringfence_module NAME)

@@ -4,6 +4,9 @@ namespace ringfence {
 
 const std::vector<Reason>& reasons() {
   static const std::vector<Reason> table = {
+      {"goal_seen",
+       "The attempt got through: its goal was reached, as seen from outside the target.",
+       "See the confined trial: the line that decided names what was seen."},
       {"control_failed",
        "The control trial did not succeed: the attempt also fails where the layer under test is "
        "missing. So its failure under the policy proves nothing about the layer.",
@@ -12,12 +15,16 @@ const std::vector<Reason>& reasons() {
        "The benign operation of the same kind failed under the policy too. A policy that refuses "
        "everything stops the attempt as well, which is no proof that the layer works.",
        "See the liveness trial; the policy may be too strict to run anything."},
+      {"no_attempt",
+       "The inmate could not try, or ended before it said anything: an attempt that was not made "
+       "shows nothing.",
+       "See the wait status and the last lines of the confined trial."},
       {"no_witness",
        "Nothing outside the target saw what happened. Only the inmate says so, and the inmate may "
        "lie.",
        "Run where more can be seen from outside (`ringfence doctor` names what is missing)."},
-      {"events_lost",
-       "A witness lost events, and the event that would decide the verdict may be among them.",
+      {"evidence_lost",
+       "A witness lost events or messages, and what would decide the verdict may be among them.",
        "Run the case alone, or with fewer jobs."},
       {"other_layer",
        "The attempt was denied, but by another layer than the one under test. The expected layer "
@@ -37,6 +44,19 @@ const std::vector<Reason>& reasons() {
        "The target could not be started under the policy: a step of the plan failed before the "
        "inmate ran. Nothing was judged.",
        "The detail names the step and its errno; `ringfence plan FILE` prints all steps."},
+      {"cgroup_failed",
+       "The target's control group could not be made or its limits not written. Nothing was "
+       "judged.",
+       "The detail names the file and its errno; `ringfence doctor` shows which controllers work."},
+      {"compile_failed",
+       "The policy could not be turned into steps, or the case's own could not. Nothing was "
+       "judged.",
+       "The detail says why; `ringfence plan FILE` compiles a policy by itself."},
+      {"worker_failed",
+       "The process that runs the case ended without a result. Nothing was judged.",
+       "The detail says how it ended. Please report it: this is a defect of the harness."},
+      {"unsupported:", "The policy asks for something that this host or this version cannot do.",
+       "The detail names it; `ringfence policy check FILE` says what else is not carried out."},
       {"needs:", "A facility that the case needs is not there.",
        "`ringfence doctor` says what provides it; --require makes its absence an error."},
       {"host-lacks:", "This host cannot do a step of the case, whatever the policy says.",

@@ -72,6 +72,10 @@ std::vector<Case> limit_cases() {
   pids.needs = {"cgroup.pids"};
   pids.quick = false;
   pids.step = "cgroup.pids";
+  cases.push_back(pids);
+  pids.id = "limit.pids.outside_group";
+  pids.title = "fork past pids.max from outside of the group that it limits";
+  pids.step = "cgroup.join";
   cases.push_back(std::move(pids));
 
   Case memory;

@@ -7,6 +7,7 @@
 namespace ringfence::suites {
 namespace {
 
+constexpr uint32_t kPlainUid = 1000;
 constexpr int kZeroMajor = 1;
 constexpr int kZeroMinor = 5;
 
@@ -46,17 +47,21 @@ void add_flags(std::vector<Case>& cases) {
     if (place.nosuid) {
       Case c = flag_case(place.path, "nosuid", MS_NOSUID);
       c.title = "become root by a setuid file on " + where;
-      c.attempt = {"copy_exec", {where, "04755", "1000"}};
+      // The file is the host's making and the target never was root, so that nobody can pretend.
+      c.policy.set_user = true;
+      c.policy.user.uid = c.policy.user.gid = kPlainUid;
+      const std::string file = (where == "/" ? "" : where) + "/rf_planted";
+      c.attempt = {"exec_planted", {file, "04755"}};
       c.goal = {Sight::uid_is, "", 0};
       c.contained = true;  // the file is executed, without the gain
-      c.liveness = {"copy_exec", {where, "0755", "0"}};
+      c.liveness = {"exec_planted", {file, "0755"}};
       cases.push_back(std::move(c));
     }
     if (place.noexec) {
       Case c = flag_case(place.path, "noexec", MS_NOEXEC);
       c.title = "execute a file written to " + where;
       c.attempt = {"copy_exec", {where, "0755", "0"}};
-      c.goal = {Sight::exe_is, "*rf_copy*"};
+      c.goal = {Sight::exe_is, where + "/rf_copy"};
       c.liveness = {"create_file", {where + "/rf_new", "0644"}};
       cases.push_back(std::move(c));
     }
@@ -161,6 +166,7 @@ std::vector<Case> mnt_cases() {
   shocker.outside = true;
   shocker.needs = {"root"};
   shocker.gated_by = {Layer::cap("DAC_READ_SEARCH")};
+  shocker.step = "cap.bounding";
   cases.push_back(std::move(shocker));
   return cases;
 }

@@ -89,6 +89,7 @@ std::vector<Case> pid_cases() {
   set_tid.proofs = {{Sight::cap_missing, "CHECKPOINT_RESTORE"}};
   set_tid.liveness = {"kill_own_child", {kill}};
   set_tid.needs = {"root"};
+  set_tid.step = "cap.bounding";
   add(std::move(set_tid));
   return cases;
 }

@@ -29,6 +29,8 @@ constexpr std::array kMasked = {
     Hidden{"/sys/devices/virtual/powercap", true, false, true},
     Hidden{"/proc/interrupts", false, false},
     Hidden{"/proc/kallsyms", false, false},
+    Hidden{"/proc/modules", false, false},
+    Hidden{"/proc/slabinfo", false, false},
 };
 constexpr std::array kReadOnly = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                   "/proc/sysrq-trigger"};

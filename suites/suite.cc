@@ -66,6 +66,8 @@ Policy as_user(uint32_t uid) {
   policy.set_user = true;
   policy.user.uid = uid;
   policy.user.gid = uid;
+  // A parent with SECBIT_NO_SETUID_FIXUP keeps its ambient set over the change of ids.
+  policy.capabilities.ambient = CapSet{};
   return policy;
 }
 

@@ -41,7 +41,7 @@ Policy in_root(std::initializer_list<MountSpec> mounts);
 // As root with every capability but these, in all sets.
 Policy without_caps(std::initializer_list<std::string_view> names);
 Policy& lose_caps(Policy& policy, std::initializer_list<std::string_view> names);
-// As another user.
+// As another user, without the ambient set of the parent.
 Policy as_user(uint32_t uid);
 // Everything allowed but `names`, which get `action` (with `errno_ret` where it takes one).
 Policy filtered(const std::vector<std::string>& names, SeccompAction action,

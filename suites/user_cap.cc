@@ -100,6 +100,7 @@ void add_sets(std::vector<Case>& cases) {
     c.policy = without_caps({"SYS_ADMIN"});
     c.attempt = {"hold", {}};
     c.contained = true;
+    c.state = true;
     c.goal = {Sight::cap_effective, "SYS_ADMIN"};
     c.proofs = {{Sight::cap_missing, "SYS_ADMIN"}};
     c.needs = {"root"};
@@ -122,11 +123,11 @@ void add_sets(std::vector<Case>& cases) {
   permitted.policy.capabilities.effective = all_but_admin;
   cases.push_back(std::move(permitted));
 
-  Case beyond = set_case("cap.effective_beyond_permitted",
-                         "raise a capability that is not permitted", "cap.bounding");
-  beyond.contained = false;
-  beyond.attempt = {"raise_cap", {std::to_string(*cap_by_name("SYS_ADMIN"))}};
-  cases.push_back(std::move(beyond));
+  Case ambient = set_case("cap.ambient", "keep a capability as another user by the ambient set",
+                          "cap.ambient");
+  ambient.expected = Layer::kCap;
+  ambient.policy = as_user(kPlainUid);
+  cases.push_back(std::move(ambient));
 }
 
 void add_users(std::vector<Case>& cases) {

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+
 namespace ringfence {
 namespace {
 
@@ -33,6 +35,9 @@ std::vector<std::string> add_cgroup_limits(Assembler& plan, const Policy& policy
 
 void add_cgroup_join(Assembler& plan) {
   Step step = Assembler::setup({}, "cgroup.join", "join the cgroups that were given");
+  // A limit binds nobody who is outside of its group.
+  step.confines = std::any_of(plan.steps().begin(), plan.steps().end(),
+                              [](const Step& s) { return s.where == Where::parent && s.confines; });
   for (int slot = kSlotCgroup0; slot <= kSlotCgroupLast; ++slot) {
     step.ops.push_back(when(make_op(SYS_write, slot_arg(slot), plan.text("0"), 1), slot));
   }

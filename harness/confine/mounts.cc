@@ -170,6 +170,21 @@ void add_one_mount(Assembler& plan, const Mount& mount) {
   plan.add(std::move(step));
 }
 
+// A program of the spawner's in the new root, read-only.
+void add_program(Assembler& plan, const MountPlan& mounts, const std::string& program) {
+  Step step = Assembler::setup({}, "mount.program", "bind the program to execute");
+  add_open_creating(plan, step, kSlotRoot, kProgramInside, true);
+  add_bind_tree(plan, step, program, false, kSlotTree);
+  step.ops.push_back(move_onto(plan, kSlotTree, kSlotTarget));
+  step.ops.push_back(close_slot(kSlotTree));
+  step.ops.push_back(close_slot(kSlotTarget));
+  add_open(plan, step, kSlotRoot, path_in_root(kProgramInside), O_PATH, kSlotTarget);
+  add_set_attributes(plan, step, kSlotTarget, MOUNT_ATTR_RDONLY, mounts.staging + kProgramInside,
+                     MS_RDONLY);
+  step.ops.push_back(close_slot(kSlotTarget));
+  plan.add(std::move(step));
+}
+
 void add_propagation_of(Assembler& plan, const MountPlan& mounts, const Mount& mount) {
   if (mount.propagation == 0) return;
   Step step = Assembler::confining(Layer::kPropagation, "mount.propagation:" + mount.destination,
@@ -326,7 +341,7 @@ uint64_t mount_attribute(uint64_t ms_flag) {
 
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
                              const std::string& staging, const std::string& rootfs,
-                             const std::string& rootfs_at) {
+                             const std::string& rootfs_at, const std::string& program) {
   MountPlan mounts;
   mounts.own_namespace = namespaces.has(Ns::mnt);
   mounts.user_namespace = namespaces.has(Ns::user);
@@ -403,6 +418,7 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
     });
     if (dev) add_default_devices(plan);
   }
+  if (mounts.has_root && !program.empty()) add_program(plan, mounts, program);
   for (const Device& device : policy.devices) add_device(plan, device, mounts.user_namespace);
   add_working_directory(plan, policy, mounts);
   if (auto added = add_sysctls(plan, policy, namespaces); !added) {

@@ -15,6 +15,9 @@
 
 namespace ringfence {
 
+// Where CompileOptions::program appears in a root of its own.
+inline constexpr const char* kProgramInside = "/.ringfence/program";
+
 struct MountPlan {
   bool has_root = false;  // a root of its own
   bool fresh = false;     // ... that is an empty tmpfs
@@ -26,10 +29,10 @@ struct MountPlan {
   std::string staging;
 };
 
-// All mount steps. `rootfs` as CompileOptions has it.
+// All mount steps. `rootfs`, `rootfs_at` and `program` as CompileOptions has them.
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
                              const std::string& staging, const std::string& rootfs,
-                             const std::string& rootfs_at);
+                             const std::string& rootfs_at, const std::string& program);
 
 // --- parts, each in a file of its own -----------------------------------------------------------
 // A cgroup or cgroup2 mount, as runc makes it: on v2 a fresh cgroup2 (in a cgroup namespace) or a

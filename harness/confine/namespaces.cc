@@ -63,34 +63,30 @@ void add_join(Assembler& plan, const Namespace& wanted, NamespacePlan& namespace
   namespaces.apart = true;
 }
 
+// One step: without its offsets, or before it is entered, the namespace shows the host's clocks.
 void add_time(Assembler& plan, const Policy& policy, NamespacePlan& namespaces) {
   Step step = ns_step(Ns::time, false, {});
   step.ops.push_back(make_op(SYS_unshare, kNewTime));
-  if (!plan.add(std::move(step))) return;
-  // timens_install() asks for a process that shares its memory with no other.
-  namespaces.apart = true;
-  namespaces.own.at(static_cast<size_t>(Ns::time)) = true;
   std::string offsets;
   for (const auto& [clock, offset] : policy.time_offsets) {
     offsets += fmt::format("{} {} {}\n", clock, offset.seconds, offset.nanoseconds);
   }
   if (!offsets.empty()) {
-    Step write = Assembler::setup(Layer::kTime, "time.offsets", "write the time offsets");
-    write.ops.push_back(into(
+    step.ops.push_back(into(
         make_op(SYS_openat, AT_FDCWD, plan.text("/proc/self/timens_offsets"), O_WRONLY | O_CLOEXEC),
         kSlotFile));
-    write.ops.push_back(
-        make_op(SYS_write, slot_arg(kSlotFile), plan.text(offsets), offsets.size()));
-    write.ops.push_back(make_op(SYS_close, slot_arg(kSlotFile)));
-    plan.add(std::move(write));
+    step.ops.push_back(make_op(SYS_write, slot_arg(kSlotFile), plan.text(offsets), offsets.size()));
+    step.ops.push_back(make_op(SYS_close, slot_arg(kSlotFile)));
   }
-  Step enter = Assembler::setup(Layer::kTime, "time.enter", "enter the new time namespace");
-  enter.ops.push_back(
+  step.ops.push_back(
       into(make_op(SYS_openat, AT_FDCWD, plan.text("/proc/self/ns/time_for_children"), O_CLOEXEC),
            kSlotFile));
-  enter.ops.push_back(make_op(SYS_setns, slot_arg(kSlotFile), kNewTime));
-  enter.ops.push_back(make_op(SYS_close, slot_arg(kSlotFile)));
-  plan.add(std::move(enter));
+  step.ops.push_back(make_op(SYS_setns, slot_arg(kSlotFile), kNewTime));
+  step.ops.push_back(make_op(SYS_close, slot_arg(kSlotFile)));
+  if (!plan.add(std::move(step))) return;
+  // timens_install() asks for a process that shares its memory with no other.
+  namespaces.apart = true;
+  namespaces.own.at(static_cast<size_t>(Ns::time)) = true;
 }
 
 void add_loopback(Assembler& plan) {

@@ -108,6 +108,8 @@ struct Case {
   // The operation may well succeed, contained: on the target's own host name, on what a mask shows.
   // Then the inmate's claim of success contradicts nothing.
   bool contained = false;
+  // What is judged is the state that the target is in from its start; the attempt adds nothing.
+  bool state = false;
   bool outside = false;  // has a consequence outside the target: judged in policy mode
   bool quick = true;     // part of the default suite
   // The step of the plan that makes the layer, for the step-drop test; empty: layer name.

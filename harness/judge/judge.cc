@@ -187,6 +187,10 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   const TrialOutcome& confined = *trials.confined;
   // What the harness saw stays seen, whatever went wrong afterwards.
   if (confined.goal.yes) return give(Verdict::breached, "goal_seen", confined.goal.says);
+  // A policy that does not even let its program start is alive in no sense.
+  if (confined.error_word == "spawn_failed" && confined.failed_step == "exec") {
+    return give(Verdict::unproven, "liveness_failed", confined.error);
+  }
   if (!confined.error.empty()) return give(Verdict::broken, confined.error_word, confined.error);
 
   const TrialOutcome& control = *trials.control;
@@ -196,14 +200,14 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
                 "without the layer the attempt should have succeeded: " + says(control));
   }
   std::string why;
-  if (!attempt_made(mode, confined, &why)) {
-    return give(Verdict::unproven, "no_attempt", why);
-  }
   if (!alive(c, *trials.liveness, &why)) {
     if (!trials.liveness->error.empty()) {
       return give(Verdict::broken, trials.liveness->error_word, why);
     }
     return give(Verdict::unproven, "liveness_failed", why);
+  }
+  if (!attempt_made(mode, confined, &why)) {
+    return give(Verdict::unproven, "no_attempt", why);
   }
   if (confined.claim.kind == Claim::Kind::achieved && !c.contained) {
     return give(Verdict::unproven, "inmate_contradicts",

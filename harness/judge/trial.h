@@ -52,8 +52,8 @@ struct TrialOutcome {
   std::vector<CallClaim> calls;
   Seen goal;
   std::vector<Seen> proofs;
-  // Layers that stood around the inspected process, as seen from outside: namespaces that are not the
-  // decoy host's, a root of its own, a filter.
+  // Layers that stood around the inspected process, as seen from outside: namespaces that are not
+  // the decoy host's, a root of its own, a filter.
   std::vector<Layer> in_force;
   uint64_t cap_effective = 0;  // of the inspected process, when there was an inspection
   uint64_t lost = 0;           // messages or evidence that had no room

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <linux/capability.h>
 #include <linux/keyctl.h>
+#include <linux/openat2.h>
 #include <mqueue.h>
 #include <net/if.h>
 #include <netinet/in.h>
@@ -508,6 +509,27 @@ Seen Canaries::ask_process(const Goal& goal) {
   if (!status || !*status) return seen(goal, false, "the canary process does not answer");
   return seen(goal, (*status)->signaled,
               fmt::format("canary process {}: {}", child.pid(), (*status)->describe()));
+}
+
+Status Canaries::plant_inside(int target_pid, const std::string& path, uint32_t mode) {
+  auto root = sys::open(fmt::format("/proc/{}/root", target_pid).c_str(), O_PATH | O_DIRECTORY);
+  if (!root) return tl::unexpected(root.error());
+  // The tree is the target's, so no link of its making may lead out of it.
+  open_how how{};
+  how.flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+  how.mode = 0600;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS;
+  auto raw = made("openat2", path, SYS_openat2, root->get(), sys::arg(path.c_str()), sys::arg(&how),
+                  sizeof how);
+  if (!raw) return tl::unexpected(raw.error());
+  const UniqueFd fd(static_cast<int>(*raw));
+  const auto image = read_file(fmt::format("/proc/self/fd/{}", inmate_fd_));
+  if (!image) return tl::unexpected(image.error());
+  if (auto ok = sys::write_full(fd.get(), image->data(), image->size()); !ok) return ok;
+  if (auto ok = made("fchmod", path, SYS_fchmod, fd.get(), mode & 07777); !ok) {
+    return tl::unexpected(ok.error());
+  }
+  return {};
 }
 
 std::optional<Seen> Canaries::look(const Goal& goal, bool ended) {

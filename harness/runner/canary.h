@@ -58,6 +58,10 @@ class Canaries {
   [[nodiscard]] int tty() const { return tty_slave_.get(); }
   // A file on a mount of the target, opened by the harness, without a name; made by pass_file().
   Result<int> pass_file(int target_pid);
+  // The inmate as a file that everybody may execute.
+  Status plant_program(const std::string& path) { return plant_inmate(path, 0755, false); }
+  // An image of the inmate, owned by root, at a path of the target's root.
+  Status plant_inside(int target_pid, const std::string& path, uint32_t mode);
 
  private:
   struct ProcessCanary {

@@ -110,6 +110,9 @@ class TrialRun {
       args_.push_back(std::move(*text));
     }
     if (auto ok = canaries_.prepare(spec_.goal); !ok) return ok;
+    if (!spec_.plan->program.empty()) {
+      if (auto ok = canaries_.plant_program(kDecoyInmate); !ok) return ok;
+    }
     // Whatever our own caller left open is not the decoy host's.
     if (auto ok = mark_descriptors(); !ok) return ok;
     if (auto ok = leak_descriptor(); !ok) return ok;
@@ -163,7 +166,11 @@ class TrialRun {
 
     SpawnRequest request;
     request.plan = spec_.plan;
-    request.exe_fd = spec_.inmate_fd;
+    if (spec_.plan->program.empty()) {
+      request.exe_fd = spec_.inmate_fd;
+    } else {
+      request.exe_path = spec_.plan->program;
+    }
     request.args = {"inmate", spec_.attempt.name};
     request.args.insert(request.args.end(), args_.begin(), args_.end());
     request.fds = {{0, canaries_.tty() >= 0 ? canaries_.tty() : null->get()},
@@ -279,6 +286,8 @@ class TrialRun {
       hear_claim(rest);
     } else if (kind == 'F') {
       pass_file(child);
+    } else if (kind == 'P') {
+      plant(rest, child);
     } else if (kind == 'W') {
       inspect(sender > 0 ? sender : child.pid(), child);
       const char go = 'g';
@@ -310,6 +319,20 @@ class TrialRun {
                      call.ret < 0 && call.ret > -4096 ? errno_name(static_cast<int>(-call.ret))
                                                       : std::to_string(call.ret)));
     out_.calls.push_back(call);
+  }
+
+  void plant(std::string_view rest, Child& child) {
+    const auto words = split(rest, ' ');
+    char answer = 'e';
+    if (words.size() == 2) {
+      const auto mode = std::strtoul(std::string(words[1]).c_str(), nullptr, 8);
+      const auto planted =
+          canaries_.plant_inside(child.pid(), std::string(words[0]), static_cast<uint32_t>(mode));
+      note("canary", planted ? "planted an image of the inmate" : planted.error().describe());
+      if (planted) answer = 'p';
+    }
+    (void)sys::call(SYS_sendto, answer_.get(), sys::arg(&answer), 1, MSG_NOSIGNAL | MSG_DONTWAIT, 0,
+                    0);
   }
 
   // Hands over a file without a name that lives on the target's own root mount.

@@ -4,9 +4,10 @@
 // caller without root: inside the worker's own user namespace), with an init that makes the
 // canaries, spawns the target, watches it, and dies with everything in it.
 //
-// It is the worst of parents on purpose: it hands on full inheritable and ambient sets, a foreign
-// supplementary group, a permissive umask and an open descriptor on the secret, so that a step that
-// takes them away can be told from one that does not.
+// It is the worst of parents on purpose: it hands on full inheritable and ambient sets that survive
+// a change of ids (SECBIT_NO_SETUID_FIXUP), a foreign supplementary group, a permissive umask and
+// an open descriptor on the secret, so that a step that takes them away can be told from one that
+// does not.
 #include <chrono>
 #include <string>
 #include <vector>
@@ -21,6 +22,8 @@ namespace ringfence {
 // Where targets of a decoy host are staged, and where a given rootfs is found in it.
 inline constexpr const char* kDecoyStaging = "/stage";
 inline constexpr const char* kDecoyRootfs = "/rootfs";
+// The inmate as a file, for plans that execute it by path.
+inline constexpr const char* kDecoyInmate = "/inmate";
 // A file handle of every decoy host's making: the descriptor that leaks into careless targets.
 inline constexpr int kDecoyLeak = 20;
 inline constexpr unsigned kDecoyGroup = 7777;

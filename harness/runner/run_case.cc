@@ -1,6 +1,7 @@
 #include "harness/runner/run_case.h"
 
 #include <fmt/format.h>
+#include <linux/seccomp.h>
 #include <sched.h>
 #include <sys/syscall.h>
 
@@ -8,6 +9,7 @@
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
+#include "harness/confine/bpf_evaluate.h"
 #include "harness/policy/read.h"
 #include "harness/policy/without.h"
 #include "harness/runner/decoy.h"
@@ -62,11 +64,10 @@ struct Compiled {
 
 Result<Compiled> compile_case(const Case& c, const RunContext& context) {
   CompileOptions options;
-  options.staging = kDecoyStaging;
   options.drop = context.drop;
-  auto confined = compile(c.policy, options);
+  auto confined = compile_for_decoy(c.policy, options);
   if (!confined) return tl::unexpected(confined.error());
-  auto control = compile(without(c.policy, c.expected), options);
+  auto control = compile_for_decoy(without(c.policy, c.expected), options);
   if (!control) return tl::unexpected(control.error());
   return Compiled{std::move(*control), std::move(*confined)};
 }
@@ -110,7 +111,11 @@ class CaseRun {
     }
     const Trials trials{&control_run, &confined_run, &liveness_run};
     const Judgement judgement = judge(case_, context_.mode, trials, confined->seccomp_program);
-    return make_record(case_, context_.mode, trials, judgement);
+    CaseRecord record = make_record(case_, context_.mode, trials, judgement);
+    if (!confined->program.empty()) {
+      record.notes = "the filter denies execveat: the inmate is bound at " + confined->program;
+    }
+    return record;
   }
 
  private:
@@ -173,6 +178,17 @@ class CaseRun {
 };
 
 }  // namespace
+
+Result<Plan> compile_for_decoy(const Policy& policy, CompileOptions options) {
+  options.staging = kDecoyStaging;
+  auto plan = compile(policy, options);
+  if (!plan || plan->seccomp_program.empty()) return plan;
+  const uint32_t action = bpf_evaluate(plan->seccomp_program, {.nr = SYS_execveat, .args = {}}) &
+                          SECCOMP_RET_ACTION_FULL;
+  if (action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG) return plan;
+  options.program = kDecoyInmate;
+  return compile(policy, options);
+}
 
 bool needs_cgroup(const Case& c, const RunContext& context) {
   const auto limits = [](const Policy& p) {

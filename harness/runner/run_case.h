@@ -30,6 +30,8 @@ struct RunContext {
   bool privileged = true;               // root of the initial user namespace
 };
 
+// compile(), and once more with the inmate bound as a file where the filter denies execveat.
+Result<Plan> compile_for_decoy(const Policy& policy, CompileOptions options);
 // Whether a case needs a group of its own.
 bool needs_cgroup(const Case& c, const RunContext& context);
 

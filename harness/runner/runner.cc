@@ -88,7 +88,7 @@ HeaderRecord make_header(const Facts& facts, const RunOptions& options, const Ru
   };
   header.cpu = detail("cpu");
   header.hypervisor = detail("hypervisor");
-  for (auto lsm : split(detail("lsm"), ',')) header.lsms.emplace_back(trim(lsm));
+  for (auto lsm : split(detail("lsms"), ',')) header.lsms.emplace_back(trim(lsm));
   if (options.policy) {
     header.policy = options.policy->name;
     for (const auto& u : options.policy->unenforced) header.unenforced.push_back(u.pointer);
@@ -225,11 +225,10 @@ class Run {
     context_.policy = &*options_.policy;
     find_binds();
     CompileOptions compile_options;
-    compile_options.staging = kDecoyStaging;
     compile_options.rootfs = options_.rootfs;
     compile_options.rootfs_at = options_.rootfs.empty() ? "" : kDecoyRootfs;
     compile_options.drop = options_.drop;
-    auto plan = compile(*options_.policy, compile_options);
+    auto plan = compile_for_decoy(*options_.policy, compile_options);
     if (!plan) return tl::unexpected(plan.error());
     policy_plan_ = std::move(*plan);
     context_.policy_plan = &policy_plan_;

@@ -1,6 +1,7 @@
 #include "harness/runner/world.h"
 
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -156,6 +157,9 @@ Status be_worst_parent(bool privileged) {
     result = sys::call(SYS_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, cap, 0, 0);
     if (result < 0) return system_error("PR_CAP_AMBIENT_RAISE", {}, static_cast<int>(-result));
   }
+  // As systemd's SecureBits=no-setuid-fixup leaves it: a change of ids takes no capability away.
+  result = sys::call(SYS_prctl, PR_SET_SECUREBITS, SECBIT_NO_SETUID_FIXUP);
+  if (result < 0) return system_error("PR_SET_SECUREBITS", {}, static_cast<int>(-result));
   if (privileged) {
     const std::array<gid_t, 2> groups = {0, kDecoyGroup};
     result = sys::call(SYS_setgroups, groups.size(), sys::arg(groups.data()));

@@ -4,6 +4,8 @@
 #include <sys/mount.h>
 #include <sys/syscall.h>
 
+#include <filesystem>
+
 #include "harness/policy/read.h"
 #include "harness/spawn/test_run.h"
 
@@ -263,6 +265,43 @@ TEST(Isolation, WithoutPivotRootMasksStillApplyToWhatIsSeen) {
   EXPECT_THAT(waiting.mount_options("/proc/keys"), HasSubstr(",rw,"));
   EXPECT_THAT(waiting.mount_options("/proc/sys"), HasSubstr(",ro,"));
   EXPECT_NE(waiting.mount_options("/tmp"), "(no mount)");
+}
+
+TEST(Isolation, LinksOfAGivenRootfsDoNotLeadOutOfIt) {
+  char directory[] = "/tmp/ringfence-test-XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  const std::string base = directory;
+  const std::string outside = base + "/outside";
+  const std::string rootfs = base + "/rootfs";
+  for (const auto& path : {outside, rootfs, rootfs + base, rootfs + outside}) {
+    std::filesystem::create_directories(path);
+  }
+  std::filesystem::create_symlink(outside, rootfs + "/absolute");
+  std::filesystem::create_symlink("../../../../.." + outside, rootfs + "/climbing");
+  Policy policy = strict_policy();
+  policy.root = Policy::Root{rootfs, true, 0};
+  policy.cwd = "/";
+  // It would cover what the links point to.
+  std::erase_if(policy.mounts, [](const Mount& m) { return m.destination == "/tmp"; });
+  policy.mounts.push_back(test_mount("/absolute/a", "tmpfs", "tmpfs", {}));
+  policy.mounts.push_back(test_mount("/climbing/b", "tmpfs", "tmpfs", {}));
+  policy.masked_paths = {"/absolute"};
+  auto plan = compile(policy);
+  ASSERT_TRUE(plan) << plan.error().describe();
+  EXPECT_EQ(plan->rootfs, rootfs);
+  {
+    const Waiting waiting = wait_under(*plan);
+    EXPECT_EQ(waiting.error, "");
+    EXPECT_THAT(list_directory(outside).value_or(std::vector<std::string>{"?"}),
+                ::testing::IsEmpty());
+    if (waiting.child) {
+      EXPECT_NE(waiting.mount_options(outside + "/a"), "(no mount)");
+      EXPECT_NE(waiting.mount_options(outside), "(no mount)");  // the mask, inside
+    }
+  }
+  EXPECT_TRUE(std::filesystem::exists(rootfs + outside + "/a"));
+  EXPECT_TRUE(std::filesystem::exists(rootfs + outside + "/b"));
+  std::filesystem::remove_all(base);
 }
 
 TEST(Isolation, EveryBuiltInProfileStarts) {

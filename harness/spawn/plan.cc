@@ -116,7 +116,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
     return tl::unexpected(added.error());
   }
   auto mounts = add_mounts(assembler, policy, *namespaces, options.staging, options.rootfs,
-                           options.rootfs_at);
+                           options.rootfs_at, options.program);
   if (!mounts) return tl::unexpected(mounts.error());
   add_descriptors(assembler, policy);  // before a limit of open files hides some of them
   add_rlimits(assembler, policy);
@@ -136,6 +136,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   plan.deny_setgroups = namespaces->deny_setgroups;
   plan.namespace_paths = namespaces->paths;
   plan.rootfs = mounts->rootfs;
+  plan.program = options.program.empty() ? "" : mounts->has_root ? kProgramInside : options.program;
   plan.seccomp_program = std::move(filter.program);
   return plan;
 }

@@ -24,6 +24,10 @@ struct CompileOptions {
   std::string rootfs;
   // Where the spawner will find that directory, when not under the same path (a decoy host).
   std::string rootfs_at;
+  // A program that the new root gets at /.ringfence/program, read-only, from this path in the
+  // spawner's mount namespace: for a target whose filter denies execveat. Without a root of its own
+  // the target finds it where it is. Plan::program says where to execute it.
+  std::string program;
 };
 
 struct Plan {
@@ -37,6 +41,7 @@ struct Plan {
   std::string cwd;
   std::string rootfs;                    // the directory bound as root; empty: a fresh tmpfs
   std::vector<std::string> controllers;  // cgroup controllers that a limit needs, sorted
+  std::string program;                   // path of CompileOptions::program inside; empty: none
   std::vector<std::string> notes;        // "root.path rootfs does not exist: a fresh tmpfs"
   std::vector<std::string> namespace_paths;
   // The compiled filter, classic BPF; empty when there is none. Evaluate with bpf_evaluate().

@@ -78,12 +78,27 @@ std::optional<ExitStatus> reap(int pid, int pidfd) {
 }
 
 bool ended_unstarted(int pid, int pidfd) {
-  siginfo_t info;
-  if (wait_once(pidfd, info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0 || info.si_pid == 0) {
-    return false;
+  using Clock = std::chrono::steady_clock;
+  // For a program that happens to have that very name.
+  const auto deadline = Clock::now() + std::chrono::seconds(2);
+  const std::string path = fmt::format("/proc/{}/comm", pid);
+  for (int round = 0;; ++round) {
+    // In this order: a child that is seen dead had its last name already.
+    siginfo_t info;
+    const bool dead =
+        wait_once(pidfd, info, WEXITED | WNOHANG | WNOWAIT | __WALL) == 0 && info.si_pid != 0;
+    auto name = read_file(path);
+    if (!name || trim(*name) != kUnstartedName) return false;
+    if (dead) return true;
+    if (Clock::now() > deadline) return false;
+    // Mostly a matter of microseconds.
+    pollfd end{pidfd, POLLIN, 0};
+    if (round < 50) {
+      sys::call(SYS_sched_yield);
+    } else {
+      sys::call(SYS_poll, sys::arg(&end), 1, 1);
+    }
   }
-  auto name = read_file(fmt::format("/proc/{}/comm", pid));
-  return name && trim(*name) == kUnstartedName;
 }
 
 }  // namespace ringfence

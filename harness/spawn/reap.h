@@ -14,8 +14,12 @@ Result<std::optional<ExitStatus>> wait_for_end(int pidfd,
 // Kills the child and reaps it; tries every way there is, since a child must not stay. Nothing when
 // it was not there to be reaped any more.
 std::optional<ExitStatus> reap(int pid, int pidfd);
-// True for a child that is dead and whose program never started: it still has the name that
-// run_child() gave it. Leaves it to be reaped.
+// Once the vfork of a child that reached its exec is over: waits until the program has started or
+// the child is dead, and is true for a child whose program never started. Leaves it to be reaped.
+//
+// The kernel ends the vfork when the old memory is given up, which is before the new program has
+// its name and before descriptors are closed, and also on the way to death. The name that
+// run_child() gave the child tells: it goes after both.
 bool ended_unstarted(int pid, int pidfd);
 
 }  // namespace ringfence

@@ -44,6 +44,11 @@ class Memory {
     if (r < 0) return system_error("mmap", "memory of the child", static_cast<int>(-r));
     address_ = reinterpret_cast<char*>(r);
     size_ = size;
+#ifdef __SANITIZE_THREAD__
+    // The sanitizer does not see the seam: it must be told that memory at an address that another
+    // thread had before is new.
+    ::mmap(address_, size, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+#endif
     return {};
   }
   [[nodiscard]] char* data() const { return address_; }

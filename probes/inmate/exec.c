@@ -99,6 +99,22 @@ static long attempt_exec(const struct rf_params* p) {
   return decide(__NR_execve, p->at[0], p->at, no_environment);
 }
 
+/* A program that the host's root puts there on demand (message P), so that what it gains cannot be
+ * what the process had before. */
+static long attempt_exec_planted(const struct rf_params* p) {
+  struct rf_text ask = {.size = 0};
+  add_str(&ask, "P ");
+  add_str(&ask, param(p, 0));
+  add_str(&ask, " ");
+  add_str(&ask, param(p, 1));
+  char answer = 0;
+  if (sys(__NR_write, RF_ANSWER_FD, ask.text, ask.size) < 0 ||
+      sys(__NR_read, RF_ANSWER_FD, &answer, 1) != 1 || answer != 'p') {
+    unable(EIO);
+  }
+  return exec_twin(param(p, 0));
+}
+
 static long attempt_exec_as(const struct rf_params* p) {
   const long uid = param_number(p, 0);
   exec_in_child(uid, param(p, 1));
@@ -147,6 +163,7 @@ const struct attempt rf_exec_attempts[] = {
     {"copy_exec", attempt_copy_exec,
      "DIR MODE [UID [CAPABILITIES]]: its image as DIR/rf_copy, executed as UID"},
     {"exec", attempt_exec, "PATH [ARGUMENT...]"},
+    {"exec_planted", attempt_exec_planted, "PATH MODE: of an inmate that the harness puts there"},
     {"exec_as", attempt_exec_as, "UID PATH: of an inmate"},
     {"exec_fd", attempt_exec_fd, "[FD]: of an inmate, by execveat"},
     {"memfd_exec", attempt_memfd_exec, ""},
