@@ -194,7 +194,12 @@ ChildEnd in_child(int (*trial)(const void*), const void* argument, bool may_cras
   do {
     waited = sys::call(SYS_wait4, static_cast<uint64_t>(pid), sys::arg(&status), 0, 0);
   } while (waited == -EINTR);
-  if (waited < 0) return {static_cast<int>(-waited), 0};
+  if (waited < 0) {
+    // It must not stay, whatever was wrong with the wait.
+    sys::call(SYS_kill, static_cast<uint64_t>(pid), SIGKILL);
+    sys::call(SYS_wait4, static_cast<uint64_t>(pid), sys::arg(&status), 0, 0);
+    return {static_cast<int>(-waited), 0};
+  }
   if (WIFSIGNALED(status)) return {0, WTERMSIG(status)};
   return {WEXITSTATUS(status), 0};
 }

@@ -76,6 +76,9 @@ std::optional<Maker> parse_held_name(std::string_view name) {
   Maker maker;
   if (!read(parts[0], maker.pid) || maker.pid <= 0) return std::nullopt;
   if (!read(parts[1], maker.pid_namespace)) return std::nullopt;
+  // Inodes of namespaces begin here, include/linux/proc_ns.h; any other number is no name of ours.
+  constexpr uint64_t kFirstInode = 0xEFFFFFF0;
+  if (maker.pid_namespace != 0 && maker.pid_namespace < kFirstInode) return std::nullopt;
   return maker;
 }
 

@@ -33,8 +33,8 @@ class Held : public ::testing::Test {
 TEST_F(Held, NamesItsMaker) {
   EXPECT_EQ(maker().pid, getpid());
   EXPECT_NE(maker().pid_namespace, 0U);
-  for (const char* other : {"ringfence-", "ringfence-1-2", "ringfence-x-2-a", "ringfence-1-x-a",
-                            "user.slice", "ringfence-1-2-3-4"}) {
+  for (const char* other : {"ringfence-", "ringfence-1-77777-a", "ringfence-1-2", "ringfence-x-2-a",
+                            "ringfence-1-x-a", "user.slice", "ringfence-1-2-3-4"}) {
     EXPECT_FALSE(parse_held_name(other)) << other;
   }
 }

@@ -54,7 +54,10 @@ int report(const CLI::App& app, const CLI::ParseError& error) {
     text = fmt::format("unknown {} '{}'", option ? "option" : "command", word);
     if (!near.empty()) text += fmt::format("; did you mean '{}'?", near);
   }
-  const std::string command = &at == &app ? "" : " " + at.get_name();
+  std::string command;
+  for (const CLI::App* a = &at; a != &app; a = a->get_parent()) {
+    command = " " + a->get_name() + command;
+  }
   fmt::print(stderr, "ringfence{}: {} ('ringfence{} --help' says what is allowed)\n", command, text,
              command);
   return kExitUsage;

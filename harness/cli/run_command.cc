@@ -40,18 +40,35 @@ class Reporter : public Observer {
  public:
   explicit Reporter(Console& console) : console_(console) {}
 
-  Status open(const std::string& spec) {
-    const size_t equals = spec.find('=');
-    if (equals == std::string::npos || equals + 1 == spec.size()) {
-      return usage_error("--report", spec, "write FORMAT=PATH, for example jsonl=report.jsonl");
+  // All or none.
+  Status open(const std::vector<std::string>& specs) {
+    std::vector<ReportPlace> places;
+    for (const auto& spec : specs) {
+      auto place = parse(spec);
+      if (!place) return tl::unexpected(place.error());
+      const bool twice = std::any_of(places.begin(), places.end(),
+                                     [&](const auto& p) { return p.path == place->path; });
+      if (twice) return usage_error("--report", spec, "two reports cannot go to one path");
+      places.push_back(std::move(*place));
     }
-    const std::string format = spec.substr(0, equals);
-    const std::string path = spec.substr(equals + 1);
-    auto writer = make_writer(format, path);
-    if (!writer) return tl::unexpected(writer.error());
-    writers_.push_back(std::move(*writer));
-    places_.push_back({format, path});
+    for (const auto& place : places) {
+      const bool there = place.path == "-" || ::access(place.path.c_str(), F_OK) == 0;
+      auto writer = make_writer(place.format, place.path);
+      if (!writer) {
+        discard();
+        return tl::unexpected(writer.error());
+      }
+      if (!there) made_.push_back(place.path);
+      writers_.push_back(std::move(*writer));
+    }
+    places_ = std::move(places);
     return {};
+  }
+
+  // Bad input leaves nothing behind: removes the reports that open() has created.
+  void discard() {
+    for (const auto& path : made_) (void)::unlink(path.c_str());
+    made_.clear();
   }
 
   void header(const HeaderRecord& header, size_t total) override {
@@ -77,6 +94,16 @@ class Reporter : public Observer {
   [[nodiscard]] const std::vector<ReportPlace>& places() const { return places_; }
 
  private:
+  static Result<ReportPlace> parse(const std::string& spec) {
+    const size_t equals = spec.find('=');
+    if (equals == std::string::npos || equals + 1 == spec.size()) {
+      return usage_error("--report", spec, "write FORMAT=PATH, for example jsonl=report.jsonl");
+    }
+    ReportPlace place{spec.substr(0, equals), spec.substr(equals + 1)};
+    if (auto ok = check_writer_format(place.format); !ok) return tl::unexpected(ok.error());
+    return place;
+  }
+
   template <typename F>
   void each(F&& f) {
     for (auto& writer : writers_) {
@@ -87,6 +114,7 @@ class Reporter : public Observer {
   Console& console_;
   std::vector<std::unique_ptr<Writer>> writers_;
   std::vector<ReportPlace> places_;
+  std::vector<std::string> made_;  // files that were not there before
   Status status_;
 };
 
@@ -109,6 +137,8 @@ Status load_rules(const Arguments& args, const Facts& facts, ExitRules& rules) {
     if (!text) {
       Error error = text.error();
       error.kind = Error::Kind::usage;
+      error.what = "--expect-skips";
+      error.hint = "a file of lines 'GLOB REASON'";
       return tl::unexpected(error);
     }
     auto skips = parse_expected_skips(*text, args.expect_skips);
@@ -172,15 +202,16 @@ int run_command(const Arguments& args) {
                                        : Detail::normal;
   Console console(console_fd, style_for(console_fd, detail));
   Reporter reporter(console);
-  for (const auto& spec : args.reports) {
-    if (auto ok = reporter.open(spec); !ok) return complain(ok.error());
-  }
+  if (auto ok = reporter.open(args.reports); !ok) return complain(ok.error());
 
   if (auto swept = janitor(); swept && *swept > 0) {
     fmt::print(stderr, "ringfence: removed {} groups that a killed run left\n", *swept);
   }
   auto result = run(*registry, facts, options, reporter);
-  if (!result) return complain(result.error());
+  if (!result) {
+    if (result.error().kind == Error::Kind::usage) reporter.discard();
+    return complain(result.error());
+  }
   conclude(*result, rules);
   const auto written = reporter.end(*result);
   (void)console.end({*result}, reporter.places());
@@ -209,11 +240,11 @@ void add_run(CLI::App& app, Action& action) {
       ->check(CLI::Range(0.01, 86400.0));
   run->add_option("--report", args->reports, "jsonl, junit or ktap; repeatable; PATH - is stdout")
       ->type_name("FORMAT=PATH")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   run->add_option("--require", args->require, "Facilities that must be there, by doctor's names")
       ->type_name("NAME,...")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   run->add_option("--expect-skips", args->expect_skips,
                   "The skips that are known, lines 'GLOB REASON'; any other makes exit 3")
@@ -230,6 +261,15 @@ void add_run(CLI::App& app, Action& action) {
       "Exit codes, the first that applies: 64 usage or unreadable input; 1 something breached;\n"
       "2 something unproven or broken, or a facility of --require missing; 3 a skip that\n"
       "--expect-skips does not list, or fewer held than --min-held; 4 nothing ran; 0 otherwise.");
+  // An empty value is a variable that somebody's script forgot to set, and not the default.
+  const CLI::Validator not_empty(
+      [](const std::string& value) {
+        return value.empty() ? std::string("a value is missing") : std::string();
+      },
+      "");
+  for (const char* name : {"--policy", "--rootfs", "--expect-skips", "--shard", "--require"}) {
+    run->get_option(name)->check(not_empty);
+  }
   run->callback([args, &action] { action = [args] { return run_command(*args); }; });
 }
 
