@@ -224,17 +224,19 @@ int run_command(const Arguments& args) {
 void add_run(CLI::App& app, Action& action) {
   auto args = std::make_shared<Arguments>();
   CLI::App* run = app.add_subcommand("run", "Run cases and judge what held");
-  run->add_option("globs", args->globs, "Cases by id, with * and ?; none: the suite")
+  run->add_option("globs", args->globs, "Cases by id, with * and ?; without one, those of --suite")
       ->type_name("GLOB");
   run->add_option("--policy", args->policy,
                   "Judge this policy: an OCI config.json or a built-in profile")
       ->type_name("FILE|NAME");
-  run->add_option("--rootfs", args->rootfs, "Directory that targets get as root")->type_name("DIR");
-  run->add_option("--suite", args->suite, "default, or full with the cases that need seconds")
+  run->add_option("--rootfs", args->rootfs, "Directory that targets get as root, with --policy")
+      ->type_name("DIR");
+  run->add_option("--suite", args->suite,
+                  "full adds the cases that need seconds; a GLOB finds those, too")
       ->check(CLI::IsMember({"default", "full"}));
   run->add_option("--jobs,-j", args->jobs, "Cases at a time; one per CPU by default")
       ->check(CLI::Range(1, 4096));
-  run->add_option("--timeout", args->timeout, "Seconds for one trial")
+  run->add_option("--timeout", args->timeout, "Seconds for one trial; 10 by default")
       ->check(CLI::Range(0.01, 86400.0));
   run->add_option("--report", args->reports, "jsonl, junit or ktap; repeatable; PATH - is stdout")
       ->type_name("FORMAT=PATH")
@@ -245,13 +247,14 @@ void add_run(CLI::App& app, Action& action) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   run->add_option("--expect-skips", args->expect_skips,
-                  "Lines 'GLOB REASON'; any other skip makes exit 3")
+                  "The skips that are known, lines 'GLOB REASON'; any other makes exit 3")
       ->type_name("FILE");
-  run->add_option("--min-held", args->min_held, "Fewer held make exit 3")
+  run->add_option("--min-held", args->min_held, "How many must hold; fewer make exit 3")
       ->check(CLI::Range(0, 1000000));
-  run->add_option("--seed", args->seed, "For --shuffle and the canaries' secrets");
+  run->add_option("--seed", args->seed,
+                  "What --shuffle and the canaries' secrets come from; reports have it");
   run->add_option("--shard", args->shard, "Run the I-th of N parts")->type_name("I/N");
-  run->add_flag("--shuffle", args->shuffle, "In an order that the seed gives");
+  run->add_flag("--shuffle", args->shuffle, "In random order; --seed repeats it");
   auto* quiet = run->add_flag("--quiet,-q", args->quiet, "Only the end of the run");
   run->add_flag("--verbose,-v", args->verbose, "Every case as it ends")->excludes(quiet);
   // An empty value is a variable that somebody's script forgot to set, and not the default.
@@ -263,6 +266,10 @@ void add_run(CLI::App& app, Action& action) {
   for (const char* name : {"--policy", "--rootfs", "--expect-skips", "--shard", "--require"}) {
     run->get_option(name)->check(not_empty);
   }
+  run->footer(
+      "Exit codes, the first that applies: 64 usage or unreadable input; 1 something breached;\n"
+      "2 something unproven or broken, or a facility of --require missing; 3 a skip that\n"
+      "--expect-skips does not list, or fewer held than --min-held; 4 nothing ran; 0 otherwise.");
   run->callback([args, &action] { action = [args] { return run_command(*args); }; });
 }
 
