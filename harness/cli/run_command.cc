@@ -257,10 +257,6 @@ void add_run(CLI::App& app, Action& action) {
   run->add_flag("--shuffle", args->shuffle, "In random order; --seed repeats it");
   auto* quiet = run->add_flag("--quiet,-q", args->quiet, "Only the end of the run");
   run->add_flag("--verbose,-v", args->verbose, "Every case as it ends")->excludes(quiet);
-  run->footer(
-      "Exit codes, the first that applies: 64 usage or unreadable input; 1 something breached;\n"
-      "2 something unproven or broken, or a facility of --require missing; 3 a skip that\n"
-      "--expect-skips does not list, or fewer held than --min-held; 4 nothing ran; 0 otherwise.");
   // An empty value is a variable that somebody's script forgot to set, and not the default.
   const CLI::Validator not_empty(
       [](const std::string& value) {
@@ -270,6 +266,10 @@ void add_run(CLI::App& app, Action& action) {
   for (const char* name : {"--policy", "--rootfs", "--expect-skips", "--shard", "--require"}) {
     run->get_option(name)->check(not_empty);
   }
+  run->footer(
+      "Exit codes, the first that applies: 64 usage or unreadable input; 1 something breached;\n"
+      "2 something unproven or broken, or a facility of --require missing; 3 a skip that\n"
+      "--expect-skips does not list, or fewer held than --min-held; 4 nothing ran; 0 otherwise.");
   run->callback([args, &action] { action = [args] { return run_command(*args); }; });
 }
 
