@@ -34,14 +34,17 @@ Status Output::write(const std::string& text) {
 
 std::vector<std::string> writer_formats() { return {"jsonl", "junit", "ktap"}; }
 
-Result<std::unique_ptr<Writer>> make_writer(const std::string& format, const std::string& path) {
+Status check_writer_format(const std::string& format) {
   const auto formats = writer_formats();
-  if (std::find(formats.begin(), formats.end(), format) == formats.end()) {
-    const std::string near = nearest(format, formats);
-    return usage_error("--report", "unknown format '" + format + "'",
-                       (near.empty() ? "" : "did you mean '" + near + "'? ") +
-                           fmt::format("formats: {}", fmt::join(formats, ", ")));
-  }
+  if (std::find(formats.begin(), formats.end(), format) != formats.end()) return {};
+  const std::string near = nearest(format, formats);
+  return usage_error("--report", "unknown format '" + format + "'",
+                     (near.empty() ? "" : "did you mean '" + near + "'? ") +
+                         fmt::format("formats: {}", fmt::join(formats, ", ")));
+}
+
+Result<std::unique_ptr<Writer>> make_writer(const std::string& format, const std::string& path) {
+  if (auto ok = check_writer_format(format); !ok) return tl::unexpected(ok.error());
   if (path.empty()) {
     return usage_error("--report", format, "a path is missing: " + format + "=PATH, or - as PATH");
   }

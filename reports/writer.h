@@ -33,6 +33,8 @@ class Writer {
 
 // "jsonl", "junit", "ktap".
 std::vector<std::string> writer_formats();
+// Usage error with the nearest name and the list for a format that is none of these.
+Status check_writer_format(const std::string& format);
 // Opens `path` for writing at once (created or truncated; "-" is standard output), so that a path
 // that cannot be written is known before the run starts. An unknown format is a usage error with
 // the nearest name and the list; so is an unwritable path.

@@ -55,53 +55,53 @@ _ringfence() {{
 }}
 complete -F _ringfence ringfence
 )SH";
-  // clang-format on
+// clang-format on
 
-  std::string bash(const CLI::App& app) {
-    std::string cases;
-    for (const CLI::App* sub : subcommands(app)) {
-      std::vector<std::string> words = names_of(subcommands(*sub));
-      for (const CLI::Option* option : sub->get_options()) {
-        for (const auto& name : option->get_lnames()) words.push_back("--" + name);
+std::string bash(const CLI::App& app) {
+  std::string cases;
+  for (const CLI::App* sub : subcommands(app)) {
+    std::vector<std::string> words = names_of(subcommands(*sub));
+    for (const CLI::Option* option : sub->get_options()) {
+      for (const auto& name : option->get_lnames()) words.push_back("--" + name);
+    }
+    cases += fmt::format("    {}) words=\"{}\" ;;\n", sub->get_name(), fmt::join(words, " "));
+  }
+  return fmt::format(kBash, fmt::arg("commands", fmt::join(names_of(subcommands(app)), " ")),
+                     fmt::arg("profiles", profile_names()), fmt::arg("words", cases));
+}
+
+std::string fish(const CLI::App& app) {
+  std::string text = "# fish completion for ringfence\n";
+  for (const CLI::App* sub : subcommands(app)) {
+    text += fmt::format("complete -c ringfence -n __fish_use_subcommand -f -a {} -d \"{}\"\n",
+                        sub->get_name(), sub->get_description());
+    for (const CLI::Option* option : sub->get_options()) {
+      for (const auto& name : option->get_lnames()) {
+        text += fmt::format(
+            "complete -c ringfence -n '__fish_seen_subcommand_from {}' -l {} -d \"{}\"\n",
+            sub->get_name(), name, option->get_description());
       }
-      cases += fmt::format("    {}) words=\"{}\" ;;\n", sub->get_name(), fmt::join(words, " "));
     }
-    return fmt::format(kBash, fmt::arg("commands", fmt::join(names_of(subcommands(app)), " ")),
-                       fmt::arg("profiles", profile_names()), fmt::arg("words", cases));
   }
+  text +=
+      "complete -c ringfence -n '__fish_seen_subcommand_from run list' -f "
+      "-a '(ringfence list --ids 2>/dev/null)'\n";
+  text +=
+      fmt::format("complete -c ringfence -n '__fish_seen_subcommand_from policy plan' -a '{}'\n",
+                  profile_names());
+  return text;
+}
 
-  std::string fish(const CLI::App& app) {
-    std::string text = "# fish completion for ringfence\n";
-    for (const CLI::App* sub : subcommands(app)) {
-      text += fmt::format("complete -c ringfence -n __fish_use_subcommand -f -a {} -d \"{}\"\n",
-                          sub->get_name(), sub->get_description());
-      for (const CLI::Option* option : sub->get_options()) {
-        for (const auto& name : option->get_lnames()) {
-          text += fmt::format(
-              "complete -c ringfence -n '__fish_seen_subcommand_from {}' -l {} -d \"{}\"\n",
-              sub->get_name(), name, option->get_description());
-        }
-      }
-    }
-    text +=
-        "complete -c ringfence -n '__fish_seen_subcommand_from run list' -f "
-        "-a '(ringfence list --ids 2>/dev/null)'\n";
-    text +=
-        fmt::format("complete -c ringfence -n '__fish_seen_subcommand_from policy plan' -a '{}'\n",
-                    profile_names());
-    return text;
+int completion(const CLI::App& app, const std::string& shell) {
+  if (shell == "bash") {
+    print(bash(app));
+  } else if (shell == "zsh") {
+    print("#compdef ringfence\nautoload -U +X bashcompinit && bashcompinit\n" + bash(app));
+  } else {
+    print(fish(app));
   }
-
-  int completion(const CLI::App& app, const std::string& shell) {
-    if (shell == "bash") {
-      print(bash(app));
-    } else if (shell == "zsh") {
-      print("#compdef ringfence\nautoload -U +X bashcompinit && bashcompinit\n" + bash(app));
-    } else {
-      print(fish(app));
-    }
-    return 0;
-  }
+  return 0;
+}
 
 }  // namespace
 

@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include <CLI/CLI.hpp>
 
 #include "harness/base/facts.h"
@@ -18,15 +20,17 @@ int list(const std::vector<std::string>& globs, bool ids_only) {
   if (!registry) return complain(registry.error());
   auto chosen = registry->select(globs, true);
   if (!chosen) return complain(chosen.error());
+  size_t width = 0;
+  for (const Case* c : *chosen) width = std::max(width, c->id.size());
   for (const Case* c : *chosen) {
     if (ids_only) {
       print(c->id + "\n");
       continue;
     }
-    print(fmt::format("{:<34} {:<22} {}\n", c->id, c->expected.name(), c->title));
-    print(fmt::format("{:<34} {:<22} {}{}{}\n", "", "", c->source,
+    print(fmt::format("{:<{}} {:<22} {}\n", c->id, width, c->expected.name(), c->title));
+    print(fmt::format("{:<{}} {:<22} {}{}{}\n", "", width, "", c->source,
                       c->needs.empty() ? "" : fmt::format("; needs {}", fmt::join(c->needs, ", ")),
-                      c->quick ? "" : "; --suite full"));
+                      c->quick ? "" : "; by name or with --suite full"));
   }
   return 0;
 }

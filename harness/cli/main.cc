@@ -54,7 +54,10 @@ int report(const CLI::App& app, const CLI::ParseError& error) {
     text = fmt::format("unknown {} '{}'", option ? "option" : "command", word);
     if (!near.empty()) text += fmt::format("; did you mean '{}'?", near);
   }
-  const std::string command = &at == &app ? "" : " " + at.get_name();
+  std::string command;
+  for (const CLI::App* a = &at; a != &app; a = a->get_parent()) {
+    command = " " + a->get_name() + command;
+  }
   fmt::print(stderr, "ringfence{}: {} ('ringfence{} --help' says what is allowed)\n", command, text,
              command);
   return kExitUsage;
@@ -67,9 +70,6 @@ int run_main(int argc, char** argv) {
       "ringfence"};
   app.set_version_flag("--version", std::string("ringfence ") + RINGFENCE_VERSION);
   app.require_subcommand(1);
-  app.footer(
-      "Exit codes of run: 0 held, 1 something breached, 2 something unproven or broken, 3 an\n"
-      "unexpected skip or too few held, 4 nothing ran, 64 usage or unreadable input.");
   Action action;
   add_run(app, action);
   add_list(app, action);
@@ -80,6 +80,15 @@ int run_main(int argc, char** argv) {
   add_plan(app, action);
   add_spawn(app, action);
   add_completion(app, action);
+  // After the commands, which would inherit it.
+  app.footer(
+      "Examples:\n"
+      "  ringfence doctor                             what can be tested here?\n"
+      "  ringfence run                                do the kernel's primitives hold?\n"
+      "  ringfence run --policy config.json           does this sandbox hold?\n"
+      "  ringfence run 'seccomp.*' --report jsonl=r.jsonl\n"
+      "  ringfence explain r.jsonl seccomp.io_uring   why this verdict?\n\n"
+      "'ringfence COMMAND --help' has the options and exit codes of each.");
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp& help) {

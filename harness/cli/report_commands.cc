@@ -54,6 +54,7 @@ void add_diff(CLI::App& app, Action& action) {
   auto args = std::make_shared<Arguments>();
   CLI::App* command =
       app.add_subcommand("diff", "What changed between two results; exit 1 when anything did");
+  command->footer("Exit codes: 0 the same, 1 something changed, 64 usage or an unreadable report.");
   command->add_option("old", args->before, "A JSONL report")->type_name("OLD")->required();
   command->add_option("new", args->after, "A JSONL report")->type_name("NEW")->required();
   command->add_flag("--json", args->json, "As JSON");

@@ -40,18 +40,35 @@ class Reporter : public Observer {
  public:
   explicit Reporter(Console& console) : console_(console) {}
 
-  Status open(const std::string& spec) {
-    const size_t equals = spec.find('=');
-    if (equals == std::string::npos || equals + 1 == spec.size()) {
-      return usage_error("--report", spec, "write FORMAT=PATH, for example jsonl=report.jsonl");
+  // All or none.
+  Status open(const std::vector<std::string>& specs) {
+    std::vector<ReportPlace> places;
+    for (const auto& spec : specs) {
+      auto place = parse(spec);
+      if (!place) return tl::unexpected(place.error());
+      const bool twice = std::any_of(places.begin(), places.end(),
+                                     [&](const auto& p) { return p.path == place->path; });
+      if (twice) return usage_error("--report", spec, "two reports cannot go to one path");
+      places.push_back(std::move(*place));
     }
-    const std::string format = spec.substr(0, equals);
-    const std::string path = spec.substr(equals + 1);
-    auto writer = make_writer(format, path);
-    if (!writer) return tl::unexpected(writer.error());
-    writers_.push_back(std::move(*writer));
-    places_.push_back({format, path});
+    for (const auto& place : places) {
+      const bool there = place.path == "-" || ::access(place.path.c_str(), F_OK) == 0;
+      auto writer = make_writer(place.format, place.path);
+      if (!writer) {
+        discard();
+        return tl::unexpected(writer.error());
+      }
+      if (!there) made_.push_back(place.path);
+      writers_.push_back(std::move(*writer));
+    }
+    places_ = std::move(places);
     return {};
+  }
+
+  // Bad input leaves nothing behind: removes the reports that open() has created.
+  void discard() {
+    for (const auto& path : made_) (void)::unlink(path.c_str());
+    made_.clear();
   }
 
   void header(const HeaderRecord& header, size_t total) override {
@@ -77,6 +94,16 @@ class Reporter : public Observer {
   [[nodiscard]] const std::vector<ReportPlace>& places() const { return places_; }
 
  private:
+  static Result<ReportPlace> parse(const std::string& spec) {
+    const size_t equals = spec.find('=');
+    if (equals == std::string::npos || equals + 1 == spec.size()) {
+      return usage_error("--report", spec, "write FORMAT=PATH, for example jsonl=report.jsonl");
+    }
+    ReportPlace place{spec.substr(0, equals), spec.substr(equals + 1)};
+    if (auto ok = check_writer_format(place.format); !ok) return tl::unexpected(ok.error());
+    return place;
+  }
+
   template <typename F>
   void each(F&& f) {
     for (auto& writer : writers_) {
@@ -87,6 +114,7 @@ class Reporter : public Observer {
   Console& console_;
   std::vector<std::unique_ptr<Writer>> writers_;
   std::vector<ReportPlace> places_;
+  std::vector<std::string> made_;  // files that were not there before
   Status status_;
 };
 
@@ -109,6 +137,8 @@ Status load_rules(const Arguments& args, const Facts& facts, ExitRules& rules) {
     if (!text) {
       Error error = text.error();
       error.kind = Error::Kind::usage;
+      error.what = "--expect-skips";
+      error.hint = "a file of lines 'GLOB REASON'";
       return tl::unexpected(error);
     }
     auto skips = parse_expected_skips(*text, args.expect_skips);
@@ -172,15 +202,16 @@ int run_command(const Arguments& args) {
                                        : Detail::normal;
   Console console(console_fd, style_for(console_fd, detail));
   Reporter reporter(console);
-  for (const auto& spec : args.reports) {
-    if (auto ok = reporter.open(spec); !ok) return complain(ok.error());
-  }
+  if (auto ok = reporter.open(args.reports); !ok) return complain(ok.error());
 
   if (auto swept = janitor(); swept && *swept > 0) {
     fmt::print(stderr, "ringfence: removed {} groups that a killed run left\n", *swept);
   }
   auto result = run(*registry, facts, options, reporter);
-  if (!result) return complain(result.error());
+  if (!result) {
+    if (result.error().kind == Error::Kind::usage) reporter.discard();
+    return complain(result.error());
+  }
   conclude(*result, rules);
   const auto written = reporter.end(*result);
   (void)console.end({*result}, reporter.places());
@@ -193,36 +224,52 @@ int run_command(const Arguments& args) {
 void add_run(CLI::App& app, Action& action) {
   auto args = std::make_shared<Arguments>();
   CLI::App* run = app.add_subcommand("run", "Run cases and judge what held");
-  run->add_option("globs", args->globs, "Cases by id, with * and ?; none: the suite")
+  run->add_option("globs", args->globs, "Cases by id, with * and ?; without one, those of --suite")
       ->type_name("GLOB");
   run->add_option("--policy", args->policy,
                   "Judge this policy: an OCI config.json or a built-in profile")
       ->type_name("FILE|NAME");
-  run->add_option("--rootfs", args->rootfs, "Directory that targets get as root")->type_name("DIR");
-  run->add_option("--suite", args->suite, "default, or full with the cases that need seconds")
+  run->add_option("--rootfs", args->rootfs, "Directory that targets get as root, with --policy")
+      ->type_name("DIR");
+  run->add_option("--suite", args->suite,
+                  "full adds the cases that need seconds; a GLOB finds those, too")
       ->check(CLI::IsMember({"default", "full"}));
   run->add_option("--jobs,-j", args->jobs, "Cases at a time; one per CPU by default")
       ->check(CLI::Range(1, 4096));
-  run->add_option("--timeout", args->timeout, "Seconds for one trial")
+  run->add_option("--timeout", args->timeout, "Seconds for one trial; 10 by default")
       ->check(CLI::Range(0.01, 86400.0));
   run->add_option("--report", args->reports, "jsonl, junit or ktap; repeatable; PATH - is stdout")
       ->type_name("FORMAT=PATH")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   run->add_option("--require", args->require, "Facilities that must be there, by doctor's names")
       ->type_name("NAME,...")
-      ->expected(1)
+      ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   run->add_option("--expect-skips", args->expect_skips,
-                  "Lines 'GLOB REASON'; any other skip makes exit 3")
+                  "The skips that are known, lines 'GLOB REASON'; any other makes exit 3")
       ->type_name("FILE");
-  run->add_option("--min-held", args->min_held, "Fewer held make exit 3")
+  run->add_option("--min-held", args->min_held, "How many must hold; fewer make exit 3")
       ->check(CLI::Range(0, 1000000));
-  run->add_option("--seed", args->seed, "For --shuffle and the canaries' secrets");
+  run->add_option("--seed", args->seed,
+                  "What --shuffle and the canaries' secrets come from; reports have it");
   run->add_option("--shard", args->shard, "Run the I-th of N parts")->type_name("I/N");
-  run->add_flag("--shuffle", args->shuffle, "In an order that the seed gives");
+  run->add_flag("--shuffle", args->shuffle, "In random order; --seed repeats it");
   auto* quiet = run->add_flag("--quiet,-q", args->quiet, "Only the end of the run");
   run->add_flag("--verbose,-v", args->verbose, "Every case as it ends")->excludes(quiet);
+  // An empty value is a variable that somebody's script forgot to set, and not the default.
+  const CLI::Validator not_empty(
+      [](const std::string& value) {
+        return value.empty() ? std::string("a value is missing") : std::string();
+      },
+      "");
+  for (const char* name : {"--policy", "--rootfs", "--expect-skips", "--shard", "--require"}) {
+    run->get_option(name)->check(not_empty);
+  }
+  run->footer(
+      "Exit codes, the first that applies: 64 usage or unreadable input; 1 something breached;\n"
+      "2 something unproven or broken, or a facility of --require missing; 3 a skip that\n"
+      "--expect-skips does not list, or fewer held than --min-held; 4 nothing ran; 0 otherwise.");
   run->callback([args, &action] { action = [args] { return run_command(*args); }; });
 }
 

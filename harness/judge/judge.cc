@@ -13,6 +13,10 @@
 namespace ringfence {
 namespace {
 
+// What a syscall can return as an error (MAX_ERRNO, include/linux/err.h). Anything else that an
+// inmate reports as one is its invention.
+constexpr int64_t kMaxErrno = 4095;
+
 bool goal_has_canary(Sight sight) {
   switch (sight) {
     case Sight::canary_killed:
@@ -44,7 +48,12 @@ bool goal_has_canary(Sight sight) {
 
 std::string end_of(const TrialOutcome& trial) {
   if (!trial.exited) return "did not end";
-  if (trial.signaled) return fmt::format("killed by SIG{}", sigabbrev_np(trial.exit_code));
+  if (trial.signaled) {
+    // A real-time signal has no name; an inmate may choose to die of one.
+    const char* name = sigabbrev_np(trial.exit_code);
+    return name != nullptr ? fmt::format("killed by SIG{}", name)
+                           : fmt::format("killed by signal {}", trial.exit_code);
+  }
   return fmt::format("exit {}", trial.exit_code);
 }
 
@@ -54,9 +63,12 @@ std::string says(const TrialOutcome& trial) {
                      end_of(trial));
 }
 
-bool all_seen(const std::vector<Seen>& proofs) {
-  return !proofs.empty() &&
-         std::all_of(proofs.begin(), proofs.end(), [](const Seen& s) { return s.yes; });
+// Every proof that the case asks for was looked for, and seen.
+bool all_seen(const Case& c, const TrialOutcome& trial) {
+  return !c.proofs.empty() && std::all_of(c.proofs.begin(), c.proofs.end(), [&](const Goal& proof) {
+    return std::any_of(trial.proofs.begin(), trial.proofs.end(),
+                       [&](const Seen& s) { return s.goal == proof && s.yes; });
+  });
 }
 
 bool stands(const TrialOutcome& trial, const Layer& layer) {
@@ -67,7 +79,7 @@ bool stands(const TrialOutcome& trial, const Layer& layer) {
 // reader that kept silent, could not have produced. `decided` is the layer that stood in the way.
 bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined, const Layer& decided,
                       std::string* why) {
-  if (all_seen(confined.proofs)) return true;
+  if (all_seen(c, confined)) return true;
   // Under a whole policy another layer may have held: what it does to a canary decides, or the
   // layer that explains the denial and stood there as seen from outside.
   if (mode == Mode::policy_mode &&
@@ -78,6 +90,13 @@ bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined, co
                                     [](const Seen& s) { return !s.yes; });
   if (missing != confined.proofs.end()) {
     *why = missing->says;
+    return false;
+  }
+  for (const Goal& proof : c.proofs) {
+    const bool looked = std::any_of(confined.proofs.begin(), confined.proofs.end(),
+                                    [&](const Seen& s) { return s.goal == proof; });
+    if (looked) continue;
+    *why = fmt::format("nobody looked for {}", sight_name(proof.sight));
     return false;
   }
   if (goal_has_canary(c.goal.sight)) return true;
@@ -150,8 +169,9 @@ Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uin
   if (!program.empty() && confined.signaled && confined.exit_code == SIGSYS) {
     return Layer::kSeccomp;
   }
-  const auto denied = std::find_if(confined.calls.rbegin(), confined.calls.rend(),
-                                   [](const CallClaim& call) { return call.ret < 0; });
+  const auto denied =
+      std::find_if(confined.calls.rbegin(), confined.calls.rend(),
+                   [](const CallClaim& call) { return call.ret < 0 && call.ret >= -kMaxErrno; });
   if (denied != confined.calls.rend()) {
     // seccomp comes first in the kernel's syscall entry: where the filter answers this very call
     // with this very errno, no other check was reached.
@@ -171,7 +191,7 @@ Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uin
       }
     }
   }
-  if (all_seen(confined.proofs)) return c.expected;
+  if (all_seen(c, confined)) return c.expected;
   const bool absent = denied != confined.calls.rend() && denied->ret == -ENOENT;
   return absent && stands(confined, Layer::kRoot) ? Layer::kRoot : Layer::kUnattributed;
 }

@@ -439,7 +439,8 @@ class TrialRun {
 
   [[nodiscard]] std::string end_words() const {
     if (!out_.exited) return "did not end";
-    return out_.signaled ? fmt::format("was killed by SIG{}", sigabbrev_np(out_.exit_code))
+    // ExitStatus has words for signals without a name, too: an inmate may choose to die of one.
+    return out_.signaled ? "was " + ExitStatus{true, out_.exit_code}.describe()
                          : fmt::format("exited with {}", out_.exit_code);
   }
 

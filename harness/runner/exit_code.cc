@@ -15,9 +15,10 @@ Result<std::vector<ExpectedSkip>> parse_expected_skips(std::string_view text,
   while (!text.empty()) {
     ++number;
     const size_t end = text.find('\n');
-    std::string_view line = trim(text.substr(0, end).substr(0, text.substr(0, end).find('#')));
+    std::string line(trim(text.substr(0, end).substr(0, text.substr(0, end).find('#'))));
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
     if (line.empty()) continue;
+    std::replace(line.begin(), line.end(), '\t', ' ');
     const auto words = split(line, ' ');
     if (words.size() != 2) {
       return usage_error("read expected skips", fmt::format("{}:{}", file, number),

@@ -303,11 +303,12 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
     }
     case Sight::exe_is: {
       const auto link = read_link(proc_path(pid, "exe")).value_or("");
-      return Seen{goal, glob_match(goal.arg, link), "it executes " + link, "proc"};
+      return Seen{goal, !link.empty() && glob_match(goal.arg, link), "it executes " + link, "proc"};
     }
     case Sight::cwd_is: {
       const auto link = read_link(proc_path(pid, "cwd")).value_or("");
-      return Seen{goal, glob_match(goal.arg, link), "its working directory is " + link, "proc"};
+      return Seen{goal, !link.empty() && glob_match(goal.arg, link),
+                  "its working directory is " + link, "proc"};
     }
     case Sight::root_differs: {
       struct stat theirs {};

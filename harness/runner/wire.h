@@ -1,6 +1,7 @@
 #pragma once
 // Values over a pipe between processes that were forked from one another: same binary, same layout,
-// so no versions and no names, only bounds. Readers never trust lengths.
+// so no versions and no names, only bounds. Readers trust no length, no truth value and no word of
+// an enumeration: what breaks out of a control trial may write here.
 #include <cstdint>
 #include <cstring>
 #include <map>
@@ -13,6 +14,14 @@
 #include "harness/judge/trial.h"
 
 namespace ringfence::wire {
+
+// The last word of each enumeration that goes over a wire.
+constexpr Verdict last_of(Verdict /*any*/) { return Verdict::broken; }
+constexpr Sight last_of(Sight /*any*/) { return Sight::cgroup_event; }
+constexpr Claim::Kind last_of(Claim::Kind /*any*/) { return Claim::Kind::unable; }
+constexpr TrialOutcome::Stage last_of(TrialOutcome::Stage /*any*/) {
+  return TrialOutcome::Stage::ended;
+}
 
 class Writer {
  public:
@@ -39,7 +48,18 @@ class Reader {
   requires std::is_arithmetic_v<T> || std::is_enum_v<T>
   void operator()(T& value) {
     if (!take(sizeof value)) return;
-    std::memcpy(&value, taken_.data(), sizeof value);
+    if constexpr (std::is_same_v<T, bool>) {
+      const auto byte = static_cast<unsigned char>(taken_[0]);
+      ok_ = byte <= 1;
+      value = byte == 1;
+    } else if constexpr (std::is_enum_v<T>) {
+      std::underlying_type_t<T> number{};
+      std::memcpy(&number, taken_.data(), sizeof number);
+      ok_ = number <= static_cast<std::underlying_type_t<T>>(last_of(T{}));
+      if (ok_) value = static_cast<T>(number);
+    } else {
+      std::memcpy(&value, taken_.data(), sizeof value);
+    }
   }
   void operator()(std::string& text) {
     uint32_t size = 0;
@@ -49,7 +69,6 @@ class Reader {
   // False once anything was missing.
   [[nodiscard]] bool ok() const { return ok_; }
   [[nodiscard]] bool done() const { return ok_ && rest_.empty(); }
-  [[nodiscard]] size_t left() const { return rest_.size(); }
 
  private:
   bool take(size_t size) {
@@ -77,7 +96,7 @@ template <typename A>
 void visit(A& archive, Layer& layer) {
   std::string name = layer.str();
   archive(name);
-  if constexpr (A::kReads) layer = name.size() < 32 ? Layer(name) : Layer();
+  if constexpr (A::kReads) layer = name.size() < sizeof(Layer) ? Layer(name) : Layer();
 }
 template <typename A>
 void visit(A& a, WitnessRecord& v) {
@@ -131,10 +150,12 @@ void visit(A& archive, std::vector<T>& list) {
   auto size = static_cast<uint32_t>(list.size());
   archive(size);
   if constexpr (A::kReads) {
-    if (!archive.ok() || size > archive.left()) size = 0;  // every element takes a byte at least
-    list.assign(size, T{});
+    // One by one: a length is a promise, the bytes are the proof.
+    list.clear();
+    for (uint32_t i = 0; i < size && archive.ok(); ++i) visit(archive, list.emplace_back());
+  } else {
+    for (T& item : list) visit(archive, item);
   }
-  for (T& item : list) visit(archive, item);
 }
 template <typename A, typename T>
 void visit(A& archive, std::optional<T>& value) {

@@ -218,6 +218,11 @@ RINGFENCE_CHILD void run_child(void* argument) {
     if (fd < 0) fail(start, start->exec_step, SYS_fcntl, fd);
     start->given[i].here = static_cast<int>(fd);
   }
+  if (start->parent_pidfd >= 0) {
+    const int64_t fd = move_away(start->parent_pidfd);
+    if (fd < 0) fail(start, start->exec_step, SYS_fcntl, fd);
+    start->parent_pidfd = static_cast<int>(fd);
+  }
   start->slots[kSlotExe] = start->slots[kSlotExe] < 0 ? -1 : move_away(start->slots[kSlotExe]);
   if (start->slots[kSlotExe] < -1) {
     fail(start, start->exec_step, SYS_fcntl, start->slots[kSlotExe]);

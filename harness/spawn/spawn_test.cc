@@ -42,6 +42,29 @@ TEST(Spawn, EverythingAtOnce) {
   EXPECT_EQ(ran.end, "exit 0");
 }
 
+// The harness's own descriptors of a spawn are low numbers here, and must not be taken for those
+// that the target gets at the same numbers (something to read on 3 is no sign that the parent is
+// gone).
+TEST(Spawn, EveryNumberGiven) {
+  int fds[2];
+  ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+  const UniqueFd in(fds[0]);
+  UniqueFd out(fds[1]);
+  ASSERT_EQ(write(out.get(), "x", 1), 1);
+  auto plan = compile(open_policy());
+  ASSERT_TRUE(plan);
+  SpawnRequest request;
+  request.plan = &*plan;
+  request.exe_path = "/bin/sh";
+  request.args = {"sh", "-c", "exit 7"};
+  for (int number = 0; number < 16; ++number) request.fds.emplace_back(number, in.get());
+  auto child = spawn(request);
+  ASSERT_TRUE(child) << child.error().describe();
+  const auto end = child->wait(std::chrono::seconds(20));
+  ASSERT_TRUE(end && *end);
+  EXPECT_EQ((*end)->describe(), "exit 7");
+}
+
 TEST(Spawn, ArgumentsAndEnvironmentAreExactlyThoseGiven) {
   auto plan = compile(open_policy());
   ASSERT_TRUE(plan);
