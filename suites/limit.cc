@@ -1,12 +1,28 @@
 // Limits, judged by behaviour: setrlimit(2), cgroups(7). The cgroup ones run by name or with
 // --suite full.
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include <csignal>
 
+#include "harness/base/sys.h"
 #include "suites/suite.h"
 
 namespace ringfence::suites {
+
+namespace {
+
+uint32_t user_of_this_run() {
+  constexpr uint32_t kFirst = 1400000;
+  constexpr uint32_t kCount = 90000;
+  uint32_t random = 0;
+  if (sys::call(SYS_getrandom, sys::arg(&random), sizeof random, 0) != sizeof random) {
+    random = static_cast<uint32_t>(sys::call(SYS_getpid));
+  }
+  return kFirst + random % kCount;
+}
+
+}  // namespace
 
 std::vector<Case> limit_cases() {
   std::vector<Case> cases;
@@ -31,8 +47,9 @@ std::vector<Case> limit_cases() {
   tasks.title = "make more processes than RLIMIT_NPROC";
   tasks.source = "setrlimit(2)";
   tasks.expected = Layer::rlimit("NPROC");
-  // The count is per user of the whole host, so this is a user that nobody else is.
-  tasks.policy = as_user(1482000);
+  // The count is per user of the whole host, so this is a user that nobody else is: not even
+  // another run, in whatever pid namespace.
+  tasks.policy = as_user(user_of_this_run());
   constexpr int64_t kTasks = 8;
   tasks.policy.rlimits = {{RLIMIT_NPROC, kTasks, kTasks}};
   tasks.attempt = {"fork_bomb", {"32"}};

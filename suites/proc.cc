@@ -30,7 +30,7 @@ constexpr std::array kMasked = {
     Hidden{"/proc/interrupts", false, false},
     Hidden{"/proc/kallsyms", false, false},
     Hidden{"/proc/modules", false, false},
-    Hidden{"/proc/slabinfo", false, false},
+    Hidden{"/proc/slabinfo", false, false, true},
 };
 constexpr std::array kReadOnly = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys",
                                   "/proc/sysrq-trigger"};

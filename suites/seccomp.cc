@@ -168,6 +168,7 @@ void add_surface(std::vector<Case>& cases) {
                               {"keyctl_read", {"{key_desc}"}}, {Sight::secret_returned},
                               {kFiltered}));
   cases.back().source = "keyrings(7)";
+  cases.back().calls = {SYS_keyctl};
   cases.back().needs = {"keys"};
   cases.back().outside = true;
 }

@@ -114,6 +114,9 @@ struct Case {
   bool quick = true;     // part of the default suite
   // The step of the plan that makes the layer, for the step-drop test; empty: layer name.
   std::string step{};
+  // Syscalls without which the attempt cannot be made: in policy mode a filter that refuses all of
+  // them, whatever their arguments, explains a denial.
+  std::vector<long> calls{};
   std::vector<Layer> gated_by{};  // in policy mode: capabilities that the kernel asks for, in order
 };
 

@@ -75,15 +75,33 @@ bool stands(const TrialOutcome& trial, const Layer& layer) {
   return std::find(trial.in_force.begin(), trial.in_force.end(), layer) != trial.in_force.end();
 }
 
+bool lacks_gate(const Case& c, const TrialOutcome& trial) {
+  return trial.stage >= TrialOutcome::Stage::inspected &&
+         std::any_of(c.gated_by.begin(), c.gated_by.end(), [&](const Layer& gate) {
+           const auto cap = cap_by_name(gate.name().substr(sizeof("cap.") - 1));
+           return cap && (trial.cap_effective >> *cap & 1) == 0;
+         });
+}
+
+bool filter_refuses(const Case& c, const TrialOutcome& trial, std::span<const uint64_t> program) {
+  if (program.empty() || c.calls.empty() || !stands(trial, Layer::kSeccomp)) return false;
+  return std::all_of(c.calls.begin(), c.calls.end(), [&](long nr) {
+    const uint32_t action = bpf_evaluate(program, {.nr = static_cast<uint32_t>(nr), .args = {}}) &
+                            SECCOMP_RET_ACTION_FULL;
+    return action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG;
+  });
+}
+
 // A denial counts when the harness itself saw something that an attempt which was never made, or a
-// reader that kept silent, could not have produced. `decided` is the layer that stood in the way.
-bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined, const Layer& decided,
-                      std::string* why) {
+// reader that kept silent, could not have produced. Nothing here is of the inmate's word.
+bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
+                      std::span<const uint64_t> program, std::string* why) {
   if (all_seen(c, confined)) return true;
-  // Under a whole policy another layer may have held: what it does to a canary decides, or the
-  // layer that explains the denial and stood there as seen from outside.
+  // Under a whole policy another layer may have held: what was done to a canary decides, or a layer
+  // that stood there, as seen from outside, and that no attempt of this kind gets past.
   if (mode == Mode::policy_mode &&
-      (goal_has_canary(c.goal.sight) || decided != Layer::kUnattributed)) {
+      (goal_has_canary(c.goal.sight) || stands(confined, c.expected) || lacks_gate(c, confined) ||
+       filter_refuses(c, confined, program))) {
     return true;
   }
   const auto missing = std::find_if(confined.proofs.begin(), confined.proofs.end(),
@@ -239,7 +257,7 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   }
   // In case mode by difference: control and confined differ in this layer alone.
   const Layer decided = mode == Mode::case_mode ? c.expected : attribute(c, confined, program);
-  if (!denial_witnessed(c, mode, confined, decided, &why)) {
+  if (!denial_witnessed(c, mode, confined, program, &why)) {
     return give(Verdict::unproven, "no_witness", why);
   }
   out.decided_by = decided.str();

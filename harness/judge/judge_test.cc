@@ -336,9 +336,13 @@ class Dice {
   std::mt19937_64 random_;
 };
 
+constexpr uint64_t bit(int n) { return uint64_t{1} << n; }
+constexpr int kSysAdmin = 21;
+constexpr int kNetAdmin = 12;
+
 // What must have been seen from outside for `held`, whatever anybody says. Written from
 // docs/architecture.md, not from judge.cc.
-bool outside_facts_suffice(const Scene& s) {
+bool outside_facts_suffice(const Scene& s, Mode mode) {
   const bool control_got_through = s.control.goal.yes;
   const bool confined_stopped = !s.confined.goal.yes && s.confined.error.empty();
   bool witnessed = !s.c.proofs.empty() || s.c.goal.sight == Sight::canary_killed ||
@@ -347,6 +351,13 @@ bool outside_facts_suffice(const Scene& s) {
     witnessed = s.confined.stage >= Stage::inspected;
   }
   for (const Seen& proof : s.confined.proofs) witnessed = witnessed && proof.yes;
+  if (mode == Mode::policy_mode) {
+    // Any layer may hold: a canary decides alone, and so does a capability that was missing.
+    witnessed =
+        witnessed || s.c.goal.sight == Sight::canary_killed ||
+        s.c.goal.sight == Sight::file_changed ||
+        (s.confined.stage >= Stage::inspected && (s.confined.cap_effective & bit(kSysAdmin)) == 0);
+  }
   const TrialOutcome& twin = s.liveness;
   const bool twin_works = twin.error.empty() && twin.stage >= Stage::inspected && twin.exited &&
                           !twin.signaled && twin.exit_code == 0 &&
@@ -362,10 +373,11 @@ TEST(JudgeProperty, HeldNeedsOutsideFactsAndBreachedIsTheGoalSeen) {
   int breached = 0;
   for (int i = 0; i < kRandomScenes; ++i) {
     const Scene s = dice.scene();
-    const Judgement j = s.judge(dice.mode());
+    const Mode mode = dice.mode();
+    const Judgement j = s.judge(mode);
     ASSERT_EQ(j.verdict == Verdict::breached, s.confined.goal.yes) << i;
     if (j.verdict == Verdict::held) {
-      ASSERT_TRUE(outside_facts_suffice(s)) << i;
+      ASSERT_TRUE(outside_facts_suffice(s, mode)) << i;
     }
     held += j.verdict == Verdict::held ? 1 : 0;
     breached += j.verdict == Verdict::breached ? 1 : 0;
@@ -387,10 +399,10 @@ TEST(JudgeProperty, WordsAloneNeverGiveHeldAndNeverTakeBreachedAway) {
     const Judgement after = lying.judge(mode);
     ASSERT_EQ(after.verdict == Verdict::breached, before.verdict == Verdict::breached) << i;
     if (after.verdict == Verdict::held) {
-      ASSERT_TRUE(outside_facts_suffice(s)) << i;
+      ASSERT_TRUE(outside_facts_suffice(s, mode)) << i;
     }
     // Where facts are missing, there is no word at all that would help.
-    if (!outside_facts_suffice(s)) {
+    if (!outside_facts_suffice(s, mode)) {
       for (int kind = 0; kind < 4; ++kind) {
         lying.confined.claim = {static_cast<Claim::Kind>(kind), EPERM};
         lying.liveness.claim = {Claim::Kind::achieved, 0};
@@ -434,21 +446,22 @@ Scene denied_call(long nr, int err) {
   s.confined.cap_effective = ~uint64_t{0};
   return s;
 }
-constexpr uint64_t bit(int n) { return uint64_t{1} << n; }
-constexpr int kSysAdmin = 21;
-constexpr int kNetAdmin = 12;
 
 TEST(Attribute, SigsysIsSeccomp) {
   Scene s = denied_call(SYS_mount, EPERM);
   s.confined.signaled = true;
   s.confined.exit_code = SIGSYS;
-  EXPECT_EQ(attribute(s.c, s.confined, {}), Layer::kSeccomp);
-  s.confined.exit_code = SIGKILL;
+  const auto program = filter(SYS_mount, SECCOMP_RET_KILL_PROCESS);
+  EXPECT_EQ(attribute(s.c, s.confined, program), Layer::kSeccomp);
+  // Without a filter of the policy's the signal is somebody else's.
   EXPECT_EQ(attribute(s.c, s.confined, {}), Layer::kUnattributed);
+  s.confined.exit_code = SIGKILL;
+  EXPECT_EQ(attribute(s.c, s.confined, program), Layer::kUnattributed);
 }
 
 TEST(Attribute, ErrnoOfTheFilterIsSeccomp) {
-  const Scene s = denied_call(SYS_mount, EPERM);
+  Scene s = denied_call(SYS_mount, EPERM);
+  s.confined.in_force = {Layer::kSeccomp};
   const auto program = filter(SYS_mount, SECCOMP_RET_ERRNO | EPERM);
   EXPECT_EQ(attribute(s.c, s.confined, program), Layer::kSeccomp);
   // Another errno, another syscall, another action: the filter did not answer this.
@@ -463,6 +476,7 @@ TEST(Attribute, ErrnoOfTheFilterIsSeccomp) {
 TEST(Attribute, FilterComesBeforeCapabilities) {
   Scene s = denied_call(SYS_mount, EPERM);
   s.confined.cap_effective = 0;
+  s.confined.in_force = {Layer::kSeccomp};
   EXPECT_EQ(attribute(s.c, s.confined, filter(SYS_mount, SECCOMP_RET_ERRNO | EPERM)),
             Layer::kSeccomp);
 }

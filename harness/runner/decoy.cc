@@ -143,8 +143,9 @@ class TrialRun {
     if (!path) return tl::unexpected(path.error());
     auto fd = sys::open(path->c_str(), O_RDONLY);
     if (!fd) return tl::unexpected(fd.error());
-    const int64_t copy = sys::call(SYS_dup3, fd->get(), kDecoyLeak, 0);
-    if (copy < 0) return system_error("dup3", "leak", static_cast<int>(-copy));
+    // The next free number: whatever this process was handed may have that one.
+    const int64_t copy = sys::call(SYS_fcntl, fd->get(), F_DUPFD, kDecoyLeak);
+    if (copy < 0) return system_error("F_DUPFD", "leak", static_cast<int>(-copy));
     return {};
   }
 

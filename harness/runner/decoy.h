@@ -24,7 +24,7 @@ inline constexpr const char* kDecoyStaging = "/stage";
 inline constexpr const char* kDecoyRootfs = "/rootfs";
 // The inmate as a file, for plans that execute it by path.
 inline constexpr const char* kDecoyInmate = "/inmate";
-// A file handle of every decoy host's making: the descriptor that leaks into careless targets.
+// The descriptor that leaks into careless targets has this number, or the next free one.
 inline constexpr int kDecoyLeak = 20;
 inline constexpr unsigned kDecoyGroup = 7777;
 

@@ -384,7 +384,10 @@ class Run {
     args.pidfd = sys::arg(&pidfd);
     args.exit_signal = SIGCHLD;
     result = sys::call(SYS_clone3, sys::arg(&args), sizeof args);
-    if (result == 0) work(c, write_end.get(), parent, worker.decoy);
+    if (result == 0) {
+      workers_.clear();  // the pipes and pidfds of the others are the runner's alone
+      work(c, write_end.get(), parent, worker.decoy);
+    }
     if (result < 0) {
       decoys_.give_back(worker.decoy);
       return cannot("clone3", result);
