@@ -52,6 +52,9 @@ const std::vector<Reason>& reasons() {
        "The target's control group could not be made or its limits not written. Nothing was "
        "judged.",
        "The detail names the file and its errno; `ringfence doctor` shows which controllers work."},
+      {"witness_failed",
+       "The harness could not look where the evidence would be. What was not seen proves nothing.",
+       "The detail names what could not be read and its errno."},
       {"compile_failed",
        "The policy could not be turned into steps, or the case's own could not. Nothing was "
        "judged.",
