@@ -26,10 +26,6 @@ const std::vector<Reason>& reasons() {
       {"evidence_lost",
        "A witness lost events or messages, and what would decide the verdict may be among them.",
        "Run the case alone, or with fewer jobs."},
-      {"witness_failed",
-       "The harness could not look at what decides: a canary or the target's /proc could not be "
-       "read.",
-       "A defect of the harness, or a machine short of memory or descriptors."},
       {"other_layer",
        "The attempt was denied, but by another layer than the one under test. The expected layer "
        "was never asked.",
