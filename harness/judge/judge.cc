@@ -63,12 +63,15 @@ std::string says(const TrialOutcome& trial) {
                      end_of(trial));
 }
 
-// Every proof that the case asks for was looked for, and seen.
+// Every proof that the case asks for was looked for, and seen, and none was looked for in vain.
 bool all_seen(const Case& c, const TrialOutcome& trial) {
-  return !c.proofs.empty() && std::all_of(c.proofs.begin(), c.proofs.end(), [&](const Goal& proof) {
-    return std::any_of(trial.proofs.begin(), trial.proofs.end(),
-                       [&](const Seen& s) { return s.goal == proof && s.yes; });
-  });
+  const bool in_vain =
+      std::any_of(trial.proofs.begin(), trial.proofs.end(), [](const Seen& s) { return !s.yes; });
+  return !c.proofs.empty() && !in_vain &&
+         std::all_of(c.proofs.begin(), c.proofs.end(), [&](const Goal& proof) {
+           return std::any_of(trial.proofs.begin(), trial.proofs.end(),
+                              [&](const Seen& s) { return s.goal == proof && s.yes; });
+         });
 }
 
 bool stands(const TrialOutcome& trial, const Layer& layer) {
