@@ -76,6 +76,15 @@ TEST_F(PolicyMode, DockerDefaultHolds) {
   EXPECT_GE(with_verdict(result, Verdict::held).size(), 40U);
 }
 
+// The strictest of the built-in profiles leaves no attempt without a verdict either.
+TEST_F(PolicyMode, HardenedHolds) {
+  RunOptions options;
+  options.policy = profile("hardened").value();
+  const RunResult result = judged(std::move(options));
+  if (with_verdict(result, Verdict::skipped).size() == result.cases.size()) GTEST_SKIP();
+  EXPECT_EQ(result.summary.exit_code, 0) << ::testing::PrintToString(result.summary.complaints);
+}
+
 // One thing weakened, and the cases that must be breached by it, no more and no fewer.
 struct Weakening {
   const char* name;

@@ -141,7 +141,6 @@ void add_users(std::vector<Case>& cases) {
   outside.attempt = {"write_file", {"{file}", "OVERWRITTEN"}};
   outside.goal = {Sight::file_changed, "/canary/file"};
   outside.proofs = {{Sight::ns_differs, "user"}};
-  outside.liveness = {"set_uid", {"0"}};
   outside.outside = true;
   outside.needs = {"root", "userns"};
   outside.step = "ns.user";
@@ -153,6 +152,7 @@ void add_users(std::vector<Case>& cases) {
   unmapped.policy.uid_mappings = {{0, 100000, 1000}};
   unmapped.policy.gid_mappings = {{0, 100000, 1000}};
   unmapped.attempt = {"set_uid", {"1000"}};
+  unmapped.liveness = {"set_uid", {"0"}};
   unmapped.goal = {Sight::uid_is, "", kPlainUid};
   unmapped.outside = false;
   cases.push_back(std::move(unmapped));

@@ -21,18 +21,6 @@ const Facts& facts() {
   return kFacts;
 }
 
-CaseRecord without_run(const Case& c, Verdict verdict, std::string reason, std::string detail) {
-  CaseRecord record;
-  record.id = c.id;
-  record.title = c.title;
-  record.source = c.source;
-  record.verdict = verdict;
-  record.expected_layer = c.expected;
-  record.reason = std::move(reason);
-  record.detail = std::move(detail);
-  return record;
-}
-
 void record_properties(const CaseRecord& record) {
   const auto put = [](const char* key, const std::string& value) {
     if (!value.empty()) testing::Test::RecordProperty(key, value);
@@ -130,16 +118,17 @@ Status register_cases(const Registry& registry, RunOptions options) {
 CaseRecord judge_case(const Case& c, RunOptions options) {
   Registry registry;
   if (auto ok = registry.add(c); !ok) {
-    return without_run(c, Verdict::broken, "run_failed", ok.error().describe());
+    return untried(c, Mode::case_mode, Verdict::broken, "run_failed", ok.error().describe());
   }
   options.globs = {c.id};
   options.shard_index = options.shard_count = 1;
   Observer nobody;
   auto result = run(registry, facts(), options, nobody);
-  if (!result) return without_run(c, Verdict::broken, "run_failed", result.error().describe());
+  if (!result)
+    return untried(c, Mode::case_mode, Verdict::broken, "run_failed", result.error().describe());
   if (result->cases.empty()) {
-    return without_run(c, Verdict::skipped, "not-judged:policy-mode",
-                       "nothing of it shows outside a target under a given policy");
+    return untried(c, Mode::case_mode, Verdict::skipped, "not-judged:policy-mode",
+                   "nothing of it shows outside a target under a given policy");
   }
   return result->cases.front();
 }

@@ -267,17 +267,23 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   return give(Verdict::held, "", says(confined));
 }
 
-CaseRecord make_record(const Case& c, Mode mode, const Trials& trials, const Judgement& judgement) {
+CaseRecord untried(const Case& c, Mode mode, Verdict verdict, std::string reason,
+                   std::string detail) {
   CaseRecord record;
   record.id = c.id;
   record.title = c.title;
   record.source = c.source;
-  record.verdict = judgement.verdict;
+  record.verdict = verdict;
   record.expected_layer = c.expected;
-  record.decided_by = judgement.decided_by;
   record.mode = mode == Mode::case_mode ? "case" : "policy";
-  record.reason = judgement.reason;
-  record.detail = judgement.detail;
+  record.reason = std::move(reason);
+  record.detail = std::move(detail);
+  return record;
+}
+
+CaseRecord make_record(const Case& c, Mode mode, const Trials& trials, const Judgement& judgement) {
+  CaseRecord record = untried(c, mode, judgement.verdict, judgement.reason, judgement.detail);
+  record.decided_by = judgement.decided_by;
   if (trials.control != nullptr) {
     record.control = TrialRecord{trials.control->goal.yes, says(*trials.control)};
   }

@@ -40,6 +40,10 @@ bool alive(const Case& c, const TrialOutcome& liveness, std::string* why);
 // The layer that stood in the way in policy mode, or Layer::kUnattributed; never a guess.
 Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uint64_t> program);
 
+// The record of a case without trials: skipped, or broken before the first one.
+CaseRecord untried(const Case& c, Mode mode, Verdict verdict, std::string reason,
+                   std::string detail);
+
 // Verdict, trials, witnesses and timeline as one record of the result stream.
 CaseRecord make_record(const Case& c, Mode mode, const Trials& trials, const Judgement& judgement);
 

@@ -337,8 +337,7 @@ class Dice {
 };
 
 constexpr uint64_t bit(int n) { return uint64_t{1} << n; }
-constexpr int kSysAdmin = 21;
-constexpr int kNetAdmin = 12;
+constexpr int kSysAdmin = 21, kNetAdmin = 12;
 
 // What must have been seen from outside for `held`, whatever anybody says. Written from
 // docs/architecture.md, not from judge.cc.

@@ -31,20 +31,6 @@ uint64_t hash(std::string_view text) {  // FNV-1a
   return h;
 }
 
-CaseRecord without_trials(const Case& c, const RunContext& context, Verdict verdict,
-                          std::string reason, std::string detail) {
-  CaseRecord record;
-  record.id = c.id;
-  record.title = c.title;
-  record.source = c.source;
-  record.verdict = verdict;
-  record.expected_layer = c.expected;
-  record.mode = context.mode == Mode::case_mode ? "case" : "policy";
-  record.reason = std::move(reason);
-  record.detail = std::move(detail);
-  return record;
-}
-
 // A worker of a caller without root becomes root of a user namespace of its own, so that it can
 // make decoy hosts.
 Status enter_own_userns() {
@@ -93,9 +79,9 @@ class CaseRun {
       auto compiled = compile_case(case_, context_);
       if (!compiled) {
         const bool lacks = compiled.error().kind == Error::Kind::unsupported;
-        return without_trials(case_, context_, lacks ? Verdict::skipped : Verdict::broken,
-                              lacks ? "unsupported:policy" : "compile_failed",
-                              compiled.error().describe());
+        return untried(case_, context_.mode, lacks ? Verdict::skipped : Verdict::broken,
+                       lacks ? "unsupported:policy" : "compile_failed",
+                       compiled.error().describe());
       }
       own = std::move(*compiled);
       control = &own.control;
@@ -106,7 +92,7 @@ class CaseRun {
     const auto liveness_run = trial("liveness", *confined, case_.liveness, case_.alive, {});
     for (const TrialOutcome* t : {&control_run, &confined_run, &liveness_run}) {
       if (auto lack = host_lack(*t)) {
-        return without_trials(case_, context_, Verdict::skipped, *lack, t->error);
+        return untried(case_, context_.mode, Verdict::skipped, *lack, t->error);
       }
     }
     const Trials trials{&control_run, &confined_run, &liveness_run};
@@ -203,7 +189,7 @@ bool needs_cgroup(const Case& c, const RunContext& context) {
 CaseRecord run_case(const Case& c, const RunContext& context) {
   if (!context.privileged) {
     if (auto ok = enter_own_userns(); !ok) {
-      return without_trials(c, context, Verdict::broken, "decoy_failed", ok.error().describe());
+      return untried(c, context.mode, Verdict::broken, "decoy_failed", ok.error().describe());
     }
   }
   return CaseRun(c, context).run();

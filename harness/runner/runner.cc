@@ -152,20 +152,6 @@ class DecoyPids {
   std::vector<int*> free_;
 };
 
-CaseRecord bare_record(const Case& c, Mode mode, Verdict verdict, std::string reason,
-                       std::string detail) {
-  CaseRecord record;
-  record.id = c.id;
-  record.title = c.title;
-  record.source = c.source;
-  record.verdict = verdict;
-  record.expected_layer = c.expected;
-  record.mode = mode == Mode::case_mode ? "case" : "policy";
-  record.reason = std::move(reason);
-  record.detail = std::move(detail);
-  return record;
-}
-
 class Run {
  public:
   Run(const Facts& facts, const RunOptions& options, Observer& observer)
@@ -324,7 +310,7 @@ class Run {
     bool groups = false;
     for (const Case* c : chosen) {
       if (auto reason = why_skip(*c)) {
-        finish(bare_record(*c, context_.mode, Verdict::skipped, *reason, ""));
+        finish(untried(*c, context_.mode, Verdict::skipped, *reason, ""));
         continue;
       }
       groups = groups || needs_cgroup(*c, context_);
@@ -365,8 +351,8 @@ class Run {
   void start(const Case& c) {
     observer_.started(c, workers_.size() + 1);
     const auto cannot = [&](const char* what, int64_t result) {
-      finish(bare_record(c, context_.mode, Verdict::broken, "worker_failed",
-                         fmt::format("{}: {}", what, errno_name(static_cast<int>(-result)))));
+      finish(untried(c, context_.mode, Verdict::broken, "worker_failed",
+                     fmt::format("{}: {}", what, errno_name(static_cast<int>(-result)))));
     };
     std::array<int, 2> pipe{};
     int64_t result = sys::call(SYS_pipe2, sys::arg(pipe.data()), O_CLOEXEC);
@@ -475,10 +461,10 @@ class Run {
     const auto status = end(w);
     auto record = wire::unpack<CaseRecord>(w.bytes);
     if (record) return finish(std::move(*record));
-    finish(bare_record(*w.c, context_.mode, Verdict::broken, late ? "timeout" : "worker_failed",
-                       late ? "the case did not end in time"
-                            : "its worker gave no record: " +
-                                  (status ? status->describe() : "it could not be waited for")));
+    finish(untried(*w.c, context_.mode, Verdict::broken, late ? "timeout" : "worker_failed",
+                   late ? "the case did not end in time"
+                        : "its worker gave no record: " +
+                              (status ? status->describe() : "it could not be waited for")));
   }
 
   void stop_all() {
@@ -486,11 +472,11 @@ class Run {
     for (const Worker& w : workers_) (void)sys::call(SYS_kill, w.pid, SIGKILL);
     for (Worker& w : workers_) {
       (void)end(w);
-      finish(bare_record(*w.c, context_.mode, Verdict::broken, "interrupted", "ended by the user"));
+      finish(untried(*w.c, context_.mode, Verdict::broken, "interrupted", "ended by the user"));
     }
     workers_.clear();
     for (const Case* c : queue_) {
-      finish(bare_record(*c, context_.mode, Verdict::skipped, "interrupted", "never started"));
+      finish(untried(*c, context_.mode, Verdict::skipped, "interrupted", "never started"));
     }
     queue_.clear();
   }
