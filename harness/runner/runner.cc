@@ -88,7 +88,8 @@ HeaderRecord make_header(const Facts& facts, const RunOptions& options, const Ru
   };
   header.cpu = detail("cpu");
   header.hypervisor = detail("hypervisor");
-  for (auto lsm : split(detail("lsms"), ',')) header.lsms.emplace_back(trim(lsm));
+  const std::string lsms = detail("lsms");  // split() only looks into it
+  for (auto lsm : split(lsms, ',')) header.lsms.emplace_back(trim(lsm));
   if (options.policy) {
     header.policy = options.policy->name;
     for (const auto& u : options.policy->unenforced) header.unenforced.push_back(u.pointer);
