@@ -11,8 +11,8 @@
 namespace ringfence {
 
 // One thing the inmate does: an attempt of its registry, with parameters. Parameters may hold
-// placeholders that the decoy host fills in, in braces: {canary_pid}, {canary_file}, ... (see
-// runner/decoy.h). The secret itself is never given to the inmate.
+// placeholders that the decoy host fills in, in braces: {canary_pid}, {secret_file}, ... (see
+// runner/canary.h). The secret itself is never given to the inmate.
 struct Attempt {
   std::string name{};
   std::vector<std::string> args{};
