@@ -166,7 +166,7 @@ std::vector<Case> mnt_cases() {
   shocker.proofs = {{Sight::cap_missing, "DAC_READ_SEARCH"}};
   shocker.outside = true;
   shocker.needs = {"root"};
-  shocker.calls = {SYS_open_by_handle_at};
+  shocker.calls = {{.nr = SYS_open_by_handle_at}};
   shocker.gated_by = {Layer::cap("DAC_READ_SEARCH")};
   shocker.step = "cap.bounding";
   cases.push_back(std::move(shocker));

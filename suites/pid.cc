@@ -62,7 +62,7 @@ std::vector<Case> pid_cases() {
   Case& read = add(in_pid_ns(
       "pid.process_vm_read", "read the memory of a process of the host", "process_vm_readv(2)",
       {"vm_read", {"{canary_pid}", "{canary_env_addr}", "64"}}, {Sight::secret_returned}));
-  read.calls = {SYS_process_vm_readv};
+  read.calls = {{.nr = SYS_process_vm_readv}};
   read.gated_by = {Layer::cap("SYS_PTRACE")};
   Case& write = add(in_pid_ns("pid.process_vm_write", "write the memory of a process of the host",
                               "process_vm_writev(2)",
@@ -72,7 +72,7 @@ std::vector<Case> pid_cases() {
   Case& steal = add(in_pid_ns("pid.pidfd_steal_fd", "take a descriptor from a process of the host",
                               "pidfd_getfd(2)", {"pidfd_getfd", {"{canary_pid}", "{canary_fd}"}},
                               {Sight::secret_returned}));
-  steal.calls = {SYS_pidfd_getfd};
+  steal.calls = {{.nr = SYS_pidfd_getfd}};
   steal.gated_by = {Layer::cap("SYS_PTRACE")};
 
   Case& orphan = add(in_pid_ns("pid.orphan_outlives",

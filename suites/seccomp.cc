@@ -129,14 +129,14 @@ void add_ways_around(std::vector<Case>& cases) {
 
 // System calls that container profiles close, by what is held afterwards.
 void add_surface(std::vector<Case>& cases) {
-  struct Call {
+  struct Surface {
     const char* id;
     std::vector<std::string> names;
     Attempt attempt;
     const char* holds;
     const char* need;
   };
-  const std::vector<Call> calls = {
+  const std::vector<Surface> calls = {
       {"sys.bpf", {"bpf"}, {"bpf_map", {}}, "anon_inode:*bpf*", "bpf"},
       {"sys.userfaultfd",
        {"userfaultfd"},
@@ -154,7 +154,7 @@ void add_surface(std::vector<Case>& cases) {
        "anon_inode:*io_uring*",
        "io_uring"},
   };
-  for (const Call& call : calls) {
+  for (const Surface& call : calls) {
     cases.push_back(filter_case(call.id, "call " + call.names[0] + " under a filter",
                                 filtered(call.names, SeccompAction::errno_), call.attempt,
                                 {Sight::holds_file, call.holds}, {kFiltered}));
@@ -168,7 +168,7 @@ void add_surface(std::vector<Case>& cases) {
                               {"keyctl_read", {"{key_desc}"}}, {Sight::secret_returned},
                               {kFiltered}));
   cases.back().source = "keyrings(7)";
-  cases.back().calls = {SYS_keyctl};
+  cases.back().calls = {{.nr = SYS_keyctl}};
   cases.back().needs = {"keys"};
   cases.back().outside = true;
 }

@@ -87,6 +87,25 @@ struct Goal {
   friend bool operator==(const Goal&, const Goal&) = default;
 };
 
+// A syscall that the attempt is made of, as the kernel sees it: its number and those arguments that
+// tell it from others of the same number. At least one of a case's calls must have been seen by
+// the eBPF witness, in the control and in the confined trial; what decided is read off the last of
+// them that was denied. Values may hold placeholders.
+struct Call {
+  struct Arg {
+    int index = 0;          // 0 to 5
+    std::string value{};    // a number as strtoll(3) reads it with base 0
+    uint64_t mask = ~0ULL;  // bits that are compared
+    friend bool operator==(const Arg&, const Arg&) = default;
+  };
+  long nr = -1;
+  std::vector<Arg> args{};
+  int path = -1;          // the argument that points to a string, -1: none is compared
+  std::string path_is{};  // what it points to; the first 63 bytes are compared
+  bool compat = false;    // the number is of the 32-bit table
+  friend bool operator==(const Call&, const Call&) = default;
+};
+
 struct Case {
   std::string id{};      // primitive.technique[.variant]
   std::string title{};   // one line: what is tried
@@ -114,9 +133,13 @@ struct Case {
   bool quick = true;     // part of the default suite
   // The step of the plan that makes the layer, for the step-drop test; empty: layer name.
   std::string step{};
-  // Syscalls without which the attempt cannot be made: in policy mode a filter that refuses all of
-  // them, whatever their arguments, explains a denial.
-  std::vector<long> calls{};
+  // The calls that the attempt is made of, at most six; with none, the case says in
+  // `proves_attempt` what shows that it was made. In policy mode a filter that refuses all of them,
+  // whatever their arguments, explains a denial.
+  std::vector<Call> calls{};
+  // For an attempt that makes no syscall of its own on the host (io_uring, vsyscall, a state that
+  // is only looked at): what shows instead that it was made.
+  std::string proves_attempt{};
   std::vector<Layer> gated_by{};  // in policy mode: capabilities that the kernel asks for, in order
 };
 

@@ -88,9 +88,10 @@ bool lacks_gate(const Case& c, const TrialOutcome& trial) {
 
 bool filter_refuses(const Case& c, const TrialOutcome& trial, std::span<const uint64_t> program) {
   if (program.empty() || c.calls.empty() || !stands(trial, Layer::kSeccomp)) return false;
-  return std::all_of(c.calls.begin(), c.calls.end(), [&](long nr) {
-    const uint32_t action = bpf_evaluate(program, {.nr = static_cast<uint32_t>(nr), .args = {}}) &
-                            SECCOMP_RET_ACTION_FULL;
+  return std::all_of(c.calls.begin(), c.calls.end(), [&](const Call& call) {
+    const uint32_t action =
+        bpf_evaluate(program, {.nr = static_cast<uint32_t>(call.nr), .args = {}}) &
+        SECCOMP_RET_ACTION_FULL;
     return action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG;
   });
 }

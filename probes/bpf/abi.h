@@ -1,0 +1,144 @@
+/* What the eBPF witness and the harness share: plain C, no code, the same layout on both sides.
+ *
+ * A trial is watched by the id of its v2 cgroup. The facts that decide a verdict are kept in
+ * struct rf_trial, updated in place, so that they cannot be lost; the ring buffer only tells the
+ * story, and what it had no room for is counted in `ring_lost`.
+ *
+ * Sources: Documentation/bpf/, include/trace/events/{syscalls,sched,signal,cgroup,oom}.h,
+ * include/trace/events/capability.h (Linux 6.14).
+ */
+#ifndef RINGFENCE_PROBES_BPF_ABI_H
+#define RINGFENCE_PROBES_BPF_ABI_H
+
+#ifndef RF_KERNEL_TYPES
+#include <linux/types.h>
+#endif
+
+#define RF_WANTS 6
+#define RF_PATH 64
+#define RF_TEXT 64
+#define RF_NO_CAP (-1)
+
+/* A syscall to look out for. Compared: the number, the table, each argument i whose bit is set in
+ * `args`, under its mask, and the string that argument `path` points to (cut to RF_PATH - 1). */
+struct rf_want {
+  __u32 nr;
+  __u8 compat;
+  __u8 args;
+  __s8 path; /* -1: none */
+  __u8 pad;
+  __u64 mask[6];
+  __u64 value[6];
+  char path_is[RF_PATH]; /* zeroes after its end */
+};
+
+/* How a syscall went. */
+enum rf_call_flags {
+  RF_NO_ENTER = 1,    /* left without having entered: refused at the gate */
+  RF_FIRST = 2,       /* the first thing ever seen of this task: enter may be from before */
+  RF_COMPAT = 4,      /* the 32-bit table */
+  RF_TRACED = 8,      /* a ptracer may have changed it */
+  RF_DISPATCHED = 16, /* syscall user dispatch is on */
+  RF_NO_ARGS = 32,    /* this hook does not give the arguments of a refused syscall */
+};
+
+struct rf_call {
+  __u64 at; /* CLOCK_MONOTONIC, of the end */
+  __u64 began;
+  __s64 ret;
+  __u64 args[6];
+  __u64 caps_failed;   /* capabilities whose checks failed in it, a bit each */
+  __u64 cap_effective; /* of the task, at the end */
+  __u32 nr;
+  __u32 flags;
+  __s32 cap_last; /* the last check in it, RF_NO_CAP: none */
+  __s32 cap_last_ret;
+  __u32 cap_userns;  /* inode of the user namespace that the last check asked about */
+  __u32 cred_userns; /* ... and that the task's credentials belong to */
+  __u32 seccomp;     /* SECCOMP_MODE_* of the task */
+  __u32 tgid, tid;   /* in the initial pid namespace */
+  __u32 pad;
+};
+
+/* What became of one want. */
+struct rf_seen {
+  __u64 count;
+  __u64 allowed;  /* returned no error */
+  __u64 denied;   /* returned an error, gate included */
+  __u64 no_enter; /* ... never entered */
+  struct rf_call first;
+  struct rf_call last;        /* of all */
+  struct rf_call last_denied; /* of those with an error */
+};
+
+/* One watched trial: what to look for (written by the harness before the target starts), and what
+ * was seen. */
+struct rf_trial {
+  __u32 wants;
+  __u32 denials_only; /* the story has no syscall that succeeded */
+  struct rf_want want[RF_WANTS];
+
+  __u64 calls;     /* syscalls that ended */
+  __u64 ring_lost; /* events that had no room in the ring, or no ring */
+  __u64 orphans;   /* a task's state was not there: an end without its beginning */
+  __u64 tasks;     /* processes and threads seen to start, the first not included */
+  __u64 moved;     /* attached to another cgroup */
+  __u64 oom_kills;
+  __u64 sigsys;
+  __u32 sigsys_nr;  /* of the last SIGSYS */
+  __u32 unreadable; /* a string argument that could not be read, or a refused call without args */
+  struct rf_seen seen[RF_WANTS];
+};
+
+enum rf_event_kind {
+  RF_EV_CALL = 1,
+  RF_EV_CAP,
+  RF_EV_FORK,
+  RF_EV_EXEC,
+  RF_EV_EXIT,
+  RF_EV_SIGNAL,
+  RF_EV_CGROUP_ATTACH,
+  RF_EV_CGROUP_MKDIR,
+  RF_EV_CGROUP_FREEZE,
+  RF_EV_OOM,
+  RF_EV_VSYSCALL,
+};
+
+struct rf_event {
+  __u64 at; /* CLOCK_MONOTONIC */
+  __u64 trial;
+  __u32 kind;
+  __u32 tgid, tid;
+  __u32 pad;
+};
+struct rf_event_call {
+  struct rf_event head;
+  struct rf_call call;
+};
+struct rf_event_path { /* the same with the string that the syscall was given */
+  struct rf_event head;
+  struct rf_call call;
+  char path[RF_PATH];
+};
+struct rf_event_cap {
+  struct rf_event head;
+  __s32 cap;
+  __s32 ret;
+  __u32 userns;
+  __u32 cred_userns;
+};
+/* FORK: a child's tid; EXIT: code as wait(2) gives it; SIGNAL: number, si_code, tid that it is for,
+ * and of SIGSYS the syscall; OOM: tid of the victim; FREEZE: 1 or 0; VSYSCALL: the address. */
+struct rf_event_number {
+  struct rf_event head;
+  __s64 number;
+  __s64 more[3];
+};
+/* EXEC: file; CGROUP_ATTACH, CGROUP_MKDIR: path of the group. */
+struct rf_event_text {
+  struct rf_event head;
+  __u64 number;
+  char text[RF_TEXT];
+};
+
+#endif
