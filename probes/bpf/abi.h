@@ -14,7 +14,7 @@
 #include <linux/types.h>
 #endif
 
-#define RF_WANTS 6
+#define RF_WANTS 7 /* six of a case, and the sentinel */
 #define RF_PATH 64
 #define RF_TEXT 64
 #define RF_NO_CAP (-1)

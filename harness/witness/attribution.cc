@@ -1,0 +1,185 @@
+#include "harness/witness/attribution.h"
+
+#include <fmt/format.h>
+#include <linux/seccomp.h>
+#include <sys/capability.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <array>
+
+#include "harness/base/result.h"
+#include "harness/confine/bpf_evaluate.h"
+#include "harness/policy/policy.h"
+#include "harness/policy/read.h"
+
+namespace ringfence {
+namespace {
+
+Attribution unattributed(std::string why) { return {Layer::kUnattributed, std::move(why)}; }
+
+bool stands(const Surroundings& around, const Layer& layer) {
+  return std::find(around.in_force.begin(), around.in_force.end(), layer) != around.in_force.end();
+}
+
+bool is_one_of(uint32_t nr, std::initializer_list<long> list) {
+  return std::find(list.begin(), list.end(), static_cast<long>(nr)) != list.end();
+}
+
+Layer cap_layer(int cap) {
+  const auto name = cap_name(cap);
+  return name.empty() ? Layer::kUnattributed : Layer::cap(name);
+}
+
+// It never entered: nothing but the gate can have answered. The gate is seccomp, unless something
+// else that works there was on.
+Attribution at_the_gate(const CallRecord& call, const Surroundings& around) {
+  if (around.enter_misses > 0) {
+    return unattributed(
+        fmt::format("the kernel left out {} runs of the program that sees syscalls "
+                    "enter, so that it may have entered",
+                    around.enter_misses));
+  }
+  if (call.traced) return unattributed("a ptracer may have cancelled it");
+  if (call.dispatched) return unattributed("syscall user dispatch may have taken it");
+  if (call.seccomp == 0) return unattributed("it left without entering, and no filter was on");
+  if (around.filter) {
+    if (around.filter->empty()) {
+      return unattributed("a filter refused it, and the policy has none: the target's own");
+    }
+    if (call.args_known) {
+      // AUDIT_ARCH_I386 and AUDIT_ARCH_X86_64, include/uapi/linux/audit.h.
+      const uint32_t arch = call.compat ? 0x40000003 : 0xc000003e;
+      const uint32_t action =
+          bpf_evaluate(*around.filter, {.nr = call.nr, .arch = arch, .args = call.args}) &
+          SECCOMP_RET_ACTION_FULL;
+      if (action == SECCOMP_RET_ALLOW || action == SECCOMP_RET_LOG) {
+        return unattributed("a filter refused it that is not the policy's: that one allows it");
+      }
+    }
+  }
+  return {Layer::kSeccomp, "left without entering: the filter answered"};
+}
+
+// A name that does not exist inside although it does outside.
+std::optional<Attribution> hidden(const CallRecord& call, const Surroundings& around) {
+  if (!around.target_exists) return std::nullopt;
+  const auto err = static_cast<int>(-call.ret);
+  struct Rule {
+    int err;
+    std::initializer_list<long> calls;
+    std::initializer_list<Layer> layers;  // the first that stands
+    const char* what;
+  };
+  static const std::array rules = {
+      Rule{ESRCH,
+           {SYS_kill, SYS_tkill, SYS_tgkill, SYS_ptrace, SYS_process_vm_readv,
+            SYS_process_vm_writev, SYS_pidfd_open, SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo,
+            SYS_prlimit64, SYS_sched_setaffinity, SYS_sched_setscheduler, SYS_setpriority,
+            SYS_getpgid, SYS_getsid, SYS_migrate_pages, SYS_move_pages},
+           {Layer::kPid},
+           "the process exists, and has no pid there"},
+      Rule{ENOENT,
+           {SYS_open,     SYS_openat,    SYS_openat2,    SYS_stat,     SYS_newfstatat, SYS_statx,
+            SYS_access,   SYS_faccessat, SYS_faccessat2, SYS_readlink, SYS_readlinkat, SYS_chmod,
+            SYS_fchmodat, SYS_chown,     SYS_lchown,     SYS_fchownat, SYS_unlink,     SYS_unlinkat,
+            SYS_rename,   SYS_renameat,  SYS_renameat2,  SYS_link,     SYS_linkat,     SYS_truncate,
+            SYS_execve,   SYS_mount,     SYS_umount2,    SYS_chdir,    SYS_chroot,     SYS_setxattr,
+            SYS_connect},
+           {Layer::kRoot, Layer::kMnt},
+           "the file exists, and its name leads nowhere there"},
+      Rule{ENOENT,
+           {SYS_shmget, SYS_msgget, SYS_semget, SYS_mq_open, SYS_mq_unlink},
+           {Layer::kIpc},
+           "the object exists, and not there"},
+      Rule{EINVAL,
+           {SYS_shmat, SYS_shmctl, SYS_msgctl, SYS_msgsnd, SYS_msgrcv, SYS_semctl, SYS_semop},
+           {Layer::kIpc},
+           "the object exists, and its id names none there"},
+      Rule{EIDRM,
+           {SYS_shmat, SYS_shmctl, SYS_msgctl, SYS_semctl},
+           {Layer::kIpc},
+           "the object exists, and its id names none there"},
+      Rule{ECONNREFUSED, {SYS_connect}, {Layer::kNet}, "something listens, and not there"},
+      Rule{ENODEV, {SYS_ioctl, SYS_setsockopt}, {Layer::kNet}, "the interface is not there"},
+  };
+  for (const Rule& rule : rules) {
+    if (rule.err != err || !is_one_of(call.nr, rule.calls)) continue;
+    for (const Layer& layer : rule.layers) {
+      if (stands(around, layer)) return Attribution{layer, rule.what};
+    }
+  }
+  return std::nullopt;
+}
+
+// Limits that answer with an error of their own.
+std::optional<Attribution> limited(const CallRecord& call, const Surroundings& around) {
+  const auto err = static_cast<int>(-call.ret);
+  if (err == EAGAIN && is_one_of(call.nr, {SYS_clone, SYS_clone3, SYS_fork, SYS_vfork})) {
+    if (around.pids_event) return Attribution{Layer::kCgroupPids, "pids.max counted the refusal"};
+    return std::nullopt;
+  }
+  if (err == ENOMEM && around.memory_event) {
+    return Attribution{Layer::kCgroupMemory, "memory.max counted the refusal"};
+  }
+  if (err == EMFILE) return Attribution{Layer::rlimit("NOFILE"), "EMFILE"};
+  if (err == EFBIG && is_one_of(call.nr, {SYS_write, SYS_pwrite64, SYS_ftruncate, SYS_truncate,
+                                          SYS_fallocate, SYS_writev, SYS_pwritev})) {
+    return Attribution{Layer::rlimit("FSIZE"), "EFBIG"};
+  }
+  return std::nullopt;
+}
+
+// The last check that the kernel made before it said no was for a capability.
+std::optional<Attribution> incapable(const CallRecord& call) {
+  if (call.ret != -EPERM && call.ret != -EACCES) return std::nullopt;
+  if (call.cap_last < 0 || !call.cap_last_denied) return std::nullopt;
+  if ((call.noise >> call.cap_last & 1) != 0) return std::nullopt;
+  const Layer layer = cap_layer(call.cap_last);
+  if (layer == Layer::kUnattributed) return std::nullopt;
+  const std::string name = "CAP_" + std::string(layer.name().substr(sizeof("cap.") - 1));
+  if (call.cap_elsewhere && (call.cap_effective >> call.cap_last & 1) != 0) {
+    return Attribution{Layer::kUser,
+                       name + " is held in its own user namespace, and was asked for in another"};
+  }
+  // What these override is the ordinary permission of files.
+  const bool of_files = call.cap_last == CAP_DAC_OVERRIDE ||
+                        (call.cap_last == CAP_DAC_READ_SEARCH &&
+                         !is_one_of(call.nr, {SYS_open_by_handle_at, SYS_linkat})) ||
+                        call.cap_last == CAP_FOWNER;
+  return Attribution{layer, of_files ? name +
+                                           " was asked for last, to override plain permission, "
+                                           "and is missing"
+                                     : name + " was asked for last, and is missing"};
+}
+
+}  // namespace
+
+Attribution attribute_call(const CallRecord& call, const Surroundings& around) {
+  if (!call.denied()) return unattributed("it was not denied");
+  if (call.no_enter) return at_the_gate(call, around);
+  if (call.traced) return unattributed("a ptracer may have changed its result");
+  if (auto limit = limited(call, around)) return *limit;
+  if (call.ret == -EROFS) return {Layer::kReadOnly, "EROFS: the mount is read-only"};
+  if (auto cap = incapable(call)) return *cap;
+  if (auto away = hidden(call, around)) return *away;
+  if (call.ret == -EACCES && !around.caps_witnessed) {
+    return unattributed("EACCES, and this kernel shows no capability checks");
+  }
+  if (call.ret == -EPERM && !around.caps_witnessed) {
+    return unattributed("EPERM, and this kernel shows no capability checks");
+  }
+  if (call.ret == -EACCES)
+    return {Layer::kDac, "EACCES without a capability asked for: plain permission"};
+  if (call.ret == -ENOSYS) return {Layer::kKernel, "ENOSYS: this kernel does not have it"};
+  return unattributed(fmt::format("{} from within the kernel, with nothing seen that decides it",
+                                  errno_name(static_cast<int>(-call.ret))));
+}
+
+std::optional<Attribution> attribute_sigsys(const KernelFacts& facts) {
+  if (facts.sigsys == 0) return std::nullopt;
+  return Attribution{Layer::kSeccomp,
+                     "SIGSYS for " + syscall_name(static_cast<long>(facts.sigsys_nr))};
+}
+
+}  // namespace ringfence

@@ -1,0 +1,40 @@
+#pragma once
+// Attribution: a pure function from a denied syscall, as the kernel saw it, to the layer that
+// denied it. What the facts do not decide stays `unattributed`, with the reason; never a guess.
+//
+// Sources: seccomp(2), capabilities(7), the order of checks in syscall_trace_enter()
+// (kernel/entry/common.c), and the tests, which make every kind of denial for real.
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "harness/policy/layer.h"
+#include "harness/witness/facts.h"
+
+namespace ringfence {
+
+// What else is known, from outside, of the trial that the call was made in.
+struct Surroundings {
+  // The policy's own filter, empty when it has none; nothing when the policy is not known. A call
+  // that this filter lets pass was refused by another, of which the policy knows nothing.
+  std::optional<std::span<const uint64_t>> filter{};
+  std::vector<Layer> in_force{};  // namespaces, root and filter that stand around the task
+  bool target_exists = false;     // what the call asks for is there, outside
+  bool pids_event = false;        // cgroup.pids counted a refusal
+  bool memory_event = false;      // cgroup.memory counted one, or the OOM killer came
+  uint64_t enter_misses = 0;      // runs of the enter program that the kernel left out
+  bool caps_witnessed = true;     // capability checks are seen on this kernel
+};
+
+struct Attribution {
+  Layer layer = Layer::kUnattributed;
+  std::string why{};  // "left without entering: a seccomp filter refused it"
+};
+
+Attribution attribute_call(const CallRecord& call, const Surroundings& around);
+
+// A target that ended by SIGSYS.
+std::optional<Attribution> attribute_sigsys(const KernelFacts& facts);
+
+}  // namespace ringfence

@@ -1,0 +1,3 @@
+#include "harness/witness/attribution.h"
+
+#include <gtest/gtest.h>

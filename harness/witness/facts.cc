@@ -1,0 +1,61 @@
+#include "harness/witness/facts.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+#include "harness/base/result.h"
+#include "harness/base/sys.h"
+#include "harness/policy/read.h"
+
+namespace ringfence {
+
+namespace {
+// MAX_ERRNO, include/linux/err.h.
+constexpr int64_t kMaxErrno = 4095;
+}  // namespace
+
+bool CallRecord::denied() const { return no_enter || (ret < 0 && ret >= -kMaxErrno); }
+
+const CallRecord* KernelFacts::decisive() const {
+  const CallRecord* last = nullptr;
+  for (const CallSeen& seen : calls) {
+    if (seen.denied == 0) continue;
+    if (last == nullptr || seen.last_denied.at_ns >= last->at_ns) last = &seen.last_denied;
+  }
+  return last;
+}
+
+bool KernelFacts::attempted() const {
+  return std::any_of(calls.begin(), calls.end(), [](const CallSeen& c) { return c.count > 0; });
+}
+
+std::string describe_call(const CallRecord& call) {
+  std::string text = call.compat ? fmt::format("i386 syscall {}", call.nr)
+                                 : syscall_name(static_cast<long>(call.nr));
+  text += '(';
+  if (call.args_known) {
+    size_t count = call.args.size();
+    while (count > 0 && call.args[count - 1] == 0) --count;
+    for (size_t i = 0; i < count; ++i) {
+      const auto value = static_cast<int64_t>(call.args[i]);
+      const bool small = value > -10000 && value < 10000;
+      text += fmt::format(fmt::runtime(small ? "{}{}" : "{}{:#x}"), i == 0 ? "" : ", ", value);
+    }
+  } else {
+    text += '?';
+  }
+  text += ") = ";
+  if (call.ret < 0 && call.ret >= -kMaxErrno) {
+    text += errno_name(static_cast<int>(-call.ret));
+  } else if (call.ret > 0xffff) {
+    text += fmt::format("{:#x}", call.ret);
+  } else {
+    text += std::to_string(call.ret);
+  }
+  if (call.no_enter) text += ", never entered";
+  return text;
+}
+
+}  // namespace ringfence

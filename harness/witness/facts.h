@@ -1,0 +1,67 @@
+#pragma once
+// What the eBPF witness knows of one trial, as plain values: the facts that a verdict may rest on.
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace ringfence {
+
+// One syscall as the kernel saw it end. `ret` is its value or -errno.
+struct CallRecord {
+  int64_t at_ns = 0;  // CLOCK_MONOTONIC, of its end
+  uint32_t nr = 0;
+  bool compat = false;  // the 32-bit table
+  int64_t ret = 0;
+  std::array<uint64_t, 6> args{};
+  // It left without having entered: refused at the gate, before any of the kernel's own checks.
+  bool no_enter = false;
+  bool traced = false;      // by ptrace(2), which may change number and result
+  bool dispatched = false;  // PR_SET_SYSCALL_USER_DISPATCH is on
+  bool args_known = true;
+  uint32_t seccomp = 0;  // SECCOMP_MODE_* of the task
+  // Capability checks inside it.
+  uint64_t caps_failed = 0;
+  int cap_last = -1;  // the last that was asked for, -1: none
+  bool cap_last_denied = false;
+  bool cap_elsewhere = false;  // the last check asked about another user namespace than its own
+  uint64_t cap_effective = 0;
+  // Capabilities whose check has failed in a call of this number that succeeded all the same.
+  uint64_t noise = 0;
+
+  [[nodiscard]] bool denied() const;
+};
+
+// What became of one of the calls that a case names (Case::calls, in the same order).
+struct CallSeen {
+  uint64_t count = 0;
+  uint64_t allowed = 0;
+  uint64_t denied = 0;
+  CallRecord last;
+  CallRecord last_denied;  // valid when denied > 0
+};
+
+struct KernelFacts {
+  bool present = false;  // a witness watched this trial from its first instruction
+  std::string absent{};  // why not, a word: "needs:bpf"
+  // Facts that could have been missed, of those that decide; an absence then proves nothing.
+  uint64_t lost = 0;
+  std::string lost_what{};
+  uint64_t story_lost = 0;    // lines of the timeline only
+  uint64_t enter_misses = 0;  // runs of the syscall-enter program that the kernel left out
+  std::vector<CallSeen> calls{};
+  uint64_t all_calls = 0;
+  uint64_t tasks = 0;
+  uint64_t oom_kills = 0;
+  uint64_t sigsys = 0;
+  uint32_t sigsys_nr = 0;
+  // The last denied of the calls that the case names, null when none was.
+  [[nodiscard]] const CallRecord* decisive() const;
+  // One of the calls that the case names was made.
+  [[nodiscard]] bool attempted() const;
+};
+
+// "kill(3, 9) = ESRCH": name, as many arguments as are not zero, value or error.
+std::string describe_call(const CallRecord& call);
+
+}  // namespace ringfence

@@ -1,0 +1,128 @@
+#include "harness/witness/story.h"
+
+#include <fmt/format.h>
+
+#include <csignal>
+#include <cstring>
+
+#include "harness/base/result.h"
+#include "harness/policy/policy.h"
+#include "harness/policy/read.h"
+#include "harness/witness/witness.h"
+#include "probes/bpf/abi.h"
+
+namespace ringfence {
+namespace {
+
+template <typename T>
+const T* as(const rf_event& event, size_t size) {
+  return size >= sizeof(T) ? reinterpret_cast<const T*>(&event) : nullptr;
+}
+
+template <size_t N>
+std::string text_of(const char (&bytes)[N]) {
+  std::string out;
+  for (size_t i = 0; i < N && bytes[i] != 0; ++i) {
+    const auto c = static_cast<unsigned char>(bytes[i]);
+    out += c >= 0x20 && c != 0x7f ? bytes[i] : '.';
+  }
+  return out;
+}
+
+std::string signal_text(int64_t number) {
+  const char* name = sigabbrev_np(static_cast<int>(number));
+  return name != nullptr ? fmt::format("SIG{}", name) : fmt::format("signal {}", number);
+}
+
+// As exit(2) and a fatal signal leave it in task_struct.
+std::string end_text(int64_t code) {
+  if ((code & 0x7f) != 0) return "ends by " + signal_text(code & 0x7f);
+  return fmt::format("exits with {}", code >> 8 & 0xff);
+}
+
+std::string number_text(const rf_event_number& e) {
+  switch (e.head.kind) {
+    case RF_EV_FORK:
+      return e.number == e.more[0] ? "forks a process" : "starts a thread";
+    case RF_EV_EXIT:
+      return end_text(e.number);
+    case RF_EV_SIGNAL: {
+      std::string text = fmt::format("{} for task {}", signal_text(e.number), e.more[1]);
+      if (e.number == SIGSYS) text += ", syscall " + syscall_name(static_cast<long>(e.more[2]));
+      return text;
+    }
+    case RF_EV_OOM:
+      return fmt::format("the OOM killer chose task {}", e.number);
+    case RF_EV_VSYSCALL:
+      return fmt::format("vsyscall {}", e.number);
+    default:
+      return {};
+  }
+}
+
+std::string group_text(const rf_event_text& e) {
+  const std::string text = text_of(e.text);
+  switch (e.head.kind) {
+    case RF_EV_EXEC:
+      return "executes " + (text.empty() ? std::string("a descriptor") : text);
+    case RF_EV_CGROUP_ATTACH:
+      return "enters the group " + text;
+    case RF_EV_CGROUP_MKDIR:
+      return "makes the group " + text;
+    case RF_EV_CGROUP_FREEZE:
+      return (e.number != 0 ? "freezes " : "thaws ") + text;
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+StoryLine tell(const rf_event& event, size_t size) {
+  StoryLine line;
+  line.at_ns = static_cast<int64_t>(event.at);
+  line.tgid = static_cast<int>(event.tgid);
+  line.tid = static_cast<int>(event.tid);
+  switch (event.kind) {
+    case RF_EV_CALL:
+      if (const auto* e = as<rf_event_call>(event, size)) {
+        line.is_call = true;
+        line.call = record_of(e->call);
+        line.denied = line.call.denied();
+        const auto* with_path = as<rf_event_path>(event, size);
+        if (event.pad != 0 && with_path != nullptr) line.path = text_of(with_path->path);
+        line.text = describe_call(line.call);
+        if (!line.path.empty()) line.text += " \"" + line.path + "\"";
+      }
+      break;
+    case RF_EV_CAP:
+      if (const auto* e = as<rf_event_cap>(event, size)) {
+        line.denied = e->ret != 0;
+        line.text = fmt::format("asked for {}{}: {}", cap_name(e->cap),
+                                e->userns == e->cred_userns ? "" : " in another user namespace",
+                                e->ret == 0 ? "has it" : "has it not");
+      }
+      break;
+    case RF_EV_EXEC:
+    case RF_EV_CGROUP_ATTACH:
+    case RF_EV_CGROUP_MKDIR:
+    case RF_EV_CGROUP_FREEZE:
+      if (const auto* e = as<rf_event_text>(event, size)) line.text = group_text(*e);
+      break;
+    default:
+      if (const auto* e = as<rf_event_number>(event, size)) line.text = number_text(*e);
+      break;
+  }
+  return line;
+}
+
+std::string TaskNames::name(int tgid, int tid) {
+  const auto process = processes_.try_emplace(tgid, static_cast<int>(processes_.size()) + 1).first;
+  std::string text = fmt::format("t{}", process->second);
+  if (tid == tgid) return text;
+  auto& threads = threads_[tgid];
+  const auto thread = threads.try_emplace(tid, static_cast<int>(threads.size()) + 1).first;
+  return fmt::format("{}.{}", text, thread->second);
+}
+
+}  // namespace ringfence

@@ -1,0 +1,40 @@
+#pragma once
+// The story of a trial: the witness's events as lines that a person reads.
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "harness/witness/facts.h"
+
+struct rf_event;
+
+namespace ringfence {
+
+struct StoryLine {
+  int64_t at_ns = 0;  // CLOCK_MONOTONIC
+  int tgid = 0, tid = 0;
+  std::string text;     // "kill(7, 9) = ESRCH"
+  bool denied = false;  // a syscall that was denied, or a capability check that failed
+  // Of a syscall: the whole record, and the path it was given, if any.
+  bool is_call = false;
+  CallRecord call;
+  std::string path;
+};
+
+// `size` is the event's, as the ring gives it: an event that is too short for its kind gives an
+// empty line.
+StoryLine tell(const rf_event& event, size_t size);
+
+// Gives tasks short names, in the order in which they appear: "t1", "t2.1" is a thread of t2.
+class TaskNames {
+ public:
+  std::string name(int tgid, int tid);
+
+ private:
+  std::map<int, int> processes_;
+  std::map<int, std::map<int, int>> threads_;
+};
+
+}  // namespace ringfence

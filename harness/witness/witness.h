@@ -1,0 +1,129 @@
+#pragma once
+// Witness: the eBPF programs of probes/bpf/witness.bpf.c, loaded and attached once for a run, and
+// Watch: one trial seen through them.
+//
+// Needs CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN), the kernel's BTF, and a mounted cgroup v2
+// hierarchy for the scope. Which program is used for which hook is found by trying to load it,
+// never by a version: see Rung. Nothing stays attached after the object is gone, also when its
+// process is killed: programs, links and maps are held by descriptors alone.
+//
+// Sources: bpf(2), Documentation/bpf/{libbpf,ringbuf,map_hash}.rst, libbpf 1.1.
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "harness/base/result.h"
+#include "harness/base/unique_fd.h"
+#include "harness/witness/facts.h"
+
+struct rf_want;
+struct rf_trial;
+struct rf_event;
+struct rf_call;
+
+namespace ringfence {
+
+// One way to see one thing: a program, and what this kernel said to it.
+struct Rung {
+  std::string hook;    // "enter"
+  std::string name;    // "tp_btf"
+  bool tried = false;  // rungs below the one that was taken are not
+  bool loads = false;
+  bool taken = false;
+  int err = 0;
+  std::string reason{};  // of a refusal, for people
+  std::string log{};     // the verifier's, of a program that it refused
+};
+
+struct WitnessOptions {
+  // Rungs that are passed over as if the kernel had refused them ("tp_btf"), so that tests reach
+  // those below.
+  std::vector<std::string> avoid{};
+};
+
+class Watch;
+
+class Witness {
+ public:
+  // Loads and attaches. `unsupported` when this kernel or this process cannot have the hooks that
+  // everything rests on (enter, exit); a lesser hook may be missing, see offers().
+  static Result<Witness> open(const WitnessOptions& options = {});
+  // Only the ladder: what loads here and why the rest does not. Attaches nothing.
+  static std::vector<Rung> survey();
+
+  Witness(Witness&&) noexcept;
+  Witness& operator=(Witness&&) noexcept;
+  ~Witness();
+
+  [[nodiscard]] const std::vector<Rung>& ladder() const;
+  // Whether a hook is attached: enter, exit, cap, fork, exec, end, signal, attach, mkdir, freeze,
+  // thaw, victim, vsyscall.
+  [[nodiscard]] bool offers(std::string_view hook) const;
+  // Runs of the enter and exit programs that the kernel left out since they were loaded, since the
+  // same program was already running on that CPU (recursion_misses, Linux 5.12).
+  [[nodiscard]] Result<uint64_t> misses() const;
+
+  struct WatchOptions {
+    size_t ring_bytes = size_t{1} << 19;  // a power of two, at least a page
+    bool story = true;                    // with syscalls that succeed, too
+  };
+  // Watches the v2 cgroup with this id (the inode number of its directory) and those made below
+  // it. The Watch may be made in a process forked from the one that holds the Witness.
+  Result<Watch> watch(uint64_t cgroup_id, const WatchOptions& options) const;
+  Result<Watch> watch(uint64_t cgroup_id) const;
+  // The same for a process and all that it forks from now on, and for a pid namespace (by inode).
+  Result<Watch> watch_process(int tgid, const WatchOptions& options) const;
+  Result<Watch> watch_pidns(uint32_t inode, const WatchOptions& options) const;
+
+ private:
+  Result<Watch> watch_scope(int scope_map, uint64_t key, bool short_key, uint64_t trial,
+                            const WatchOptions& options) const;
+  struct State;
+  explicit Witness(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+  friend class Watch;
+};
+
+class Watch {
+ public:
+  Watch(Watch&&) noexcept;
+  Watch& operator=(Watch&&) noexcept;
+  ~Watch();  // ends it: nothing of the trial is collected any more
+
+  [[nodiscard]] uint64_t id() const { return id_; }
+  // What to look out for; at most RF_WANTS. Before the target starts: it clears what was seen.
+  // May be called in a forked process.
+  [[nodiscard]] Status look_for(std::span<const rf_want> wants) const;
+  // The facts so far. `wants` as many as were looked for.
+  [[nodiscard]] Result<KernelFacts> facts() const;
+  // Hands every event that is in the ring to `tell`, oldest first; how many.
+  Result<size_t> story(const std::function<void(const rf_event&, size_t)>& tell);
+  // Readable when there are events, for poll(2).
+  [[nodiscard]] int story_fd() const;
+
+ private:
+  friend class Witness;
+  Watch() = default;
+  struct Ring;
+  uint64_t id_ = 0;
+  uint64_t misses_before_ = 0;
+  size_t wants_ = 0;
+  int trials_fd_ = -1, rings_fd_ = -1, noise_fd_ = -1;  // the Witness's
+  int scope_fd_ = -1;
+  uint64_t scope_key_ = 0;
+  bool short_key_ = false;
+  const Witness* witness_ = nullptr;
+  bool denials_only_ = false;
+  std::unique_ptr<Ring> ring_;
+  int owner_pid_ = 0;
+};
+
+// A syscall of the story as a value; its noise is not known there.
+CallRecord record_of(const rf_call& call);
+
+}  // namespace ringfence
