@@ -9,6 +9,8 @@
 
 #include "harness/base/result.h"
 #include "harness/confine/bpf_evaluate.h"
+#include "harness/policy/read.h"
+#include "harness/witness/attribution.h"
 
 namespace ringfence {
 namespace {
@@ -96,11 +98,76 @@ bool filter_refuses(const Case& c, const TrialOutcome& trial, std::span<const ui
   });
 }
 
+// What the eBPF witness can say of this case: it watched, and the case names its calls.
+bool kernel_watched(const Case& c, const TrialOutcome& trial) {
+  return trial.kernel.present && !c.calls.empty();
+}
+
+std::string names_of_calls(const Case& c) {
+  std::string text;
+  for (const Call& call : c.calls) {
+    if (!text.empty()) text += ", ";
+    text += call.compat ? fmt::format("i386 syscall {}", call.nr) : syscall_name(call.nr);
+  }
+  return text;
+}
+
+// What else than the call itself decides its attribution.
+Surroundings surroundings(const Case& c, const TrialOutcome& trial,
+                          std::span<const uint64_t> program) {
+  Surroundings around;
+  around.filter = program;
+  around.in_force = trial.in_force;
+  // A canary is there until something is done to it, and it was not: the goal was not seen.
+  around.target_exists = goal_has_canary(c.goal.sight) || c.goal.sight == Sight::secret_returned;
+  for (const Seen& seen : trial.proofs) {
+    if (seen.goal.sight != Sight::cgroup_event || !seen.yes) continue;
+    around.pids_event = around.pids_event || seen.goal.arg.starts_with("pids.");
+    around.memory_event = around.memory_event || seen.goal.arg.starts_with("memory.");
+  }
+  around.memory_event = around.memory_event || trial.kernel.oom_kills > 0;
+  around.enter_misses = trial.kernel.enter_misses;
+  around.caps_witnessed = trial.kernel.caps_watched;
+  return around;
+}
+
+// The layer that the kernel's own record names, unattributed when it names none.
+Attribution by_kernel(const Case& c, const TrialOutcome& trial, std::span<const uint64_t> program) {
+  if (!kernel_watched(c, trial)) return {};
+  if (trial.signaled && trial.exit_code == SIGSYS) {
+    if (auto killed = attribute_sigsys(trial.kernel)) return *killed;
+  }
+  const CallRecord* call = trial.kernel.decisive();
+  return call != nullptr ? attribute_call(*call, surroundings(c, trial, program)) : Attribution{};
+}
+
+// Two layers of which the kernel's record shows the one where the other is at work: who lacks a
+// capability in another user namespace than his own, may lack it for either reason; and what
+// CAP_DAC_* would override, is plain permission.
+bool one_and_the_same(const Layer& expected, const Layer& seen) {
+  const bool cap = seen.name().starts_with("cap.");
+  if (expected == Layer::kUser || expected == Layer::kCap || expected == Layer::kDac ||
+      expected == Layer::kNoNewPrivs) {
+    return cap || seen == Layer::kUser || seen == Layer::kDac;
+  }
+  return expected.name().starts_with("cap.") && (seen == Layer::kUser || seen == Layer::kDac);
+}
+
+// Only what the kernel says outright contradicts: the gate, a capability, a read-only mount.
+bool says_another(const Layer& expected, const Layer& seen) {
+  if (seen == expected || seen == Layer::kUnattributed || one_and_the_same(expected, seen)) {
+    return false;
+  }
+  return seen == Layer::kSeccomp || seen == Layer::kReadOnly || seen.name().starts_with("cap.");
+}
+
 // A denial counts when the harness itself saw something that an attempt which was never made, or a
 // reader that kept silent, could not have produced. Nothing here is of the inmate's word.
 bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
                       std::span<const uint64_t> program, std::string* why) {
   if (all_seen(c, confined)) return true;
+  // The kernel saw the call itself, and that it was refused in the end.
+  if (kernel_watched(c, confined) && confined.kernel.ended_in_denial()) return true;
   // Under a whole policy another layer may have held: what was done to a canary decides, or a layer
   // that stood there, as seen from outside, and that no attempt of this kind gets past.
   if (mode == Mode::policy_mode &&
@@ -133,7 +200,13 @@ bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
 // An attempt that was never made proves nothing. That it was refused by a deadly filter shows in
 // the wait status; otherwise the inmate has to claim a denial, and the witnesses decide what that
 // is worth.
-bool attempt_made(Mode mode, const TrialOutcome& confined, std::string* why) {
+bool attempt_made(const Case& c, Mode mode, const TrialOutcome& confined, std::string* why) {
+  // The kernel's word, where there is one: not the inmate's.
+  const bool gave_up = confined.claim.kind == Claim::Kind::unable && mode == Mode::policy_mode;
+  if (kernel_watched(c, confined) && !gave_up && !confined.kernel.attempted()) {
+    *why = "the kernel saw no such call in the target: " + names_of_calls(c);
+    return false;
+  }
   switch (confined.claim.kind) {
     case Claim::Kind::achieved:
     case Claim::Kind::denied:
@@ -191,6 +264,9 @@ Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uin
   if (!program.empty() && confined.signaled && confined.exit_code == SIGSYS) {
     return Layer::kSeccomp;
   }
+  if (const Layer seen = by_kernel(c, confined, program).layer; seen != Layer::kUnattributed) {
+    return seen;
+  }
   const auto denied =
       std::find_if(confined.calls.rbegin(), confined.calls.rend(),
                    [](const CallClaim& call) { return call.ret < 0 && call.ret >= -kMaxErrno; });
@@ -217,6 +293,26 @@ Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uin
   const bool absent = denied != confined.calls.rend() && denied->ret == -ENOENT;
   return absent && stands(confined, Layer::kRoot) ? Layer::kRoot : Layer::kUnattributed;
 }
+
+namespace {
+WitnessRecord kernel_witness(const Case& c, const TrialOutcome& trial) {
+  const KernelFacts& kernel = trial.kernel;
+  if (!kernel.present) return {"ebpf", "absent: " + kernel.absent, 0};
+  std::string says;
+  if (const CallRecord* call = kernel.decisive()) {
+    says = describe_call(*call);
+  } else if (kernel_watched(c, trial)) {
+    says = kernel.attempted() ? "the calls were made, none was denied" : "no such call was made";
+  } else {
+    says = fmt::format("{} syscalls seen", kernel.all_calls);
+  }
+  if (kernel.sigsys > 0) {
+    says += "; SIGSYS for " + syscall_name(static_cast<long>(kernel.sigsys_nr));
+  }
+  if (kernel.lost > 0) says += "; lost: " + kernel.lost_what;
+  return {"ebpf", says, kernel.lost};
+}
+}  // namespace
 
 Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const uint64_t> program) {
   Judgement out;
@@ -248,7 +344,17 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
     }
     return give(Verdict::unproven, "liveness_failed", why);
   }
-  if (!attempt_made(mode, confined, &why)) {
+  // An absence that a lost event could explain proves nothing; what was seen stays seen.
+  for (const TrialOutcome* trial : {trials.control, trials.confined}) {
+    if (trial->kernel.lost == 0) continue;
+    return give(Verdict::unproven, "evidence_lost", "eBPF: " + trial->kernel.lost_what);
+  }
+  if (kernel_watched(c, control) && !control.kernel.attempted()) {
+    return give(Verdict::unproven, "control_failed",
+                "the control reached its goal, but the kernel saw no such call in it: " +
+                    names_of_calls(c));
+  }
+  if (!attempt_made(c, mode, confined, &why)) {
     return give(Verdict::unproven, "no_attempt", why);
   }
   if (confined.claim.kind == Claim::Kind::achieved && !c.contained) {
@@ -260,6 +366,15 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
                 fmt::format("{} messages or facts had no room", confined.lost));
   }
   // In case mode by difference: control and confined differ in this layer alone.
+  // What the kernel's record says must not contradict that.
+  if (mode == Mode::case_mode) {
+    const Attribution seen = by_kernel(c, confined, program);
+    if (says_another(c.expected, seen.layer)) {
+      return give(Verdict::unproven, "other_layer",
+                  fmt::format("expected {}, but the kernel says {}: {}", c.expected.str(),
+                              seen.layer.str(), seen.why));
+    }
+  }
   const Layer decided = mode == Mode::case_mode ? c.expected : attribute(c, confined, program);
   if (!denial_witnessed(c, mode, confined, program, &why)) {
     return give(Verdict::unproven, "no_witness", why);
@@ -314,6 +429,7 @@ CaseRecord make_record(const Case& c, Mode mode, const Trials& trials, const Jud
     witness(confined.goal);
   }
   for (const Seen& seen : confined.proofs) witness(seen);
+  record.witnesses.push_back(kernel_witness(c, confined));
   if (confined.exited) record.witnesses.push_back({"wait", end_of(confined), 0});
   record.witnesses.push_back({"inmate", confined.claim.describe(), confined.lost});
   record.evidence.push_back(

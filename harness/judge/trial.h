@@ -9,6 +9,7 @@
 
 #include "harness/judge/case.h"
 #include "harness/judge/result.h"
+#include "harness/witness/facts.h"
 
 namespace ringfence {
 
@@ -57,6 +58,8 @@ struct TrialOutcome {
   std::vector<Layer> in_force;
   uint64_t cap_effective = 0;  // of the inspected process, when there was an inspection
   uint64_t lost = 0;           // messages or evidence that had no room
+  uint64_t messages = 0;       // answers that arrived
+  KernelFacts kernel;          // what the eBPF witness saw, filled when the target is gone
   std::vector<EvidenceLine> evidence;
   int64_t duration_ns = 0;
 };

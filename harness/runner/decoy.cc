@@ -110,6 +110,10 @@ class TrialRun {
       args_.push_back(std::move(*text));
     }
     if (auto ok = canaries_.prepare(spec_.goal); !ok) return ok;
+    if (spec_.watch != nullptr) {
+      const auto expand = [this](const std::string& text) { return canaries_.expand(text); };
+      if (auto ok = spec_.watch->look_for(spec_.calls, expand); !ok) return ok;
+    }
     if (!spec_.plan->program.empty()) {
       if (auto ok = canaries_.plant_program(kDecoyInmate); !ok) return ok;
     }
@@ -246,6 +250,7 @@ class TrialRun {
     if (n == -EINTR || n == -EAGAIN || n == -ECONNRESET) return true;
     if (n < 0) fail("decoy_failed", "recvmsg: " + errno_name(static_cast<int>(-n)));
     if (n <= 0) return false;
+    ++out_.messages;
     int sender = 0;
     for (cmsghdr* c = CMSG_FIRSTHDR(&message); c != nullptr; c = CMSG_NXTHDR(&message, c)) {
       if (c->cmsg_level != SOL_SOCKET) continue;

@@ -14,6 +14,7 @@
 
 #include "harness/judge/case.h"
 #include "harness/judge/trial.h"
+#include "harness/runner/kernel_watch.h"
 #include "harness/spawn/cgroup_leaf.h"
 #include "harness/spawn/plan.h"
 
@@ -40,6 +41,9 @@ struct TrialSpec {
   std::string rootfs;  // directory of the host that targets get as root, bound at kDecoyRootfs
   std::vector<std::string> binds;  // files and directories of the host that the policy binds
   std::chrono::milliseconds timeout{10000};
+  // The eBPF witness's watch on the target's group, or null; and what it has to look out for.
+  const KernelWatch* watch = nullptr;
+  std::vector<Call> calls;
   // In shared memory, may be null: the decoy host's pid while there is one that is not waited for,
   // for whoever has to end it when this process is killed.
   int* decoy_pid = nullptr;

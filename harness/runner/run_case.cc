@@ -124,28 +124,45 @@ class CaseRun {
     for (const Goal& proof : proofs) {
       (proof.sight == Sight::cgroup_event ? events : spec.proofs).push_back(proof);
     }
-    if (needs_cgroup(case_, context_)) {
+    std::optional<KernelWatch> watch;
+    if (needs_cgroup(case_, context_) || context_.witness != nullptr) {
       auto made = make_leaf(plan, spec);
-      if (!made) {
-        TrialOutcome failed;
-        failed.goal.goal = goal;
-        failed.error_word = "cgroup_failed";
-        failed.error = made.error().describe();
-        return failed;
-      }
+      if (!made) return failed_before(goal, "cgroup_failed", made.error());
       leaf = std::move(*made);
       spec.cgroup = &*leaf;
     }
+    if (context_.witness != nullptr) {
+      auto begun = KernelWatch::begin(*context_.witness, leaf->unified_fd(), context_.watch);
+      if (!begun) return failed_before(goal, "witness_failed", begun.error());
+      watch = std::move(*begun);
+      spec.watch = &*watch;
+      if (name != "liveness") spec.calls = case_.calls;
+    }
     TrialOutcome outcome = run_trial(spec);
+    if (watch) {
+      watch->collect(spec.calls.size(), outcome);
+    } else {
+      outcome.kernel.absent = context_.no_witness;
+    }
     for (const Goal& event : events) outcome.proofs.push_back(look_at_cgroup(event, leaf));
     return outcome;
+  }
+
+  static TrialOutcome failed_before(const Goal& goal, const char* word, const Error& error) {
+    TrialOutcome failed;
+    failed.goal.goal = goal;
+    failed.error_word = word;
+    failed.error = error.describe();
+    return failed;
   }
 
   Result<CgroupLeaf> make_leaf(const Plan& plan, const TrialSpec& spec) {
     if (!context_.cgroups) return unsupported_error("make cgroup", case_.id);
     auto settings = plan.settings();
     // A control without the limit runs in a group all the same, so that only the limit differs.
-    if (settings.empty()) settings.push_back({"pids", "pids.max", "max"});
+    if (settings.empty() && needs_cgroup(case_, context_)) {
+      settings.push_back({"pids", "pids.max", "max"});
+    }
     // The name holds the secret: who reads the host's path of its group has it.
     return CgroupLeaf::create(context_.cgroups, settings, "t-" + spec.secret);
   }

@@ -8,6 +8,7 @@
 #include "harness/runner/runner.h"
 #include "harness/spawn/cgroup_leaf.h"
 #include "harness/spawn/plan.h"
+#include "harness/witness/witness.h"
 
 namespace ringfence {
 
@@ -26,8 +27,12 @@ struct RunContext {
   const Plan* policy_plan = nullptr;
   const Plan* none_plan = nullptr;
   std::shared_ptr<CgroupRoot> cgroups;  // null when no case needs one or the host has none
-  int* decoy_pid = nullptr;             // where run_trial() keeps its decoy host's pid
-  bool privileged = true;               // root of the initial user namespace
+  // Loaded before the first worker; null: there is none, for this reason.
+  const Witness* witness = nullptr;
+  Witness::WatchOptions watch;
+  std::string no_witness;
+  int* decoy_pid = nullptr;  // where run_trial() keeps its decoy host's pid
+  bool privileged = true;    // root of the initial user namespace
 };
 
 // compile(), and once more with the inmate bound as a file where the filter denies execveat.

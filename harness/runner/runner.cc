@@ -176,6 +176,8 @@ class Run {
     drain();
     // Its groups go before the summary says that the run is over.
     context_.cgroups.reset();
+    context_.witness = nullptr;
+    witness_.reset();
     result_.summary.run_id = context_.run_id;
     result_.summary.duration_ns =
         std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - began).count();
@@ -317,11 +319,25 @@ class Run {
       groups = groups || needs_cgroup(*c, context_);
       queue_.push_back(c);
     }
-    if (!groups) return {};
+    if (!queue_.empty()) open_witness();
+    if (!groups && !witness_) return {};
     auto root = CgroupRoot::create(CgroupLayout::probe());
     if (!root) return tl::unexpected(root.error());
     context_.cgroups = std::move(*root);
     return {};
+  }
+
+  // Once for the run: attaching takes longer than a case.
+  void open_witness() {
+    const auto none = [this](std::string why) { context_.no_witness = std::move(why); };
+    if (!options_.kernel_witness) return none("not_asked_for");
+    if (!context_.privileged) return none(facts_.why_not("root"));
+    if (CgroupLayout::probe().unified.empty()) return none("needs:cgroup2");
+    auto witness = Witness::open(options_.witness);
+    if (!witness) return none("needs:bpf: " + witness.error().describe());
+    witness_ = std::move(*witness);
+    context_.witness = &*witness_;
+    context_.watch = options_.watch;
   }
 
   void finish(CaseRecord record) {
@@ -490,6 +506,7 @@ class Run {
   UniqueFd image_;
   DecoyPids decoys_;
   std::string missing_bind_;
+  std::optional<Witness> witness_;
   Plan policy_plan_;
   Plan none_plan_;
   std::deque<const Case*> queue_;

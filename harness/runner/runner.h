@@ -19,6 +19,7 @@
 #include "harness/runner/registry.h"
 #include "harness/spawn/cgroup_leaf.h"
 #include "harness/spawn/plan.h"
+#include "harness/witness/witness.h"
 
 namespace ringfence {
 
@@ -33,6 +34,11 @@ struct RunOptions {
   bool shuffle = false;
   int shard_index = 1;  // 1-based
   int shard_count = 1;
+
+  // Without the eBPF witness: everything runs, on weaker evidence.
+  bool kernel_witness = true;
+  WitnessOptions witness;       // for tests: rungs passed over
+  Witness::WatchOptions watch;  // for tests: a ring too small for the story
 
   // For tests: an inmate other than our own, and steps left out of every confined plan.
   std::vector<unsigned char> inmate;

@@ -27,6 +27,13 @@ const CallRecord* KernelFacts::decisive() const {
   return last;
 }
 
+bool KernelFacts::ended_in_denial() const {
+  const CallRecord* denial = decisive();
+  return denial != nullptr && std::none_of(calls.begin(), calls.end(), [&](const CallSeen& seen) {
+           return seen.allowed > 0 && seen.last.at_ns > denial->at_ns;
+         });
+}
+
 bool KernelFacts::attempted() const {
   return std::any_of(calls.begin(), calls.end(), [](const CallSeen& c) { return c.count > 0; });
 }

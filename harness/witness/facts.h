@@ -48,6 +48,7 @@ struct KernelFacts {
   uint64_t lost = 0;
   std::string lost_what{};
   uint64_t story_lost = 0;    // lines of the timeline only
+  bool caps_watched = true;   // capability checks are seen on this kernel
   uint64_t enter_misses = 0;  // runs of the syscall-enter program that the kernel left out
   std::vector<CallSeen> calls{};
   uint64_t all_calls = 0;
@@ -57,6 +58,8 @@ struct KernelFacts {
   uint32_t sigsys_nr = 0;
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;
+  // The last of all calls that the case names was denied.
+  [[nodiscard]] bool ended_in_denial() const;
   // One of the calls that the case names was made.
   [[nodiscard]] bool attempted() const;
 };

@@ -461,6 +461,7 @@ Result<KernelFacts> Watch::facts() const {
   KernelFacts facts;
   facts.present = true;
   facts.story_lost = trial.ring_lost;
+  facts.caps_watched = witness_->offers("cap");
   facts.enter_misses = *misses - misses_before_;
   facts.all_calls = trial.calls;
   facts.tasks = trial.tasks;

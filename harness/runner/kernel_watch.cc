@@ -1,0 +1,142 @@
+#include "harness/runner/kernel_watch.h"
+
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include "harness/base/sys.h"
+#include "harness/witness/story.h"
+#include "probes/bpf/abi.h"
+#include "probes/inmate/abi.h"
+
+namespace ringfence {
+namespace {
+
+// Of a talkative target the first lines tell the story, the rest is counted.
+constexpr size_t kLinesMax = 200;
+
+int64_t now_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(
+             std::chrono::steady_clock::now().time_since_epoch())
+      .count();
+}
+
+Result<uint64_t> number(const std::string& text) {
+  errno = 0;
+  char* end = nullptr;
+  uint64_t value = 0;
+  if (text.starts_with('-')) {
+    value = static_cast<uint64_t>(std::strtoll(text.c_str(), &end, 0));
+  } else {
+    value = std::strtoull(text.c_str(), &end, 0);
+  }
+  if (text.empty() || *end != 0 || errno != 0) {
+    return system_error("read argument of a call", text, EINVAL, "a number");
+  }
+  return value;
+}
+
+Result<rf_want> want_of(const Call& call, const Expand& expand) {
+  rf_want want{};
+  want.nr = static_cast<uint32_t>(call.nr);
+  want.compat = call.compat ? 1 : 0;
+  want.path = -1;
+  for (const Call::Arg& arg : call.args) {
+    if (arg.index < 0 || arg.index > 5) {
+      return system_error("read argument of a call", std::to_string(arg.index), EINVAL, "0 to 5");
+    }
+    auto text = expand(arg.value);
+    if (!text) return tl::unexpected(text.error());
+    auto value = number(*text);
+    if (!value) return tl::unexpected(value.error());
+    const auto i = static_cast<size_t>(arg.index);
+    want.args = static_cast<uint8_t>(want.args | 1U << i);
+    want.mask[i] = call.compat ? arg.mask & 0xffffffff : arg.mask;
+    want.value[i] = *value & want.mask[i];
+  }
+  if (call.path >= 0) {
+    auto text = expand(call.path_is);
+    if (!text) return tl::unexpected(text.error());
+    want.path = static_cast<int8_t>(call.path);
+    std::memcpy(want.path_is, text->data(), std::min(text->size(), sizeof want.path_is - 1));
+  }
+  return want;
+}
+
+rf_want sentinel() {
+  rf_want want{};
+  want.nr = SYS_write;
+  want.path = -1;
+  want.args = 1;
+  want.mask[0] = 0xffffffff;
+  want.value[0] = RF_ANSWER_FD;
+  return want;
+}
+
+}  // namespace
+
+Result<KernelWatch> KernelWatch::begin(const Witness& witness, int group_fd,
+                                       const Witness::WatchOptions& options) {
+  struct stat st {};
+  const int64_t r = sys::call(SYS_fstat, group_fd, sys::arg(&st));
+  if (r < 0) return system_error("fstat", "the target's group", static_cast<int>(-r));
+  const int64_t began = now_ns();
+  auto watch = witness.watch(st.st_ino, options);
+  if (!watch) return tl::unexpected(watch.error());
+  return KernelWatch(std::move(*watch), began);
+}
+
+Status KernelWatch::look_for(const std::vector<Call>& calls, const Expand& expand) const {
+  std::vector<rf_want> wants;
+  for (const Call& call : calls) {
+    auto want = want_of(call, expand);
+    if (!want) return tl::unexpected(want.error());
+    wants.push_back(*want);
+  }
+  wants.push_back(sentinel());
+  return watch_.look_for(wants);
+}
+
+void KernelWatch::collect(size_t calls, TrialOutcome& outcome) {
+  auto facts = watch_.facts();
+  if (!facts) {
+    outcome.kernel.absent = "witness_failed";
+    outcome.kernel.lost_what = facts.error().describe();
+    return;
+  }
+  // Nothing was looked for when the decoy host did not get so far.
+  if (facts->calls.size() == calls + 1) {
+    const CallSeen answers = facts->calls.back();
+    facts->calls.pop_back();
+    if (answers.allowed < outcome.messages) {
+      const uint64_t missing = outcome.messages - answers.allowed;
+      facts->lost += missing;
+      facts->lost_what += fmt::format("{}{} answers that arrived and were not seen to be sent",
+                                      facts->lost_what.empty() ? "" : ", ", missing);
+    }
+  }
+  outcome.kernel = std::move(*facts);
+  TaskNames names;
+  size_t lines = 0;
+  const auto tell_line = [&](const rf_event& event, size_t size) {
+    const StoryLine line = tell(event, size);
+    if (line.text.empty()) return;
+    if (++lines > kLinesMax) {
+      ++outcome.kernel.story_lost;
+      return;
+    }
+    outcome.evidence.push_back({"", (line.at_ns - began_ns_) / 1000, "ebpf",
+                                names.name(line.tgid, line.tid) + " " + line.text, false});
+  };
+  if (auto told = watch_.story(tell_line); !told) ++outcome.kernel.story_lost;
+  std::stable_sort(outcome.evidence.begin(), outcome.evidence.end(),
+                   [](const EvidenceLine& a, const EvidenceLine& b) { return a.at_us < b.at_us; });
+}
+
+}  // namespace ringfence

@@ -1,0 +1,38 @@
+#pragma once
+// The eBPF witness's part in one trial: what it has to look out for, and what it saw, in the words
+// of the judge.
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "harness/judge/case.h"
+#include "harness/judge/trial.h"
+#include "harness/witness/witness.h"
+
+namespace ringfence {
+
+// Turns "{canary_pid}" and the like into what they stand for in this decoy host.
+using Expand = std::function<Result<std::string>(const std::string&)>;
+
+class KernelWatch {
+ public:
+  // Watches the group of this directory (a v2 one) from now on.
+  static Result<KernelWatch> begin(const Witness& witness, int group_fd,
+                                   const Witness::WatchOptions& options = {});
+  // In the decoy host, before the target is spawned. The last thing looked for is the sentinel:
+  // the answers that the inmate writes, each of which the harness counts when it arrives.
+  Status look_for(const std::vector<Call>& calls, const Expand& expand) const;
+  // After the target's end: facts, and the story as lines of evidence. `messages` is how many
+  // answers arrived; when the kernel saw fewer, it missed something.
+  void collect(size_t calls, TrialOutcome& outcome);
+
+ private:
+  explicit KernelWatch(Watch watch, int64_t began_ns)
+      : watch_(std::move(watch)), began_ns_(began_ns) {}
+  Watch watch_;
+  int64_t began_ns_;
+};
+
+}  // namespace ringfence
