@@ -1,6 +1,5 @@
 // Mounts and files: mount_namespaces(7), mount(2), pivot_root(2), open_by_handle_at(2).
 #include <sys/mount.h>
-#include <sys/syscall.h>
 #include <sys/sysmacros.h>
 
 #include "suites/suite.h"
@@ -166,7 +165,6 @@ std::vector<Case> mnt_cases() {
   shocker.proofs = {{Sight::cap_missing, "DAC_READ_SEARCH"}};
   shocker.outside = true;
   shocker.needs = {"root"};
-  shocker.calls = {{.nr = SYS_open_by_handle_at}};
   shocker.gated_by = {Layer::cap("DAC_READ_SEARCH")};
   shocker.step = "cap.bounding";
   cases.push_back(std::move(shocker));

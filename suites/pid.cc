@@ -1,5 +1,4 @@
 // Processes: pid_namespaces(7), ptrace(2), process_vm_readv(2), pidfd_getfd(2).
-#include <sys/syscall.h>
 
 #include <csignal>
 
@@ -62,7 +61,6 @@ std::vector<Case> pid_cases() {
   Case& read = add(in_pid_ns(
       "pid.process_vm_read", "read the memory of a process of the host", "process_vm_readv(2)",
       {"vm_read", {"{canary_pid}", "{canary_env_addr}", "64"}}, {Sight::secret_returned}));
-  read.calls = {{.nr = SYS_process_vm_readv}};
   read.gated_by = {Layer::cap("SYS_PTRACE")};
   Case& write = add(in_pid_ns("pid.process_vm_write", "write the memory of a process of the host",
                               "process_vm_writev(2)",
@@ -72,7 +70,6 @@ std::vector<Case> pid_cases() {
   Case& steal = add(in_pid_ns("pid.pidfd_steal_fd", "take a descriptor from a process of the host",
                               "pidfd_getfd(2)", {"pidfd_getfd", {"{canary_pid}", "{canary_fd}"}},
                               {Sight::secret_returned}));
-  steal.calls = {{.nr = SYS_pidfd_getfd}};
   steal.gated_by = {Layer::cap("SYS_PTRACE")};
 
   Case& orphan = add(in_pid_ns("pid.orphan_outlives",

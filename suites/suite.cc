@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "suites/calls.h"
+
 namespace ringfence::suites {
 
 Policy bare() {
@@ -94,7 +96,9 @@ Result<Registry> builtin() {
   Registry registry;
   for (auto* cases : {pid_cases, mnt_cases, proc_cases, ipc_uts_net_cases, user_cap_cases,
                       exec_fd_cases, seccomp_cases, limit_cases}) {
-    if (auto ok = registry.add(cases()); !ok) return tl::unexpected(ok.error());
+    auto added = cases();
+    for (Case& c : added) add_calls(c);
+    if (auto ok = registry.add(std::move(added)); !ok) return tl::unexpected(ok.error());
   }
   return registry;
 }

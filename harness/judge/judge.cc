@@ -1,6 +1,7 @@
 #include "harness/judge/judge.h"
 
 #include <fmt/format.h>
+#include <linux/audit.h>
 #include <linux/seccomp.h>
 #include <sys/wait.h>
 
@@ -91,8 +92,9 @@ bool lacks_gate(const Case& c, const TrialOutcome& trial) {
 bool filter_refuses(const Case& c, const TrialOutcome& trial, std::span<const uint64_t> program) {
   if (program.empty() || c.calls.empty() || !stands(trial, Layer::kSeccomp)) return false;
   return std::all_of(c.calls.begin(), c.calls.end(), [&](const Call& call) {
+    const uint32_t arch = call.compat ? AUDIT_ARCH_I386 : AUDIT_ARCH_X86_64;
     const uint32_t action =
-        bpf_evaluate(program, {.nr = static_cast<uint32_t>(call.nr), .args = {}}) &
+        bpf_evaluate(program, {.nr = static_cast<uint32_t>(call.nr), .arch = arch, .args = {}}) &
         SECCOMP_RET_ACTION_FULL;
     return action != SECCOMP_RET_ALLOW && action != SECCOMP_RET_LOG;
   });

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
@@ -470,6 +471,26 @@ TEST(Attribute, ErrnoOfTheFilterIsSeccomp) {
         filter(SYS_mount, SECCOMP_RET_TRAP | EPERM)}) {
     EXPECT_EQ(attribute(s.c, s.confined, other), Layer::kUnattributed);
   }
+}
+
+// In policy mode a filter that refuses the attempt's calls explains a denial that nothing else
+// shows: asked with the table that each call is of, since numbers mean other calls in the other.
+TEST(Judge, AFilterIsAskedInTheTableOfTheCall) {
+  const std::vector<uint64_t> no_i386 = {op(BPF_LD | BPF_W | BPF_ABS, 0, 0, 4),
+                                         op(BPF_JMP | BPF_JEQ | BPF_K, 0, 1, AUDIT_ARCH_I386),
+                                         op(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM),
+                                         op(BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW)};
+  constexpr long kI386Sethostname = 74;
+  Scene s = read_in_order();
+  s.confined.proofs[0].yes = false;
+  s.confined.in_force = {Layer::kSeccomp};
+  s.c.calls = {{.nr = kI386Sethostname, .compat = true}};
+  EXPECT_EQ(s.judge(Mode::policy_mode, no_i386).verdict, Verdict::held);
+  s.c.calls = {{.nr = kI386Sethostname}};
+  EXPECT_EQ(s.judge(Mode::policy_mode, no_i386).verdict, Verdict::unproven);
+  // One that is let through is one too many.
+  s.c.calls = {{.nr = kI386Sethostname, .compat = true}, {.nr = SYS_sethostname}};
+  EXPECT_EQ(s.judge(Mode::policy_mode, no_i386).verdict, Verdict::unproven);
 }
 
 TEST(Attribute, FilterComesBeforeCapabilities) {
