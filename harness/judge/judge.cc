@@ -144,12 +144,12 @@ Attribution by_kernel(const Case& c, const TrialOutcome& trial, std::span<const 
 }
 
 // Two layers of which the kernel's record shows the one where the other is at work: who lacks a
-// capability in another user namespace than his own, may lack it for either reason; and what
-// CAP_DAC_* would override, is plain permission.
+// capability in another user namespace than his own, may lack it for either reason; what CAP_DAC_*
+// would override is plain permission; and what is not one's own terminal asks for CAP_SYS_ADMIN.
 bool one_and_the_same(const Layer& expected, const Layer& seen) {
   const bool cap = seen.name().starts_with("cap.");
   if (expected == Layer::kUser || expected == Layer::kCap || expected == Layer::kDac ||
-      expected == Layer::kNoNewPrivs) {
+      expected == Layer::kNoNewPrivs || expected == Layer::kSession) {
     return cap || seen == Layer::kUser || seen == Layer::kDac;
   }
   return expected.name().starts_with("cap.") && (seen == Layer::kUser || seen == Layer::kDac);
