@@ -109,7 +109,7 @@ std::string names_of_calls(const Case& c) {
   std::string text;
   for (const Call& call : c.calls) {
     if (!text.empty()) text += ", ";
-    text += call.compat ? fmt::format("i386 syscall {}", call.nr) : syscall_name(call.nr);
+    text += call_name(static_cast<uint32_t>(call.nr), call.compat);
   }
   return text;
 }
@@ -309,7 +309,7 @@ WitnessRecord kernel_witness(const Case& c, const TrialOutcome& trial) {
     says = fmt::format("{} syscalls seen", kernel.all_calls);
   }
   if (kernel.sigsys > 0) {
-    says += "; SIGSYS for " + syscall_name(static_cast<long>(kernel.sigsys_nr));
+    says += "; SIGSYS for " + call_name(kernel.sigsys_nr, kernel.sigsys_compat);
   }
   if (kernel.lost > 0) says += "; lost: " + kernel.lost_what;
   return {"ebpf", says, kernel.lost};

@@ -179,7 +179,7 @@ Attribution attribute_call(const CallRecord& call, const Surroundings& around) {
 std::optional<Attribution> attribute_sigsys(const KernelFacts& facts) {
   if (facts.sigsys == 0) return std::nullopt;
   return Attribution{Layer::kSeccomp,
-                     "SIGSYS for " + syscall_name(static_cast<long>(facts.sigsys_nr))};
+                     "SIGSYS for " + call_name(facts.sigsys_nr, facts.sigsys_compat)};
 }
 
 }  // namespace ringfence

@@ -38,9 +38,12 @@ bool KernelFacts::attempted() const {
   return std::any_of(calls.begin(), calls.end(), [](const CallSeen& c) { return c.count > 0; });
 }
 
+std::string call_name(uint32_t nr, bool compat) {
+  return compat ? fmt::format("i386 syscall {}", nr) : syscall_name(static_cast<long>(nr));
+}
+
 std::string describe_call(const CallRecord& call) {
-  std::string text = call.compat ? fmt::format("i386 syscall {}", call.nr)
-                                 : syscall_name(static_cast<long>(call.nr));
+  std::string text = call_name(call.nr, call.compat);
   text += '(';
   if (call.args_known) {
     size_t count = call.args.size();

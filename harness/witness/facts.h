@@ -56,6 +56,7 @@ struct KernelFacts {
   uint64_t oom_kills = 0;
   uint64_t sigsys = 0;
   uint32_t sigsys_nr = 0;
+  bool sigsys_compat = false;
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;
   // The last of all calls that the case names was denied.
@@ -64,6 +65,8 @@ struct KernelFacts {
   [[nodiscard]] bool attempted() const;
 };
 
+// "kill", "i386 syscall 74".
+std::string call_name(uint32_t nr, bool compat);
 // "kill(3, 9) = ESRCH": name, as many arguments as are not zero, value or error.
 std::string describe_call(const CallRecord& call);
 

@@ -48,7 +48,12 @@ std::string number_text(const rf_event_number& e) {
       return end_text(e.number);
     case RF_EV_SIGNAL: {
       std::string text = fmt::format("{} for task {}", signal_text(e.number), e.more[1]);
-      if (e.number == SIGSYS) text += ", syscall " + syscall_name(static_cast<long>(e.more[2]));
+      if (e.number == SIGSYS) {
+        // -2 - nr: of the 32-bit table.
+        const bool compat = e.more[2] < -1;
+        const int64_t nr = compat ? -2 - e.more[2] : e.more[2];
+        text += ", syscall " + call_name(static_cast<uint32_t>(nr), compat);
+      }
       return text;
     }
     case RF_EV_OOM:

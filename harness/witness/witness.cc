@@ -468,6 +468,7 @@ Result<KernelFacts> Watch::facts() const {
   facts.oom_kills = trial.oom_kills;
   facts.sigsys = trial.sigsys;
   facts.sigsys_nr = trial.sigsys_nr;
+  facts.sigsys_compat = trial.sigsys_compat != 0;
   const auto lose = [&](uint64_t count, std::string_view what) {
     if (count == 0) return;
     facts.lost += count;

@@ -85,7 +85,9 @@ struct rf_trial {
   __u64 moved;     /* attached to another cgroup */
   __u64 oom_kills;
   __u64 sigsys;
-  __u32 sigsys_nr;  /* of the last SIGSYS */
+  __u32 sigsys_nr;     /* of the last SIGSYS */
+  __u32 sigsys_compat; /* ... in the 32-bit table */
+  __u32 pad;
   __u32 unreadable; /* a string argument that could not be read, or a refused call without args */
   struct rf_seen seen[RF_WANTS];
 };
@@ -128,7 +130,8 @@ struct rf_event_cap {
   __u32 cred_userns;
 };
 /* FORK: a child's tid; EXIT: code as wait(2) gives it; SIGNAL: number, si_code, tid that it is for,
- * and of SIGSYS the syscall; OOM: tid of the victim; FREEZE: 1 or 0; VSYSCALL: the address. */
+ * and of SIGSYS the syscall (-2 - nr: of the 32-bit table); OOM: tid of the victim; FREEZE: 1 or 0;
+ * VSYSCALL: the address. */
 struct rf_event_number {
   struct rf_event head;
   __s64 number;

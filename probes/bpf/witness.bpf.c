@@ -22,6 +22,7 @@ char _license[] SEC("license") = "GPL";
 #define COMPAT_NR_clone 120
 #define COMPAT_NR_vfork 190
 #define SIGSYS 31
+#define AUDIT_ARCH_I386 0x40000003
 #define MAX_ERRNO 4095
 
 /* By the prototype in this kernel's BTF: mark_victim gives a task (from 6.9), or a pid. */
@@ -660,6 +661,7 @@ struct sigsys_info {
   int signo, error, code, gap;
   __u64 address;
   int nr;
+  __u32 arch;
 };
 
 static __always_inline int on_signal(int sig, void* info, struct task_struct* task) {
@@ -674,10 +676,11 @@ static __always_inline int on_signal(int sig, void* info, struct task_struct* ta
     if (trial) {
       __sync_fetch_and_add(&trial->sigsys, 1);
       trial->sigsys_nr = copy.nr;
+      trial->sigsys_compat = copy.arch == AUDIT_ARCH_I386;
     }
   }
   tell_number(id, RF_EV_SIGNAL, sig, copy.code, BPF_CORE_READ(task, pid),
-              sig == SIGSYS ? copy.nr : -1);
+              sig != SIGSYS ? -1 : copy.arch == AUDIT_ARCH_I386 ? -2 - copy.nr : copy.nr);
   return 0;
 }
 SEC("tp_btf/signal_generate")
