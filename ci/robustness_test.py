@@ -80,14 +80,15 @@ def cgroup_points():
 
 
 def groups():
-    """Groups that runs in this pid namespace made."""
+    """Groups that runs in this pid namespace made, wherever in a hierarchy: on v2 below their own."""
     inode = str(os.stat("/proc/self/ns/pid").st_ino)
     found = []
     for point in cgroup_points():
-        for name in os.listdir(point):
-            parts = name.split("-")
-            if parts[0] == "ringfence" and len(parts) == 4 and parts[2] == inode:
-                found.append(f"{point}/{name}")
+        for directory, names, _ in os.walk(point):
+            for name in names:
+                parts = name.split("-")
+                if parts[0] == "ringfence" and len(parts) == 4 and parts[2] == inode:
+                    found.append(f"{directory}/{name}")
     return sorted(found)
 
 
