@@ -373,6 +373,13 @@ class ExitCodes(CommandLine):
     def test_1_breached(self):
         done = self.run_some("--policy", "none")
         self.assertEqual(done.returncode, 1, done.stdout)
+    def test_0_whatever_the_callers_priority(self):
+        # Below 0 is for root alone.
+        for nice in ("10", "-5")[:2 if os.geteuid() == 0 else 1]:
+            done = subprocess.run(["nice", "-n", nice, RINGFENCE, "run", "cap.sys_nice"], text=True,
+                                  capture_output=True, check=False, timeout=60)
+            self.assertIn(done.returncode, (0, 4), done.stdout)
+
 
     def test_1_one_layer_less(self):
         weak = self.profile()
