@@ -3,6 +3,8 @@
 // changes nothing for the better, and a policy that refuses everything proves nothing.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -238,6 +240,40 @@ TEST_P(Lying, FakesNothing) {
 
 INSTANTIATE_TEST_SUITE_P(Inmate, Lying, ::testing::Range<size_t>(0, kLiars.size()),
                          [](const auto& test) { return kLiars.at(test.param).name; });
+
+// A root of the user's own, wherever it lies: judged, breached where the policy is weak, and left
+// as it was. (The decoy host is put together at /tmp.)
+TEST_F(PolicyMode, AGivenRootBelowTmpIsJudgedAndLeftAsItWas) {
+  namespace fs = std::filesystem;
+  std::string place = "/tmp/ringfence-root-XXXXXX";
+  ASSERT_NE(mkdtemp(place.data()), nullptr);
+  for (const char* directory : {"proc", "dev", "sys", "tmp"}) {
+    fs::create_directory(fs::path(place) / directory);
+  }
+  Json config = docker_default();
+  add_capability(config, "CAP_DAC_READ_SEARCH");
+  config["mounts"].push_back({{"destination", "/mnt"},
+                              {"type", "bind"},
+                              {"source", place + "/tmp"},
+                              {"options", {"rbind", "ro"}}});
+  // The host's own root, for which the decoy host's stands in.
+  config["mounts"].push_back(
+      {{"destination", "/tmp"}, {"type", "bind"}, {"source", "/./"}, {"options", {"rbind", "ro"}}});
+  auto read = parse_oci_policy(config.dump(), "config.json");
+  ASSERT_TRUE(read) << read.error().describe();
+  RunOptions options;
+  options.policy = read->policy;
+  options.rootfs = place;
+  options.globs = {"fd.link_passed", "mnt.old_root_visible"};
+  const RunResult result = judged(std::move(options));
+  ASSERT_EQ(result.cases.size(), 2U);
+  for (const auto& c : result.cases) {
+    const bool weak = c.id == "fd.link_passed";
+    EXPECT_EQ(c.verdict, weak ? Verdict::breached : Verdict::held) << c.id << ": " << c.detail;
+  }
+  EXPECT_FALSE(fs::exists(fs::path(place) / "rf_linked"));
+  fs::remove_all(place);
+}
 
 // A filter without execveat, as runtimes' own often are, is judged all the same.
 TEST_F(PolicyMode, FilterWithoutExecveatIsJudged) {

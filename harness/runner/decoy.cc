@@ -469,6 +469,7 @@ class TrialRun {
     for (const Goal& proof : spec_.proofs) {
       if (auto seen = at_end(proof)) prove(std::move(*seen));
     }
+    if (spec_.attempt.name == kNeedPassed) canaries_.unlink_passed(kDecoyRootfs + args_.at(0));
     // Proofs that nothing could look at, since there was no inspection.
     for (const Goal& proof : spec_.proofs) {
       const bool known = std::any_of(out_.proofs.begin(), out_.proofs.end(),

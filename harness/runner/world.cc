@@ -13,6 +13,7 @@
 
 #include <array>
 #include <cstring>
+#include <optional>
 
 #include "harness/base/sys.h"
 #include "harness/policy/policy.h"
@@ -39,13 +40,25 @@ Status make_directory(const std::string& path, unsigned mode) {
   return {};
 }
 
+// Something of the host, opened before the decoy host's root covers where it may lie.
+struct Source {
+  std::string path;
+  UniqueFd fd;
+  [[nodiscard]] std::string reopened() const { return "/proc/self/fd/" + std::to_string(fd.get()); }
+};
+
+Result<Source> open_source(const std::string& path) {
+  auto fd = sys::open(path.c_str(), O_PATH);
+  if (!fd) return tl::unexpected(fd.error());
+  return Source{path, std::move(*fd)};
+}
+
 // What the policy binds from the host, under its own path and read-only: a control trial in the
 // decoy host is not confined, and must not write to what is the host's.
-Status bind_from_host(const std::string& root, const std::string& path) {
+Status bind_from_host(const std::string& root, const Source& source) {
+  const std::string& path = source.path;
   struct stat st {};
-  if (const int64_t r =
-          sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st), 0);
-      r < 0) {
+  if (const int64_t r = sys::call(SYS_fstat, source.fd.get(), sys::arg(&st)); r < 0) {
     return system_error("stat bind source", path, static_cast<int>(-r));
   }
   for (size_t slash = path.find('/', 1); slash != std::string::npos;
@@ -57,7 +70,9 @@ Status bind_from_host(const std::string& root, const std::string& path) {
   } else if (auto fd = sys::open((root + path).c_str(), O_WRONLY | O_CREAT, 0644); !fd) {
     return tl::unexpected(fd.error());
   }
-  if (auto ok = mount_at(path.c_str(), root + path, nullptr, MS_BIND | MS_REC); !ok) return ok;
+  if (auto ok = mount_at(source.reopened().c_str(), root + path, nullptr, MS_BIND | MS_REC); !ok) {
+    return ok;
+  }
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_RDONLY;
   const int64_t r = sys::call(SYS_mount_setattr, AT_FDCWD, sys::arg((root + path).c_str()),
@@ -89,6 +104,18 @@ constexpr std::array kDevices = {"/dev/null",   "/dev/zero",    "/dev/full",
 Status build_world(const std::string& rootfs, const std::vector<std::string>& binds,
                    bool privileged) {
   if (auto ok = mount_at(nullptr, "/", nullptr, MS_REC | MS_PRIVATE); !ok) return ok;
+  std::optional<Source> given_root;
+  if (!rootfs.empty()) {
+    auto source = open_source(rootfs);
+    if (!source) return tl::unexpected(source.error());
+    given_root = std::move(*source);
+  }
+  std::vector<Source> sources;
+  for (const auto& path : binds) {
+    auto source = open_source(path);
+    if (!source) return tl::unexpected(source.error());
+    sources.push_back(std::move(*source));
+  }
   // Covered in this mount namespace only, which nobody else is in.
   const std::string root = "/tmp";
   if (auto ok = mount_at("decoy", root, "tmpfs", 0, "mode=0755,size=64m"); !ok) return ok;
@@ -109,13 +136,15 @@ Status build_world(const std::string& rootfs, const std::vector<std::string>& bi
   for (const char* device : kDevices) {
     if (auto ok = bind_device(root, device); !ok) return ok;
   }
-  if (!rootfs.empty()) {
-    if (auto ok = mount_at(rootfs.c_str(), root + kDecoyRootfs, nullptr, MS_BIND | MS_REC); !ok) {
+  if (given_root) {
+    if (auto ok = mount_at(given_root->reopened().c_str(), root + kDecoyRootfs, nullptr,
+                           MS_BIND | MS_REC);
+        !ok) {
       return ok;
     }
   }
-  for (const auto& path : binds) {
-    if (auto ok = bind_from_host(root, path); !ok) return ok;
+  for (const Source& source : sources) {
+    if (auto ok = bind_from_host(root, source); !ok) return ok;
   }
   if (const int64_t r = sys::call(SYS_chdir, sys::arg(root.c_str())); r < 0) {
     return system_error("chdir in decoy host", root, static_cast<int>(-r));
@@ -167,10 +196,10 @@ Status be_worst_parent(bool privileged) {
     if (result < 0) return system_error("setgroups in decoy host", {}, static_cast<int>(-result));
   }
   (void)sys::call(SYS_umask, 0);
+  // Whoever started the run may be nice, or worse: cases judge what is done to a priority of 0. A
+  // caller without CAP_SYS_NICE keeps what it has.
+  (void)sys::call(SYS_setpriority, PRIO_PROCESS, 0, 0);
   return {};
 }
 
 }  // namespace ringfence
-  // Whoever started the run may be nice, or worse: cases judge what is done to a priority of 0. A
-  // caller without CAP_SYS_NICE keeps what it has.
-  (void)sys::call(SYS_setpriority, PRIO_PROCESS, 0, 0);
