@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <csignal>
 #include <thread>
 
@@ -146,7 +147,9 @@ Status load_rules(const Arguments& args, const Facts& facts, ExitRules& rules) {
     rules.expected_skips = std::move(*skips);
   }
   for (const auto& list : args.require) {
-    for (auto name : split(list, ',')) {
+    const auto names = split(list, ',');
+    if (names.empty()) return usage_error("--require", list, "names no facility");
+    for (auto name : names) {
       if (auto ok = check_requirement(facts, name); !ok) return ok;
       if (!facts.satisfied(name)) rules.missing_facilities.emplace_back(name);
     }
@@ -160,6 +163,8 @@ Status load_options(const Arguments& args, RunOptions& options) {
   options.jobs = args.jobs > 0
                      ? args.jobs
                      : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  // What is no number is in no range, and CLI11 lets it pass.
+  if (std::isnan(args.timeout)) return usage_error("--timeout", "nan", "must be a number");
   options.timeout = std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000));
   options.seed = args.seed;
   options.shuffle = args.shuffle;
