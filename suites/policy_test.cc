@@ -238,6 +238,21 @@ TEST_P(Lying, FakesNothing) {
   }
 }
 
+// What an inmate is told does not tell it the secret.
+TEST_F(PolicyMode, TheSecretCannotBeCalculated) {
+  const auto image = liar_guesses_image();
+  RunOptions options;
+  options.globs = {"ipc.mqueue"};
+  options.inmate.assign(image.begin(), image.end());
+  const RunResult result = judged(std::move(options));
+  ASSERT_EQ(result.cases.size(), 1U);
+  const CaseRecord& record = result.cases.front();
+  if (record.verdict == Verdict::skipped) GTEST_SKIP() << record.reason;
+  ASSERT_TRUE(record.control) << record.detail;
+  EXPECT_FALSE(record.control->achieved) << record.control->says;
+  EXPECT_EQ(record.reason, "control_failed") << record.detail;
+}
+
 INSTANTIATE_TEST_SUITE_P(Inmate, Lying, ::testing::Range<size_t>(0, kLiars.size()),
                          [](const auto& test) { return kLiars.at(test.param).name; });
 

@@ -257,7 +257,7 @@ void add_run(CLI::App& app, Action& action) {
   run->add_option("--min-held", args->min_held, "How many must hold; fewer make exit 3")
       ->check(CLI::Range(0, 1000000));
   run->add_option("--seed", args->seed,
-                  "What --shuffle and the canaries' secrets come from; reports have it");
+                  "What --shuffle and the canaries' names come from; reports have it");
   run->add_option("--shard", args->shard, "Run the I-th of N parts")->type_name("I/N");
   run->add_flag("--shuffle", args->shuffle, "In random order; --seed repeats it");
   auto* quiet = run->add_flag("--quiet,-q", args->quiet, "Only the end of the run");

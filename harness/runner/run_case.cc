@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <array>
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
@@ -42,6 +43,19 @@ Status enter_own_userns() {
   if (auto ok = write_file("/proc/self/setgroups", "deny"); !ok) return ok;
   if (auto ok = write_file("/proc/self/uid_map", fmt::format("0 {} 1", uid)); !ok) return ok;
   return write_file("/proc/self/gid_map", fmt::format("0 {} 1", gid));
+}
+
+// What a read must bring back. From nowhere but the kernel: the seed stands in the report, and the
+// nonce that is made of it in the inmate's own parameters, so that what came of either could be
+// calculated instead of read.
+Result<std::string> new_secret() {
+  std::array<uint64_t, 2> words{};
+  int64_t n = -EINTR;
+  while (n == -EINTR) n = sys::call(SYS_getrandom, sys::arg(words.data()), sizeof words, 0);
+  if (n != sizeof words) {
+    return system_error("getrandom", "the secret", n < 0 ? static_cast<int>(-n) : EIO);
+  }
+  return fmt::format("rf{:016x}{:016x}", words[0], words[1]);
 }
 
 struct Compiled {
@@ -90,12 +104,12 @@ class CaseRun {
     const auto control_run = trial("control", *control, case_.attempt, case_.goal, {});
     const auto confined_run = trial("confined", *confined, case_.attempt, case_.goal, case_.proofs);
     const auto liveness_run = trial("liveness", *confined, case_.liveness, case_.alive, {});
-    for (const TrialOutcome* t : {&control_run, &confined_run, &liveness_run}) {
+    const Trials trials{&control_run, &confined_run, &liveness_run};
+    for (const TrialOutcome* t : {trials.control, trials.confined, trials.liveness}) {
       if (auto lack = host_lack(*t)) {
         return untried(case_, context_.mode, Verdict::skipped, *lack, t->error);
       }
     }
-    const Trials trials{&control_run, &confined_run, &liveness_run};
     const Judgement judgement = judge(case_, context_.mode, trials, confined->seccomp_program);
     CaseRecord record = make_record(case_, context_.mode, trials, judgement);
     if (!confined->program.empty()) {
@@ -107,13 +121,21 @@ class CaseRun {
  private:
   TrialOutcome trial(const std::string& name, const Plan& plan, const Attempt& attempt,
                      const Goal& goal, const std::vector<Goal>& proofs) {
-    const uint64_t a = mix(context_.seed ^ hash(case_.id + "/" + name));
+    const auto failed = [&](const char* word, const Error& error) {
+      TrialOutcome outcome;
+      outcome.goal.goal = goal;
+      outcome.error_word = word;
+      outcome.error = error.describe();
+      return outcome;
+    };
+    const auto secret = new_secret();
+    if (!secret) return failed("decoy_failed", secret.error());
     TrialSpec spec;
     spec.plan = &plan;
     spec.attempt = attempt;
     spec.goal = goal;
-    spec.secret = fmt::format("rf{:016x}{:016x}", a, mix(a));
-    spec.nonce = fmt::format("{:012x}", mix(mix(a)) >> 16);
+    spec.secret = *secret;
+    spec.nonce = fmt::format("{:012x}", mix(context_.seed ^ hash(case_.id + "/" + name)) >> 16);
     spec.inmate_fd = context_.inmate_fd;
     spec.rootfs = context_.rootfs;
     spec.binds = context_.binds;
@@ -126,13 +148,7 @@ class CaseRun {
     }
     if (needs_cgroup(case_, context_)) {
       auto made = make_leaf(plan, spec);
-      if (!made) {
-        TrialOutcome failed;
-        failed.goal.goal = goal;
-        failed.error_word = "cgroup_failed";
-        failed.error = made.error().describe();
-        return failed;
-      }
+      if (!made) return failed("cgroup_failed", made.error());
       leaf = std::move(*made);
       spec.cgroup = &*leaf;
     }

@@ -12,5 +12,7 @@ std::span<const unsigned char> liar_denies_image();
 std::span<const unsigned char> liar_idle_image();
 // Attempts nothing, says that it got through, and sends bytes that it invented.
 std::span<const unsigned char> liar_boasts_image();
+// Attempts nothing, and calculates the secret of ipc.mqueue's control from the canary's name.
+std::span<const unsigned char> liar_guesses_image();
 
 }  // namespace ringfence
