@@ -238,6 +238,34 @@ TEST_P(Lying, FakesNothing) {
   }
 }
 
+// The liar that is honest in the control and in the twin, so that nothing but the confined trial
+// can keep it from a false `held`. It also takes on by itself what a policy would have made of it,
+// and names other processes to be looked at.
+TEST_F(PolicyMode, WhatATargetPutsOnByItselfHoldsNothing) {
+  Policy open = profile("none").value();
+  CapSet marked = CapSet::all();
+  marked.set(*cap_by_name("WAKE_ALARM"), false);  // how it knows that it is to be confined
+  open.capabilities = {marked, marked, marked, marked, CapSet{}};
+  RunOptions honest;
+  honest.policy = open;
+  const auto breached = with_verdict(judged(std::move(honest)), Verdict::breached);
+  EXPECT_GE(breached.size(), 40U);
+  const auto image = liar_hides_image();
+  RunOptions hiding;
+  hiding.policy = open;
+  hiding.inmate.assign(image.begin(), image.end());
+  const RunResult result = judged(std::move(hiding));
+  for (const auto& id : with_verdict(result, Verdict::held)) {
+    EXPECT_FALSE(breached.contains(id)) << id;
+  }
+  const auto only_confined =
+      std::count_if(result.cases.begin(), result.cases.end(), [](const CaseRecord& record) {
+        return record.reason == "no_witness" && record.control && record.control->achieved &&
+               record.liveness && record.liveness->achieved;
+      });
+  EXPECT_GE(only_confined, 10) << "it lies so badly that it proves nothing";
+}
+
 // What an inmate is told does not tell it the secret.
 TEST_F(PolicyMode, TheSecretCannotBeCalculated) {
   const auto image = liar_guesses_image();
