@@ -201,7 +201,8 @@ Answer probe_subuid(const Facts&) {
   for (const char* file : {"/etc/subuid", "/etc/subgid"}) {
     const auto text = read_file(file);
     range.clear();
-    for (const std::string_view line : split(text ? *text : std::string(), '\n')) {
+    for (const std::string_view line :
+         split(text ? std::string_view(*text) : std::string_view(), '\n')) {
       const std::string_view owner = line.substr(0, line.find(':'));
       if (owner == number || (!name.empty() && owner == name)) range = std::string(line);
     }
