@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "harness/base/facts.h"
 #include "harness/spawn/cgroup_files.h"
 #include "harness/spawn/test_run.h"
 
@@ -179,6 +180,17 @@ TEST_F(Cgroup, WhatNoHierarchyHasIsUnsupported) {
   auto group = CgroupLeaf::create(root_, {{"no-such-controller", "x", "1"}}, "leaf");
   ASSERT_FALSE(group);
   EXPECT_EQ(group.error().kind, Error::Kind::unsupported);
+}
+
+// A case is chosen by the fact and run by the layout: what the first says is there, the second has.
+TEST(CgroupFacts, PromiseNothingThatALeafCannotHave) {
+  const CgroupLayout layout = CgroupLayout::probe();
+  const Facts facts = Facts::probe();
+  for (const auto* name : {"pids", "memory", "cpu", "cpuset", "hugetlb"}) {
+    const Fact* fact = facts.find(std::string("cgroup.") + name);
+    ASSERT_NE(fact, nullptr);
+    EXPECT_TRUE(!fact->available || layout.offers(name)) << name << ": " << fact->detail;
+  }
 }
 
 TEST(CgroupFiles, Counters) {
