@@ -193,6 +193,11 @@ TEST(CgroupFacts, PromiseNothingThatALeafCannotHave) {
   }
 }
 
+TEST(CgroupFiles, WhatWasSweptInWords) {
+  EXPECT_EQ(swept_text(1), "removed 1 group that a killed run left");
+  EXPECT_EQ(swept_text(2), "removed 2 groups that a killed run left");
+}
+
 TEST(CgroupFiles, Counters) {
   EXPECT_EQ(keyed_value("low 0\nmax 12\noom_kill 3\n", "max").value_or(0), 12U);
   EXPECT_FALSE(keyed_value("max 12\n", "oom"));
