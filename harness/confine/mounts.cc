@@ -330,6 +330,43 @@ void add_detach(Assembler& plan) {
   plan.add(std::move(step));
 }
 
+// For a policy without a mount namespace: what is mounted would be the spawner's, for good. A root
+// that is there can be entered by chroot(2) all the same.
+Status add_chroot(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
+                  MountPlan& mounts) {
+  if (!policy.mounts.empty() || !policy.devices.empty() || !policy.masked_paths.empty() ||
+      !policy.readonly_paths.empty()) {
+    plan.note("no mounts and no devices: the mount namespace is the spawner's");
+  }
+  const auto open_root = [&](const char* key, const char* text, const std::string& path) {
+    Step step = Assembler::setup({}, key, text);
+    step.ops.push_back(
+        into(make_op(SYS_openat, AT_FDCWD, plan.text(path), O_PATH | O_DIRECTORY | O_CLOEXEC),
+             kSlotRoot));
+    plan.add(std::move(step));
+  };
+  if (!policy.sysctl.empty()) {
+    open_root("mount.open_root", "open the root", "/");
+    if (auto added = add_sysctls(plan, policy, namespaces); !added) return added;
+    Step close = Assembler::setup({}, "mount.close_root", "close the root");
+    close.ops.push_back(close_slot(kSlotRoot));
+    plan.add(std::move(close));
+  }
+  if (mounts.has_root && mounts.fresh) {
+    plan.note("no root of its own: a fresh tmpfs takes a mount namespace");
+    mounts.has_root = false;
+  }
+  if (!mounts.has_root) return {};
+  open_root("mount:/", "open the new root", mounts.rootfs_at);
+  Step step = enter_root(plan, mounts);
+  step.ops.push_back(close_slot(kSlotOldRoot));
+  mounts.enters_root = plan.add(std::move(step));
+  Step close = Assembler::setup({}, "mount.close", "close what the new root needed");
+  close.ops.push_back(close_slot(kSlotRoot));
+  plan.add(std::move(close));
+  return {};
+}
+
 }  // namespace
 
 uint64_t mount_attribute(uint64_t ms_flag) {
@@ -341,7 +378,8 @@ uint64_t mount_attribute(uint64_t ms_flag) {
 
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
                              const std::string& staging, const std::string& rootfs,
-                             const std::string& rootfs_at, const std::string& program) {
+                             const std::string& rootfs_at, const std::string& program,
+                             bool disposable_mounts) {
   MountPlan mounts;
   mounts.own_namespace = namespaces.has(Ns::mnt);
   mounts.user_namespace = namespaces.has(Ns::user);
@@ -367,6 +405,12 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
   if (policy.has(Ns::mnt) && !mounts.own_namespace) {
     plan.note("no mounts and no root: the mount namespace is the spawner's");
     mounts.has_root = false;
+    return mounts;
+  }
+  if (!mounts.own_namespace && !disposable_mounts) {
+    if (auto added = add_chroot(plan, policy, namespaces, mounts); !added) {
+      return tl::unexpected(added.error());
+    }
     return mounts;
   }
 

@@ -29,10 +29,12 @@ struct MountPlan {
   std::string staging;
 };
 
-// All mount steps. `rootfs`, `rootfs_at` and `program` as CompileOptions has them.
+// All mount steps. `rootfs`, `rootfs_at`, `program` and `disposable_mounts` as CompileOptions has
+// them.
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
                              const std::string& staging, const std::string& rootfs,
-                             const std::string& rootfs_at, const std::string& program);
+                             const std::string& rootfs_at, const std::string& program,
+                             bool disposable_mounts);
 
 // --- parts, each in a file of its own -----------------------------------------------------------
 // A cgroup or cgroup2 mount, as runc makes it: on v2 a fresh cgroup2 (in a cgroup namespace) or a

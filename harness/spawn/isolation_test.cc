@@ -304,6 +304,36 @@ TEST(Isolation, LinksOfAGivenRootfsDoNotLeadOutOfIt) {
   std::filesystem::remove_all(base);
 }
 
+// The spawner's mounts are the host's: without a mount namespace none is made, and a root that is
+// there is entered by chroot(2).
+TEST(Isolation, WithoutAMountNamespaceTheSpawnersMountsStayAsTheyAre) {
+  char directory[] = "/tmp/ringfence-test-XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  EXPECT_TRUE(in_scratch([&] {
+    if (mount("/", directory, nullptr, MS_BIND | MS_REC, nullptr) != 0) return false;
+    const std::string before = read_file("/proc/self/mountinfo").value();
+    Policy policy = open_policy();
+    policy.namespaces = {{Ns::net, {}}};
+    policy.sysctl = {{"net.ipv4.ip_unprivileged_port_start", "7"}};
+    policy.mounts = {test_mount("/mnt", "tmpfs", "tmpfs", {"ro"})};
+    policy.root = Policy::Root{directory, true, MS_NOSUID};
+    auto plan = compile(policy);
+    if (!plan || plan->notes.size() != 1) return false;
+    Waiting waiting = wait_under(*plan);
+    bool good = waiting.error.empty();
+    good = good && read_link(waiting.proc("root")).value_or("") == directory;
+    good = good &&
+           read_file(waiting.proc("mountinfo")).value_or("").find(" /mnt ") == std::string::npos;
+    good = good && run(*plan, "cat /proc/sys/net/ipv4/ip_unprivileged_port_start").out == "7\n";
+    policy.root->path = "/no/such/directory";
+    auto fresh = compile(policy);
+    good = good && fresh && run(*fresh, "exit 7").end == "exit 7";
+    if (!good) std::fprintf(stderr, "%s\n", waiting.error.c_str());
+    return good && read_file("/proc/self/mountinfo").value() == before;
+  }));
+  rmdir(directory);
+}
+
 TEST(Isolation, EveryBuiltInProfileStarts) {
   for (const Profile& known : profiles()) {
     auto policy = profile(known.name);
