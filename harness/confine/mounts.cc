@@ -22,15 +22,19 @@ struct FlagWord {
   uint64_t attribute;
   std::string_view word;
 };
-constexpr std::array kFlagWords = {
-    FlagWord{MS_NOSUID, MOUNT_ATTR_NOSUID, "nosuid"}, FlagWord{MS_NODEV, MOUNT_ATTR_NODEV, "nodev"},
-    FlagWord{MS_NOEXEC, MOUNT_ATTR_NOEXEC, "noexec"}, FlagWord{MS_RDONLY, MOUNT_ATTR_RDONLY, "ro"}};
+constexpr uint64_t kMsNoSymFollow = 0x100;            // Linux 5.10
+constexpr uint64_t kMountAttrNoSymFollow = 0x200000;  // Linux 5.14; before it the stand-in takes it
+constexpr std::array kFlagWords = {FlagWord{MS_NOSUID, MOUNT_ATTR_NOSUID, "nosuid"},
+                                   FlagWord{MS_NODEV, MOUNT_ATTR_NODEV, "nodev"},
+                                   FlagWord{MS_NOEXEC, MOUNT_ATTR_NOEXEC, "noexec"},
+                                   FlagWord{kMsNoSymFollow, kMountAttrNoSymFollow, "nosymfollow"},
+                                   FlagWord{MS_RDONLY, MOUNT_ATTR_RDONLY, "ro"}};
 
 // Why a flag on this file system changes nothing that anybody could try.
 std::string flag_exempt(std::string_view type, uint64_t flag) {
   constexpr std::array<std::string_view, 5> kKernel = {"proc", "sysfs", "cgroup", "cgroup2",
                                                        "mqueue"};
-  if (flag == MS_RDONLY) return {};
+  if (flag == MS_RDONLY || flag == kMsNoSymFollow) return {};
   if (std::find(kKernel.begin(), kKernel.end(), type) != kKernel.end()) {
     return fmt::format("{} holds no program, no setuid file and no device node", type);
   }
@@ -268,8 +272,20 @@ void add_working_directory(Assembler& plan, const Policy& policy, const MountPla
   plan.add(std::move(step));
 }
 
+// "net.ipv4.ip_forward" and "net/ipv4/ip_forward" name the same file. The separator that comes
+// first is the one; the other then stands for a dot within a name (an interface), sysctl.d(5).
+std::string sysctl_path(std::string name) {
+  const size_t first = name.find_first_of("./");
+  if (first == std::string::npos || name[first] == '/') return name;
+  for (char& c : name) {
+    if (c == '.' || c == '/') c = c == '.' ? '/' : '.';
+  }
+  return name;
+}
+
 // Which namespace a sysctl belongs to, sysctl documentation and runc's validator.
-std::optional<Ns> sysctl_namespace(std::string_view name) {
+std::optional<Ns> sysctl_namespace(std::string name) {
+  std::replace(name.begin(), name.end(), '/', '.');
   if (name.starts_with("net.")) return Ns::net;
   if (name.starts_with("user.")) return Ns::user;
   if (name.starts_with("fs.mqueue.") || name.starts_with("kernel.msg") ||
@@ -292,11 +308,9 @@ Status add_sysctls(Assembler& plan, const Policy& policy, const NamespacePlan& n
           fmt::format("{} is not set: the {} namespace is the spawner's", name, ns_name(*ns)));
       continue;
     }
-    // "net.ipv4.ip_forward" and "net/ipv4/ip_forward" name the same file.
-    std::string path = name;
-    if (path.find('/') == std::string::npos) std::replace(path.begin(), path.end(), '.', '/');
     Step step = Assembler::setup({}, "sysctl:" + name, fmt::format("set {} to {}", name, value));
-    add_open(plan, step, kSlotRoot, "proc/sys/" + path_in_root(path), O_WRONLY, kSlotFile);
+    add_open(plan, step, kSlotRoot, "proc/sys/" + path_in_root(sysctl_path(name)), O_WRONLY,
+             kSlotFile);
     step.ops.push_back(make_op(SYS_write, slot_arg(kSlotFile), plan.text(value), value.size()));
     step.ops.push_back(close_slot(kSlotFile));
     plan.add(std::move(step));

@@ -46,7 +46,7 @@ void add_default_devices(Assembler& plan);
 void add_device(Assembler& plan, const Device& device, bool user_namespace);
 void add_masked_path(Assembler& plan, const std::string& path);
 void add_readonly_path(Assembler& plan, const std::string& path, const MountPlan& mounts);
-// MOUNT_ATTR_* for MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC.
+// MOUNT_ATTR_* for MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW.
 uint64_t mount_attribute(uint64_t ms_flag);
 
 }  // namespace ringfence

@@ -127,6 +127,20 @@ TEST(Isolation, AMaskedFileReadsEmptyAndAReadOnlyPathRefusesWrites) {
   EXPECT_THAT(ran.out, HasSubstr("'/..//home': No such file or directory"));
 }
 
+TEST(Isolation, NoSymFollowAndSysctlsInEitherSpelling) {
+  Policy policy = strict_policy();
+  policy.mounts.push_back(test_mount("/run", "tmpfs", "tmpfs", {"nosymfollow", "mode=1777"}));
+  policy.sysctl = {{"net/ipv4/ip_unprivileged_port_start", "7"},
+                   {"net.ipv4.conf.lo.forwarding", "1"},
+                   {"net/ipv4/conf/lo/rp_filter", "2"}};
+  const Ran ran = run(policy,
+                      "cd /proc/sys/net/ipv4; cat ip_unprivileged_port_start conf/lo/forwarding "
+                      "conf/lo/rp_filter; echo text > /run/file; ln -s file /run/link; "
+                      "cat /run/file /run/link");
+  EXPECT_EQ(ran.error, "");
+  EXPECT_EQ(ran.out, "7\n1\n2\ntext\ncat: /run/link: Too many levels of symbolic links\n");
+}
+
 TEST(Isolation, FiveCapabilitySetsEachBySetAlone) {
   Policy policy = open_policy();
   policy.set_user = true;
