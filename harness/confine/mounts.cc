@@ -88,8 +88,7 @@ void add_new_filesystem(Assembler& plan, Step& step, const std::string& type,
   step.ops.push_back(into(make_op(SYS_fsopen, plan.text(type), FSOPEN_CLOEXEC), kSlotFs));
   if (!source.empty()) add_config(plan, step, "source=" + source);
   for (const auto option : split(data, ',')) {
-    // A wish of runc's that the kernel does not know: copy what the tmpfs covers.
-    if (option != "tmpcopyup") add_config(plan, step, option);
+    add_config(plan, step, option);
   }
   if ((flags & MS_SYNCHRONOUS) != 0) add_config(plan, step, "sync");
   if ((flags & MS_DIRSYNC) != 0) add_config(plan, step, "dirsync");
