@@ -3,6 +3,8 @@
 // changes nothing for the better, and a policy that refuses everything proves nothing.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -234,6 +236,22 @@ TEST_P(Lying, FakesNothing) {
     EXPECT_FALSE(record.control->achieved) << record.id << ": " << record.control->says;
     EXPECT_NE(record.verdict, Verdict::held) << record.id;
   }
+}
+
+// As a program that uses the library gives it: with a root that is there, and no word about it.
+TEST(GivenPolicy, ARootThatIsThereIsInTheDecoyHost) {
+  std::string directory = ::testing::TempDir() + "root-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  RunOptions options;
+  options.policy = profile("docker-default").value();
+  options.policy->root->path = directory;
+  options.globs = {"uts.hostname"};
+  const RunResult result = judged(std::move(options));
+  std::filesystem::remove_all(directory);
+  ASSERT_EQ(result.cases.size(), 1U);
+  const CaseRecord& record = result.cases.front();
+  if (record.verdict == Verdict::skipped) GTEST_SKIP() << record.reason;
+  EXPECT_EQ(record.verdict, Verdict::held) << record.detail;
 }
 
 INSTANTIATE_TEST_SUITE_P(Inmate, Lying, ::testing::Range<size_t>(0, kLiars.size()),

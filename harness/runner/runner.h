@@ -26,7 +26,7 @@ struct RunOptions {
   std::vector<std::string> globs;
   bool full = false;             // --suite full: the cases that need seconds, too
   std::optional<Policy> policy;  // given: policy mode
-  std::string rootfs;            // directory to use as root; must exist
+  std::string rootfs;            // directory to use as root; must exist; empty: the policy's own
   int jobs = 1;
   std::chrono::milliseconds timeout{10000};  // per case
   std::optional<uint64_t> seed;
