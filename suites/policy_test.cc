@@ -281,6 +281,22 @@ TEST_F(PolicyMode, TheSecretCannotBeCalculated) {
   EXPECT_EQ(record.reason, "control_failed") << record.detail;
 }
 
+// As a program that uses the library gives it: with a root that is there, and no word about it.
+TEST(GivenPolicy, ARootThatIsThereIsInTheDecoyHost) {
+  std::string directory = ::testing::TempDir() + "root-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  RunOptions options;
+  options.policy = profile("docker-default").value();
+  options.policy->root->path = directory;
+  options.globs = {"uts.hostname"};
+  const RunResult result = judged(std::move(options));
+  std::filesystem::remove_all(directory);
+  ASSERT_EQ(result.cases.size(), 1U);
+  const CaseRecord& record = result.cases.front();
+  if (record.verdict == Verdict::skipped) GTEST_SKIP() << record.reason;
+  EXPECT_EQ(record.verdict, Verdict::held) << record.detail;
+}
+
 INSTANTIATE_TEST_SUITE_P(Inmate, Lying, ::testing::Range<size_t>(0, kLiars.size()),
                          [](const auto& test) { return kLiars.at(test.param).name; });
 

@@ -399,6 +399,20 @@ class ExitCodes(CommandLine):
         verdicts = {r["id"]: r["verdict"] for r in self.cases("out.jsonl")}
         self.assertEqual(verdicts, {"uts.hostname": "breached", "pid.signal_host_process": "held"})
 
+    def test_0_a_bundle_by_its_relative_path(self):
+        # Its root and what it binds are where the bundle is, whoever asks from where.
+        bundle = self.profile()
+        bundle["annotations"].pop("ringfence.root.fresh")
+        bundle["root"]["path"] = "rootfs"
+        bundle["mounts"].append({"destination": "/data", "type": "bind", "source": "data",
+                                 "options": ["bind", "ro"]})
+        for name in ("rootfs", "data"):
+            (self.here / "bundle" / name).mkdir(parents=True)
+        self.write("bundle/config.json", bundle)
+        done = self.run_some("--policy", "bundle/config.json")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertNotIn("does not exist", done.stdout)
+
     def test_2_unproven(self):
         # Everything is denied but what brings the inmate in and lets it answer. So nothing
         # benign works, either, and a denial proves nothing.

@@ -70,7 +70,7 @@ int spawn_command(const SpawnArguments& args) {
   if (!loaded) return complain(loaded.error());
   warn_of_unenforced(args.policy, loaded->policy);
   if (auto swept = sweep_cgroups(CgroupLayout::probe()); swept && *swept > 0) {
-    fmt::print(stderr, "ringfence: removed {} groups that a killed run left\n", *swept);
+    fmt::print(stderr, "ringfence: {}\n", swept_text(*swept));
   }
   auto plan = plan_of(*loaded);
   if (!plan) return complain(plan.error());

@@ -210,7 +210,7 @@ int run_command(const Arguments& args) {
   if (auto ok = reporter.open(args.reports); !ok) return complain(ok.error());
 
   if (auto swept = janitor(); swept && *swept > 0) {
-    fmt::print(stderr, "ringfence: removed {} groups that a killed run left\n", *swept);
+    fmt::print(stderr, "ringfence: {}\n", swept_text(*swept));
   }
   auto result = run(*registry, facts, options, reporter);
   if (!result) {

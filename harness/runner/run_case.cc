@@ -221,6 +221,7 @@ class CaseRun {
 
 Result<Plan> compile_for_decoy(const Policy& policy, CompileOptions options) {
   options.staging = kDecoyStaging;
+  options.disposable_mounts = true;
   auto plan = compile(policy, options);
   if (!plan || plan->seccomp_program.empty()) return plan;
   const uint32_t action = bpf_evaluate(plan->seccomp_program, {.nr = SYS_execveat, .args = {}}) &

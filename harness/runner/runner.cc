@@ -214,11 +214,12 @@ class Run {
     find_binds();
     CompileOptions compile_options;
     compile_options.rootfs = options_.rootfs;
-    compile_options.rootfs_at = options_.rootfs.empty() ? "" : kDecoyRootfs;
+    compile_options.rootfs_at = kDecoyRootfs;
     compile_options.drop = options_.drop;
     auto plan = compile_for_decoy(*options_.policy, compile_options);
     if (!plan) return tl::unexpected(plan.error());
     policy_plan_ = std::move(*plan);
+    context_.rootfs = policy_plan_.rootfs;  // also the policy's own, where it is there
     context_.policy_plan = &policy_plan_;
     auto none = profile("none");
     if (!none) return tl::unexpected(none.error());

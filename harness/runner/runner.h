@@ -26,7 +26,7 @@ struct RunOptions {
   std::vector<std::string> globs;
   bool full = false;             // --suite full: the cases that need seconds, too
   std::optional<Policy> policy;  // given: policy mode
-  std::string rootfs;            // directory to use as root; must exist
+  std::string rootfs;            // directory to use as root; must exist; empty: the policy's own
   int jobs = 1;
   std::chrono::milliseconds timeout{10000};  // per case
   std::optional<uint64_t> seed;
@@ -34,7 +34,9 @@ struct RunOptions {
   int shard_index = 1;  // 1-based
   int shard_count = 1;
 
-  // For tests: an inmate other than our own, and steps left out of every confined plan.
+  // For tests: an inmate other than our own, and steps left out of the plans: in case mode of the
+  // control's as well, so that the two still differ in the expected layer alone; in policy mode of
+  // the given policy's.
   std::vector<unsigned char> inmate;
   std::function<bool(const Step&)> drop;
 
