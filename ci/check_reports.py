@@ -124,11 +124,13 @@ def self_test(jsonl, junit, ktap):
     first = re.search(r'<testcase name="([^"]+)"', junit).group(1)
     assert compare(jsonl, junit.replace(f'name="{first}"', 'name="other"', 1), ktap)
     assert compare(jsonl, junit.replace('tests="', 'tests="9', 1), ktap)
-    assert compare(jsonl, junit, re.sub(r"(?m)^( *)ok 1 ", r"\1not ok 1 ", ktap))
     assert compare(jsonl, junit, re.sub(r"(?m)^( *)ok 1 ", r"\1ok 2 ", ktap))
     assert compare(jsonl, junit, re.sub(r"(?m)^1\.\.", "1..9", ktap))
     assert compare(jsonl, junit, "\n".join(ktap.splitlines()[1:]))
-    assert compare(jsonl.replace('"verdict":"held"', '"verdict":"breached"', 1), junit, ktap)
+    # What cannot be told where this machine can run no case: a skip is `ok` and `not ok` alike.
+    if '"verdict":"held"' in jsonl:
+        assert compare(jsonl.replace('"verdict":"held"', '"verdict":"breached"', 1), junit, ktap)
+        assert compare(jsonl, junit, re.sub(r"(?m)^( *)ok ", r"\1not ok ", ktap))
 
 
 def main(files):

@@ -58,6 +58,8 @@ const std::vector<Reason>& reasons() {
       {"worker_failed",
        "The process that runs the case ended without a result. Nothing was judged.",
        "The detail says how it ended. Please report it: this is a defect of the harness."},
+      {"run_failed", "The run that was to judge this one case could not begin. Nothing was judged.",
+       "The detail says why: a policy that cannot be carried out, or what the run itself needs."},
       {"unsupported:", "The policy asks for something that this host or this version cannot do.",
        "The detail names it; `ringfence policy check FILE` says what else is not carried out."},
       {"needs:", "A facility that the case needs is not there.",
@@ -70,6 +72,10 @@ const std::vector<Reason>& reasons() {
        "The case depends on a part of the policy that was read and that ringfence does not "
        "enforce yet (the argument is its JSON pointer).",
        "Take the part out of the policy, or test it with another target."},
+      {"not-judged:",
+       "The case has no consequence outside a target, so nothing of it is judged under a given "
+       "policy.",
+       "Judge it in case mode, or give it a goal outside."},
       {"kernel<", "The kernel is older than the case needs.", "Run under a newer kernel."},
       {"interrupted", "The run was ended before this case was judged.", "Run it again."},
   };

@@ -3,6 +3,8 @@
 // changes nothing for the better, and a policy that refuses everything proves nothing.
 #include <gtest/gtest.h>
 
+#include <cstdlib>
+#include <filesystem>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -236,8 +238,101 @@ TEST_P(Lying, FakesNothing) {
   }
 }
 
+// The liar that is honest in the control and in the twin, so that nothing but the confined trial
+// can keep it from a false `held`. It also takes on by itself what a policy would have made of it,
+// and names other processes to be looked at.
+TEST_F(PolicyMode, WhatATargetPutsOnByItselfHoldsNothing) {
+  Policy open = profile("none").value();
+  CapSet marked = CapSet::all();
+  marked.set(*cap_by_name("WAKE_ALARM"), false);  // how it knows that it is to be confined
+  open.capabilities = {marked, marked, marked, marked, CapSet{}};
+  RunOptions honest;
+  honest.policy = open;
+  const auto breached = with_verdict(judged(std::move(honest)), Verdict::breached);
+  EXPECT_GE(breached.size(), 40U);
+  const auto image = liar_hides_image();
+  RunOptions hiding;
+  hiding.policy = open;
+  hiding.inmate.assign(image.begin(), image.end());
+  const RunResult result = judged(std::move(hiding));
+  for (const auto& id : with_verdict(result, Verdict::held)) {
+    EXPECT_FALSE(breached.contains(id)) << id;
+  }
+  const auto only_confined =
+      std::count_if(result.cases.begin(), result.cases.end(), [](const CaseRecord& record) {
+        return record.reason == "no_witness" && record.control && record.control->achieved &&
+               record.liveness && record.liveness->achieved;
+      });
+  EXPECT_GE(only_confined, 10) << "it lies so badly that it proves nothing";
+}
+
+// What an inmate is told does not tell it the secret.
+TEST_F(PolicyMode, TheSecretCannotBeCalculated) {
+  const auto image = liar_guesses_image();
+  RunOptions options;
+  options.globs = {"ipc.mqueue"};
+  options.inmate.assign(image.begin(), image.end());
+  const RunResult result = judged(std::move(options));
+  ASSERT_EQ(result.cases.size(), 1U);
+  const CaseRecord& record = result.cases.front();
+  if (record.verdict == Verdict::skipped) GTEST_SKIP() << record.reason;
+  ASSERT_TRUE(record.control) << record.detail;
+  EXPECT_FALSE(record.control->achieved) << record.control->says;
+  EXPECT_EQ(record.reason, "control_failed") << record.detail;
+}
+
+// As a program that uses the library gives it: with a root that is there, and no word about it.
+TEST(GivenPolicy, ARootThatIsThereIsInTheDecoyHost) {
+  std::string directory = ::testing::TempDir() + "root-XXXXXX";
+  ASSERT_NE(mkdtemp(directory.data()), nullptr);
+  RunOptions options;
+  options.policy = profile("docker-default").value();
+  options.policy->root->path = directory;
+  options.globs = {"uts.hostname"};
+  const RunResult result = judged(std::move(options));
+  std::filesystem::remove_all(directory);
+  ASSERT_EQ(result.cases.size(), 1U);
+  const CaseRecord& record = result.cases.front();
+  if (record.verdict == Verdict::skipped) GTEST_SKIP() << record.reason;
+  EXPECT_EQ(record.verdict, Verdict::held) << record.detail;
+}
+
 INSTANTIATE_TEST_SUITE_P(Inmate, Lying, ::testing::Range<size_t>(0, kLiars.size()),
                          [](const auto& test) { return kLiars.at(test.param).name; });
+
+// A root of the user's own, wherever it lies: judged, breached where the policy is weak, and left
+// as it was. (The decoy host is put together at /tmp.)
+TEST_F(PolicyMode, AGivenRootBelowTmpIsJudgedAndLeftAsItWas) {
+  namespace fs = std::filesystem;
+  std::string place = "/tmp/ringfence-root-XXXXXX";
+  ASSERT_NE(mkdtemp(place.data()), nullptr);
+  for (const char* directory : {"proc", "dev", "sys", "tmp"}) {
+    fs::create_directory(fs::path(place) / directory);
+  }
+  Json config = docker_default();
+  add_capability(config, "CAP_DAC_READ_SEARCH");
+  config["mounts"].push_back({{"destination", "/mnt"},
+                              {"type", "bind"},
+                              {"source", place + "/tmp"},
+                              {"options", {"rbind", "ro"}}});
+  // The host's own root, for which the decoy host's stands in.
+  config["mounts"].push_back(
+      {{"destination", "/tmp"}, {"type", "bind"}, {"source", "/./"}, {"options", {"rbind", "ro"}}});
+  auto read = parse_oci_policy(config.dump(), "config.json");
+  ASSERT_TRUE(read) << read.error().describe();
+  RunOptions options;
+  options.policy = read->policy;
+  options.rootfs = place;
+  options.globs = {"fd.link_passed", "mnt.old_root_visible"};
+  const RunResult result = judged(std::move(options));
+  ASSERT_EQ(result.cases.size(), 2U);
+  for (const auto& c : result.cases) {
+    const bool weak = c.id == "fd.link_passed";
+    EXPECT_EQ(c.verdict, weak ? Verdict::breached : Verdict::held) << c.id << ": " << c.detail;
+  }
+  EXPECT_FALSE(fs::exists(fs::path(place) / "rf_linked"));
+  fs::remove_all(place);
+}
 
 // A filter without execveat, as runtimes' own often are, is judged all the same.
 TEST_F(PolicyMode, FilterWithoutExecveatIsJudged) {

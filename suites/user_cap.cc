@@ -78,7 +78,7 @@ void add_gated(std::vector<Case>& cases) {
   cases.push_back(gated("SYS_ADMIN", "mount a file system", {"mount_tmpfs", {"/etc"}},
                         {Sight::mount_appeared, "/etc"}));
   cases.push_back(gated("SYS_NICE", "raise its own priority", {"setpriority", {"-5"}},
-                        {Sight::nice_below, "", kNiceBelow}, {"setpriority", {"5"}}));
+                        {Sight::nice_below, "", kNiceBelow}, {"setpriority", {"19"}}));
   cases.push_back(gated("MKNOD", "make a device node", {"mknod", {"/canary/node", "1", "5"}},
                         {Sight::file_exists, "/canary/node"},
                         {"create_file", {"/canary/plain", "0644"}}));

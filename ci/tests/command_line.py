@@ -147,12 +147,15 @@ class BadInput(CommandLine):
         self.refuses(["run", "--jobs", "0"], "--jobs", "0", "1", "4096")
         self.refuses(["run", "--jobs", "many"], "--jobs", "many", "1", "4096")
         self.refuses(["run", "--timeout", "0"], "--timeout", "0.01")
+        for number in ("nan", "-nan", "NaN"):
+            self.refuses(["run", "--timeout", number], "--timeout", "must be a number")
         self.refuses(["run", "--min-held", "-1"], "--min-held", "-1")
         self.refuses(["run", "--seed", "x"], "--seed", "x")
         for shard in ("3/2", "0/2", "x", "1", "1/", "1/2x", "-1/2"):
             self.refuses(["run", "--shard", shard], "--shard", shard, "I/N with 1 <= I <= N")
         self.refuses(["run", "--require", "kvmm"], "kvmm", "did you mean kvm?")
         self.refuses(["run", "--require", "root,kvmm"], "kvmm")
+        self.refuses(["run", "--require", ","], "--require", "no facility")
         self.refuses(["run", "-q", "-v"], "--quiet", "--verbose")
         self.refuses(["run", "--expect-skips", "nowhere"], "--expect-skips", "nowhere",
                      "GLOB REASON")
@@ -370,6 +373,13 @@ class ExitCodes(CommandLine):
     def test_0_held(self):
         self.assertEqual(self.run_some().returncode, 0)
 
+    def test_0_whatever_the_callers_priority(self):
+        # Below 0 is for root alone.
+        for nice in ("10", "-5")[:2 if os.geteuid() == 0 else 1]:
+            done = subprocess.run(["nice", "-n", nice, RINGFENCE, "run", "cap.sys_nice"], text=True,
+                                  capture_output=True, check=False, timeout=60)
+            self.assertIn(done.returncode, (0, 4), done.stdout)
+
     def test_1_breached(self):
         done = self.run_some("--policy", "none")
         self.assertEqual(done.returncode, 1, done.stdout)
@@ -388,6 +398,20 @@ class ExitCodes(CommandLine):
         self.assertEqual(done.returncode, 1, done.stdout)
         verdicts = {r["id"]: r["verdict"] for r in self.cases("out.jsonl")}
         self.assertEqual(verdicts, {"uts.hostname": "breached", "pid.signal_host_process": "held"})
+
+    def test_0_a_bundle_by_its_relative_path(self):
+        # Its root and what it binds are where the bundle is, whoever asks from where.
+        bundle = self.profile()
+        bundle["annotations"].pop("ringfence.root.fresh")
+        bundle["root"]["path"] = "rootfs"
+        bundle["mounts"].append({"destination": "/data", "type": "bind", "source": "data",
+                                 "options": ["bind", "ro"]})
+        for name in ("rootfs", "data"):
+            (self.here / "bundle" / name).mkdir(parents=True)
+        self.write("bundle/config.json", bundle)
+        done = self.run_some("--policy", "bundle/config.json")
+        self.assertEqual(done.returncode, 0, done.stdout)
+        self.assertNotIn("does not exist", done.stdout)
 
     def test_2_unproven(self):
         # Everything is denied but what brings the inmate in and lets it answer. So nothing
@@ -442,6 +466,16 @@ class ExitCodes(CommandLine):
         done = self.run_some("--report", "jsonl=/dev/full")
         self.assertEqual(done.returncode, 2, done.stdout)
         self.assertIn("ENOSPC", done.stderr)
+
+
+class Spawn(CommandLine):
+    def test_says_what_of_the_policy_it_does_not_carry_out(self):
+        policy = self.profile("none")
+        policy["process"]["apparmorProfile"] = "docker-default"
+        self.write("policy.json", policy)
+        for command in (["spawn", "--policy", "policy.json", "--", "/bin/true"],):
+            done = self.ringfence(*command)
+            self.assertIn("policy.json: /process/apparmorProfile: read, not carried out", done.stderr)
 
 
 class Completion(CommandLine):

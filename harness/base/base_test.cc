@@ -70,6 +70,14 @@ TEST(File, ReadsWholeFilesAndRefusesTooLarge) {
   EXPECT_EQ(large.error().err, EFBIG);
 }
 
+// Views into a temporary dangle; a literal or a named string does not.
+template <typename T>
+concept Splittable = requires(T&& text) {
+  split(std::forward<T>(text), ',');
+};
+static_assert(!Splittable<std::string> && !Splittable<const std::string>);
+static_assert(Splittable<std::string&> && Splittable<const char*> && Splittable<std::string_view>);
+
 TEST(File, SplitAndTrim) {
   const auto pieces = split("a::b:", ':');
   ASSERT_EQ(pieces.size(), 2U);

@@ -21,7 +21,9 @@ const std::vector<Entry>& table() {
                              kVirt = "virtualization", kMachine = "machine", kHost = "host-lacks",
                              kNeeds = "needs";
   constexpr std::string_view kCgHint =
-      "mount the cgroup hierarchy writable, or have the controller delegated (Delegate=yes)";
+      "mount the cgroup hierarchy writable, or have the controller delegated (Delegate=yes; by "
+      "hand "
+      "through cgroup.subtree_control)";
   constexpr std::string_view kOld =
       "boot a newer kernel, or leave the sandbox whose filter hides it";
   static const std::vector<Entry> entries = {

@@ -135,14 +135,10 @@ Answer controller(const Names& names) {
     } else if (!names.v2_file.empty() && group.has(names.v2_file)) {
       return yes(fmt::format("v2 at {}", parent));
     } else if (!names.v2_controller.empty()) {
-      // Offered, and not yet passed on to children.
+      // Offered and not handed down: cgroup.subtree_control is the host's, and never written.
       const auto offered = read_file(parent + "/cgroup.controllers");
-      const std::string control = parent + "/cgroup.subtree_control";
-      if (offered && has_word(trim(*offered), ' ', names.v2_controller) &&
-          sys::open(control.c_str(), O_WRONLY)) {
-        return yes(fmt::format("v2 at {}, to be enabled for children", parent));
-      }
-      tried = fmt::format("not offered by v2 at {}", parent);
+      const bool held_back = offered && has_word(trim(*offered), ' ', names.v2_controller);
+      tried = fmt::format("{} by v2 at {}", held_back ? "not handed down" : "not offered", parent);
     }
   }
   if (const auto legacy = mounted(names.v1_controller); legacy) {

@@ -201,7 +201,8 @@ Answer probe_subuid(const Facts&) {
   for (const char* file : {"/etc/subuid", "/etc/subgid"}) {
     const auto text = read_file(file);
     range.clear();
-    for (const std::string_view line : split(text ? *text : std::string(), '\n')) {
+    for (const std::string_view line :
+         split(text ? std::string_view(*text) : std::string_view(), '\n')) {
       const std::string_view owner = line.substr(0, line.find(':'));
       if (owner == number || (!name.empty() && owner == name)) range = std::string(line);
     }
@@ -273,8 +274,11 @@ bool release_at_least(std::string_view have, std::string_view want) {
 }
 
 Answer kernel_at_least(std::string_view version, bool& known) {
+  // Numbers of more digits are none that a release has, and would not fit.
+  const auto parts = split(version, '.');
   known = !version.empty() && version.find_first_not_of("0123456789.") == version.npos &&
-          version[0] != '.';
+          version[0] != '.' &&
+          std::none_of(parts.begin(), parts.end(), [](auto part) { return part.size() > 6; });
   if (!known) return {};
   const std::string have = release();
   if (release_at_least(have, version)) return yes(have);

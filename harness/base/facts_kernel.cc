@@ -54,6 +54,13 @@ int trial_unshare(const void* argument) {
   return to_errno(sys::call(SYS_unshare, *static_cast<const uint64_t*>(argument)));
 }
 
+// A namespace in which nothing is allowed is of no use: AppArmor's restriction of user namespaces
+// lets a program without privileges make one, and takes the capabilities inside.
+int trial_userns(const void*) {
+  if (const int64_t r = sys::call(SYS_unshare, CLONE_NEWUSER); r < 0) return to_errno(r);
+  return to_errno(sys::call(SYS_unshare, CLONE_NEWUTS));
+}
+
 int install_filter(uint32_t syscall, uint32_t action, uint64_t flags) {
   std::array<sock_filter, 4> code = {{
       {BPF_LD | BPF_W | BPF_ABS, 0, 0, offsetof(seccomp_data, nr)},
@@ -229,8 +236,7 @@ int enter(uint64_t flags, const SelfMap& map) {
 }
 
 Answer probe_userns(const Facts&) {
-  const uint64_t flags = CLONE_NEWUSER;
-  Answer answer = from_child(in_child(trial_unshare, &flags), "unshare(CLONE_NEWUSER)");
+  Answer answer = from_child(in_child(trial_userns), "unshare(CLONE_NEWUSER)");
   if (auto limit = read_file("/proc/sys/user/max_user_namespaces"); limit && answer.available) {
     answer.detail = fmt::format("max_user_namespaces {}", trim(*limit));
   }

@@ -134,6 +134,15 @@ INSTANTIATE_TEST_SUITE_P(
       return std::string(feature.param.name) + "_" + std::to_string(feature.index);
     });
 
+TEST(Facts, AUserNamespaceWithoutCapabilitiesIsNone) {
+  // The second call is the one inside.
+  ASSERT_TRUE(sys::arm_fault({SYS_unshare, 1, EPERM}));
+  const Facts facts = Facts::probe();
+  EXPECT_EQ(facts.why_not("userns"), "host-lacks:userns");
+  EXPECT_TRUE(sys::fault_fired());
+  sys::disarm_faults();
+}
+
 TEST(Facts, KvmIsAbsentWithoutTheDevice) {
   const Refuse refuse(SYS_openat, ENXIO);
   const Facts facts = Facts::probe();
@@ -206,6 +215,7 @@ TEST(Facts, RequirementsWithAParameter) {
   EXPECT_TRUE(facts.satisfied("kernel>=3.0"));
   EXPECT_EQ(facts.why_not("kernel>=999.1"), "kernel<999.1");
   EXPECT_EQ(facts.find("kernel>=new"), nullptr);
+  EXPECT_EQ(facts.find("kernel>=99999999999"), nullptr);
   EXPECT_FALSE(facts.satisfied("config:NO_SUCH_OPTION_EVER"));
   EXPECT_FALSE(facts.satisfied("lsm:nosuchmodule"));
   EXPECT_EQ(facts.why_not("teleport"), "unknown:teleport");

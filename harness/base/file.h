@@ -1,7 +1,9 @@
 #pragma once
 // Small whole files (/proc, /sys, cgroup files, policies), through the syscall seam.
+#include <concepts>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 #include "harness/base/result.h"
@@ -22,6 +24,11 @@ Result<std::vector<std::string>> list_directory(const std::string& path);
 
 // The pieces of `text` between `separator`s, empty ones left out.
 std::vector<std::string_view> split(std::string_view text, char separator);
+// The pieces look into the text, so it has to live as long as they do: not a temporary string.
+template <typename T>
+requires std::same_as<std::remove_cv_t<T>, std::string> std::vector<std::string_view> split(
+    T&& text, char separator)
+= delete;
 // Without white space at both ends.
 std::string_view trim(std::string_view text);
 

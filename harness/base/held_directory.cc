@@ -104,6 +104,9 @@ bool is_abandoned(const std::string& path, const Maker& maker, UniqueFd* claim) 
   auto fd = sys::open(path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!fd) return false;
   if (lock(fd->get(), LOCK_EX) == 0) {
+    // Its maker may have removed it between the two calls, and made another of that name since.
+    const auto same = is_at(*fd, path);
+    if (!same || !*same) return false;
     *claim = std::move(*fd);
     return true;
   }

@@ -1,10 +1,14 @@
 #include "harness/base/held_directory.h"
 
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
+#include <chrono>
 #include <cstdlib>
+#include <thread>
 
 #include "harness/base/failure_watch.h"
 #include "harness/base/file.h"
@@ -89,6 +93,34 @@ TEST_F(Held, IsNotMadeWhileAJanitorHasIt) {
   // One that it has removed is made anew.
   ASSERT_EQ(rmdir(path_.c_str()), 0);
   EXPECT_TRUE(make_held_directory(path_));
+}
+
+// Between a janitor's open and its lock the maker may be done with one directory and at work in
+// another of that name.
+TEST_F(Held, AJanitorDoesNotTakeTheNextOneForTheLast) {
+  std::atomic<bool> over{false};
+  std::atomic<int> taken{0};
+  std::thread janitor([&] {
+    while (!over) {
+      UniqueFd claim;
+      if (!is_abandoned(path_, {1, 1}, &claim)) continue;
+      struct stat claimed {};
+      struct stat there {};
+      // What is claimed is what a removal by its path would remove. Its maker cannot have it now,
+      // so it is there, or another will be in a moment.
+      bool found = false;
+      while (!found && !over) found = stat(path_.c_str(), &there) == 0;
+      if (found && fstat(claim.get(), &claimed) == 0 && claimed.st_ino != there.st_ino) ++taken;
+    }
+  });
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(2);
+  while (std::chrono::steady_clock::now() < end && taken == 0) {
+    auto held = make_held_directory(path_);
+    if (held) rmdir(path_.c_str());
+  }
+  over = true;
+  janitor.join();
+  EXPECT_EQ(taken, 0);
 }
 
 TEST(FailureWatch, TellsAnswersFromFailures) {

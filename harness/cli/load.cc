@@ -1,6 +1,7 @@
 #include "harness/cli/load.h"
 
 #include <fmt/format.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -37,9 +38,13 @@ Result<Loaded> load(const std::string& name_or_file, const std::string& rootfs) 
     loaded.rootfs = absolute(rootfs);
     if (!loaded.policy.root) loaded.policy.root = Policy::Root{};
   } else if (loaded.policy.root && !loaded.policy.root->path.empty()) {
-    std::filesystem::path path = loaded.policy.root->path;
-    if (path.is_relative()) path = std::filesystem::path(name_or_file).parent_path() / path;
+    // The reader has put the bundle before it.
+    const std::string& path = loaded.policy.root->path;
     if (is_directory(path)) loaded.rootfs = absolute(path);
+  }
+  // A decoy host stands elsewhere.
+  for (Mount& mount : loaded.policy.mounts) {
+    if ((mount.flags & MS_BIND) != 0) mount.source = absolute(mount.source);
   }
   return loaded;
 }

@@ -15,6 +15,13 @@
 namespace ringfence::cli {
 namespace {
 
+// What was read and is not carried out is never passed over in silence.
+void warn_of_unenforced(const std::string& name, const Policy& policy) {
+  for (const Unenforced& u : policy.unenforced) {
+    fmt::print(stderr, "ringfence: warning: {}: {}: read, not carried out\n", name, u.pointer);
+  }
+}
+
 int show(const std::string& name) {
   auto loaded = load_policy(name);
   if (!loaded) return complain(loaded.error());
@@ -61,8 +68,9 @@ struct SpawnArguments {
 int spawn_command(const SpawnArguments& args) {
   auto loaded = load(args.policy, args.rootfs);
   if (!loaded) return complain(loaded.error());
+  warn_of_unenforced(args.policy, loaded->policy);
   if (auto swept = sweep_cgroups(CgroupLayout::probe()); swept && *swept > 0) {
-    fmt::print(stderr, "ringfence: removed {} groups that a killed run left\n", *swept);
+    fmt::print(stderr, "ringfence: {}\n", swept_text(*swept));
   }
   auto plan = plan_of(*loaded);
   if (!plan) return complain(plan.error());

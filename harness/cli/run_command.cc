@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cmath>
 #include <csignal>
 #include <thread>
 
@@ -146,7 +147,9 @@ Status load_rules(const Arguments& args, const Facts& facts, ExitRules& rules) {
     rules.expected_skips = std::move(*skips);
   }
   for (const auto& list : args.require) {
-    for (auto name : split(list, ',')) {
+    const auto names = split(list, ',');
+    if (names.empty()) return usage_error("--require", list, "names no facility");
+    for (auto name : names) {
       if (auto ok = check_requirement(facts, name); !ok) return ok;
       if (!facts.satisfied(name)) rules.missing_facilities.emplace_back(name);
     }
@@ -160,6 +163,8 @@ Status load_options(const Arguments& args, RunOptions& options) {
   options.jobs = args.jobs > 0
                      ? args.jobs
                      : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  // What is no number is in no range, and CLI11 lets it pass.
+  if (std::isnan(args.timeout)) return usage_error("--timeout", "nan", "must be a number");
   options.timeout = std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000));
   options.seed = args.seed;
   options.shuffle = args.shuffle;
@@ -205,7 +210,7 @@ int run_command(const Arguments& args) {
   if (auto ok = reporter.open(args.reports); !ok) return complain(ok.error());
 
   if (auto swept = janitor(); swept && *swept > 0) {
-    fmt::print(stderr, "ringfence: removed {} groups that a killed run left\n", *swept);
+    fmt::print(stderr, "ringfence: {}\n", swept_text(*swept));
   }
   auto result = run(*registry, facts, options, reporter);
   if (!result) {
@@ -252,7 +257,7 @@ void add_run(CLI::App& app, Action& action) {
   run->add_option("--min-held", args->min_held, "How many must hold; fewer make exit 3")
       ->check(CLI::Range(0, 1000000));
   run->add_option("--seed", args->seed,
-                  "What --shuffle and the canaries' secrets come from; reports have it");
+                  "What --shuffle and the canaries' names come from; reports have it");
   run->add_option("--shard", args->shard, "Run the I-th of N parts")->type_name("I/N");
   run->add_flag("--shuffle", args->shuffle, "In random order; --seed repeats it");
   auto* quiet = run->add_flag("--quiet,-q", args->quiet, "Only the end of the run");

@@ -22,15 +22,19 @@ struct FlagWord {
   uint64_t attribute;
   std::string_view word;
 };
-constexpr std::array kFlagWords = {
-    FlagWord{MS_NOSUID, MOUNT_ATTR_NOSUID, "nosuid"}, FlagWord{MS_NODEV, MOUNT_ATTR_NODEV, "nodev"},
-    FlagWord{MS_NOEXEC, MOUNT_ATTR_NOEXEC, "noexec"}, FlagWord{MS_RDONLY, MOUNT_ATTR_RDONLY, "ro"}};
+constexpr uint64_t kMsNoSymFollow = 0x100;            // Linux 5.10
+constexpr uint64_t kMountAttrNoSymFollow = 0x200000;  // Linux 5.14; before it the stand-in takes it
+constexpr std::array kFlagWords = {FlagWord{MS_NOSUID, MOUNT_ATTR_NOSUID, "nosuid"},
+                                   FlagWord{MS_NODEV, MOUNT_ATTR_NODEV, "nodev"},
+                                   FlagWord{MS_NOEXEC, MOUNT_ATTR_NOEXEC, "noexec"},
+                                   FlagWord{kMsNoSymFollow, kMountAttrNoSymFollow, "nosymfollow"},
+                                   FlagWord{MS_RDONLY, MOUNT_ATTR_RDONLY, "ro"}};
 
 // Why a flag on this file system changes nothing that anybody could try.
 std::string flag_exempt(std::string_view type, uint64_t flag) {
   constexpr std::array<std::string_view, 5> kKernel = {"proc", "sysfs", "cgroup", "cgroup2",
                                                        "mqueue"};
-  if (flag == MS_RDONLY) return {};
+  if (flag == MS_RDONLY || flag == kMsNoSymFollow) return {};
   if (std::find(kKernel.begin(), kKernel.end(), type) != kKernel.end()) {
     return fmt::format("{} holds no program, no setuid file and no device node", type);
   }
@@ -84,8 +88,7 @@ void add_new_filesystem(Assembler& plan, Step& step, const std::string& type,
   step.ops.push_back(into(make_op(SYS_fsopen, plan.text(type), FSOPEN_CLOEXEC), kSlotFs));
   if (!source.empty()) add_config(plan, step, "source=" + source);
   for (const auto option : split(data, ',')) {
-    // A wish of runc's that the kernel does not know: copy what the tmpfs covers.
-    if (option != "tmpcopyup") add_config(plan, step, option);
+    add_config(plan, step, option);
   }
   if ((flags & MS_SYNCHRONOUS) != 0) add_config(plan, step, "sync");
   if ((flags & MS_DIRSYNC) != 0) add_config(plan, step, "dirsync");
@@ -268,8 +271,20 @@ void add_working_directory(Assembler& plan, const Policy& policy, const MountPla
   plan.add(std::move(step));
 }
 
+// "net.ipv4.ip_forward" and "net/ipv4/ip_forward" name the same file. The separator that comes
+// first is the one; the other then stands for a dot within a name (an interface), sysctl.d(5).
+std::string sysctl_path(std::string name) {
+  const size_t first = name.find_first_of("./");
+  if (first == std::string::npos || name[first] == '/') return name;
+  for (char& c : name) {
+    if (c == '.' || c == '/') c = c == '.' ? '/' : '.';
+  }
+  return name;
+}
+
 // Which namespace a sysctl belongs to, sysctl documentation and runc's validator.
-std::optional<Ns> sysctl_namespace(std::string_view name) {
+std::optional<Ns> sysctl_namespace(std::string name) {
+  std::replace(name.begin(), name.end(), '/', '.');
   if (name.starts_with("net.")) return Ns::net;
   if (name.starts_with("user.")) return Ns::user;
   if (name.starts_with("fs.mqueue.") || name.starts_with("kernel.msg") ||
@@ -292,11 +307,9 @@ Status add_sysctls(Assembler& plan, const Policy& policy, const NamespacePlan& n
           fmt::format("{} is not set: the {} namespace is the spawner's", name, ns_name(*ns)));
       continue;
     }
-    // "net.ipv4.ip_forward" and "net/ipv4/ip_forward" name the same file.
-    std::string path = name;
-    if (path.find('/') == std::string::npos) std::replace(path.begin(), path.end(), '.', '/');
     Step step = Assembler::setup({}, "sysctl:" + name, fmt::format("set {} to {}", name, value));
-    add_open(plan, step, kSlotRoot, "proc/sys/" + path_in_root(path), O_WRONLY, kSlotFile);
+    add_open(plan, step, kSlotRoot, "proc/sys/" + path_in_root(sysctl_path(name)), O_WRONLY,
+             kSlotFile);
     step.ops.push_back(make_op(SYS_write, slot_arg(kSlotFile), plan.text(value), value.size()));
     step.ops.push_back(close_slot(kSlotFile));
     plan.add(std::move(step));
@@ -330,6 +343,43 @@ void add_detach(Assembler& plan) {
   plan.add(std::move(step));
 }
 
+// For a policy without a mount namespace: what is mounted would be the spawner's, for good. A root
+// that is there can be entered by chroot(2) all the same.
+Status add_chroot(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
+                  MountPlan& mounts) {
+  if (!policy.mounts.empty() || !policy.devices.empty() || !policy.masked_paths.empty() ||
+      !policy.readonly_paths.empty()) {
+    plan.note("no mounts and no devices: the mount namespace is the spawner's");
+  }
+  const auto open_root = [&](const char* key, const char* text, const std::string& path) {
+    Step step = Assembler::setup({}, key, text);
+    step.ops.push_back(
+        into(make_op(SYS_openat, AT_FDCWD, plan.text(path), O_PATH | O_DIRECTORY | O_CLOEXEC),
+             kSlotRoot));
+    plan.add(std::move(step));
+  };
+  if (!policy.sysctl.empty()) {
+    open_root("mount.open_root", "open the root", "/");
+    if (auto added = add_sysctls(plan, policy, namespaces); !added) return added;
+    Step close = Assembler::setup({}, "mount.close_root", "close the root");
+    close.ops.push_back(close_slot(kSlotRoot));
+    plan.add(std::move(close));
+  }
+  if (mounts.has_root && mounts.fresh) {
+    plan.note("no root of its own: a fresh tmpfs takes a mount namespace");
+    mounts.has_root = false;
+  }
+  if (!mounts.has_root) return {};
+  open_root("mount:/", "open the new root", mounts.rootfs_at);
+  Step step = enter_root(plan, mounts);
+  step.ops.push_back(close_slot(kSlotOldRoot));
+  mounts.enters_root = plan.add(std::move(step));
+  Step close = Assembler::setup({}, "mount.close", "close what the new root needed");
+  close.ops.push_back(close_slot(kSlotRoot));
+  plan.add(std::move(close));
+  return {};
+}
+
 }  // namespace
 
 uint64_t mount_attribute(uint64_t ms_flag) {
@@ -341,7 +391,8 @@ uint64_t mount_attribute(uint64_t ms_flag) {
 
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
                              const std::string& staging, const std::string& rootfs,
-                             const std::string& rootfs_at, const std::string& program) {
+                             const std::string& rootfs_at, const std::string& program,
+                             bool disposable_mounts) {
   MountPlan mounts;
   mounts.own_namespace = namespaces.has(Ns::mnt);
   mounts.user_namespace = namespaces.has(Ns::user);
@@ -367,6 +418,12 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
   if (policy.has(Ns::mnt) && !mounts.own_namespace) {
     plan.note("no mounts and no root: the mount namespace is the spawner's");
     mounts.has_root = false;
+    return mounts;
+  }
+  if (!mounts.own_namespace && !disposable_mounts) {
+    if (auto added = add_chroot(plan, policy, namespaces, mounts); !added) {
+      return tl::unexpected(added.error());
+    }
     return mounts;
   }
 

@@ -29,10 +29,12 @@ struct MountPlan {
   std::string staging;
 };
 
-// All mount steps. `rootfs`, `rootfs_at` and `program` as CompileOptions has them.
+// All mount steps. `rootfs`, `rootfs_at`, `program` and `disposable_mounts` as CompileOptions has
+// them.
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
                              const std::string& staging, const std::string& rootfs,
-                             const std::string& rootfs_at, const std::string& program);
+                             const std::string& rootfs_at, const std::string& program,
+                             bool disposable_mounts);
 
 // --- parts, each in a file of its own -----------------------------------------------------------
 // A cgroup or cgroup2 mount, as runc makes it: on v2 a fresh cgroup2 (in a cgroup namespace) or a
@@ -44,7 +46,7 @@ void add_default_devices(Assembler& plan);
 void add_device(Assembler& plan, const Device& device, bool user_namespace);
 void add_masked_path(Assembler& plan, const std::string& path);
 void add_readonly_path(Assembler& plan, const std::string& path, const MountPlan& mounts);
-// MOUNT_ATTR_* for MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC.
+// MOUNT_ATTR_* for MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW.
 uint64_t mount_attribute(uint64_t ms_flag);
 
 }  // namespace ringfence

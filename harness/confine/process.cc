@@ -7,6 +7,8 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include "harness/base/sys.h"
+
 namespace ringfence {
 namespace {
 
@@ -53,7 +55,13 @@ void add_capset(Assembler& plan, CapsetPart part, std::string_view name, const C
 void add_ids(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces) {
   const User& user = policy.user;
   const bool kept = namespaces.keeps_groups && user.additional_gids.empty();
-  if (!namespaces.deny_setgroups && !kept) {
+  if (namespaces.deny_setgroups || kept) {
+    if (sys::call(SYS_getgroups, 0, 0) > 0) {
+      plan.note(
+          "the caller's supplementary groups stay in force: without CAP_SETGID nobody can "
+          "leave them, user_namespaces(7)");
+    }
+  } else {
     Step groups = Assembler::confining(
         Layer::kDac, "dac.groups",
         user.additional_gids.empty()

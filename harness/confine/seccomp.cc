@@ -1,6 +1,7 @@
 #include "harness/confine/seccomp.h"
 
 #include <fmt/format.h>
+#include <linux/bpf_common.h>
 #include <linux/filter.h>
 #include <linux/prctl.h>
 #include <linux/seccomp.h>
@@ -203,7 +204,14 @@ Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp) {
       return system_error("seccomp_attr_set", "SCMP_FLTATR_CTL_OPTIMIZE", -r);
     }
   }
-  return export_program(filter->get());
+  auto program = export_program(filter->get());
+  // The length in a sock_fprog has 16 bits, so a longer one could even be cut off at a good place.
+  if (program && program->size() > BPF_MAXINSNS) {
+    return usage_error("compile seccomp", "/linux/seccomp/syscalls",
+                       fmt::format("a filter of {} instructions; the kernel takes at most {}",
+                                   program->size(), BPF_MAXINSNS));
+  }
+  return program;
 }
 
 Result<uint64_t> seccomp_flags(const Seccomp& seccomp) {

@@ -175,6 +175,22 @@ TEST(Seccomp, ErrnoZeroAndUnknownNames) {
   EXPECT_EQ(bpf_evaluate(*program, input), uint32_t{SECCOMP_RET_ERRNO});
 }
 
+TEST(Seccomp, LongerThanTheKernelTakesIsRefusedHere) {
+  Seccomp seccomp;
+  seccomp.default_action = SeccompAction::errno_;
+  for (uint32_t number = 0; number < 400; ++number) {
+    SeccompRule rule = {{"read"}, SeccompAction::allow, {}, {}};
+    for (uint32_t index = 0; index < 6; ++index) {
+      rule.args.push_back({index, 0x1234567800000000ULL + number, 0, SeccompOp::eq});
+    }
+    seccomp.rules.push_back(rule);
+  }
+  auto program = compile_seccomp(seccomp);
+  ASSERT_FALSE(program);
+  EXPECT_EQ(program.error().kind, Error::Kind::usage);
+  EXPECT_THAT(program.error().describe(), ::testing::HasSubstr("at most 4096"));
+}
+
 TEST(Seccomp, RefusesWhatItCannotCarryOut) {
   auto notify = compile_seccomp(one_rule("mount", SeccompAction::notify));
   ASSERT_FALSE(notify);

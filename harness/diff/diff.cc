@@ -60,6 +60,13 @@ std::vector<Pair> match_runs(const std::vector<RunResult>& before,
       }
     }
   }
+  // One run each: whatever policy it was under, that is the comparison that was asked for.
+  if (before.size() == 1 && after.size() == 1 && !taken[0] &&
+      before[0].header.target == after[0].header.target &&
+      before[0].header.mode == after[0].header.mode) {
+    taken[0] = true;
+    pairs[0].after = &after[0];
+  }
   for (size_t i = 0; i < after.size(); ++i) {
     if (!taken[i]) pairs.push_back({nullptr, &after[i]});
   }
@@ -88,6 +95,7 @@ void compare_headers(DiffReport& report, const std::string& run, const HeaderRec
   };
   compare("version", a.version, b.version);
   compare("kernel", a.kernel, b.kernel);
+  compare("policy", a.policy, b.policy);
   compare("machine", a.machine, b.machine);
   compare("cgroup_mode", a.cgroup_mode, b.cgroup_mode);
   compare("lsms", joined(a.lsms), joined(b.lsms));

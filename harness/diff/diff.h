@@ -3,8 +3,9 @@
 // every run.
 //
 // Runs are matched by (target, mode, policy): first those of the same kernel, then the others in
-// the order of the file, so that one file per kernel compares the kernels. Cases of matched runs
-// are matched by (id, target, mode), several of the same in order.
+// the order of the file, so that one file per kernel compares the kernels. Where both files have
+// one run of the same target and mode these two are matched whatever their policies. Cases of
+// matched runs are matched by (id, target, mode), several of the same in order.
 #include <string>
 #include <vector>
 

@@ -133,6 +133,22 @@ TEST(Diff, RunsAreMatchedByTargetModePolicyAndKernel) {
   EXPECT_EQ(gone.headers.at(0).field, "run");
 }
 
+// What is asked most: a policy before and after it was changed, under two file names.
+TEST(Diff, OneRunEachIsComparedWhateverThePolicyIsCalled) {
+  auto before = testing::sample_results()[0];
+  before.header.policy = "old.json";
+  auto after = before;
+  after.header.policy = "new.json";
+  find(after, "net.raw").verdict = Verdict::held;
+  const auto report = diff_results({before}, {after});
+  EXPECT_EQ(ids(report.verdicts), std::vector<std::string>{"net.raw"});
+  EXPECT_TRUE(report.disappeared.empty() && report.appeared.empty());
+  ASSERT_EQ(report.headers.size(), 1U);
+  EXPECT_EQ(report.headers[0].field, "policy");
+  // Among several runs a name is what tells them apart.
+  EXPECT_EQ(diff_results({before, before}, {after}).disappeared.size(), 2 * before.cases.size());
+}
+
 TEST(Diff, HostileTextNeverReachesTheTerminal) {
   for (uint32_t seed = 0; seed < 30; ++seed) {
     const auto before = testing::RandomResults(seed, true).results(2, 10);

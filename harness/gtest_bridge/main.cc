@@ -83,7 +83,7 @@ int run_main(int argc, char** argv) {
   }
   if (!args->help && !testing::GTEST_FLAG(list_tests)) {
     if (auto swept = janitor(); swept && *swept > 0) {
-      fmt::print(stderr, "ringfence-suites: removed {} groups that a killed run left\n", *swept);
+      fmt::print(stderr, "ringfence-suites: {}\n", swept_text(*swept));
     }
   }
   const int code = RUN_ALL_TESTS();

@@ -32,7 +32,6 @@ bool goal_has_canary(Sight sight) {
     case Sight::file_capable:
     case Sight::file_linked:
     case Sight::port_open:
-    case Sight::pid_exists:
     case Sight::hostname_changed:
     case Sight::domainname_changed:
     case Sight::sysv_changed:

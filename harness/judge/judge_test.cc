@@ -249,7 +249,7 @@ const std::vector<Rule>& rules() {
        Verdict::unproven, "no_witness", Mode::case_mode, true},
       {"a goal in /proc, not inspected",
        [](Scene& s) {
-         s.c.goal.sight = Sight::holds_file;
+         s.c.goal.sight = Sight::pid_exists;
          s.confined.stage = Stage::began;
        },
        Verdict::unproven, "no_witness"},

@@ -57,6 +57,7 @@ const std::vector<Malformed> kMalformed = {
     {"namespace-twice", "/linux/namespaces/1/type", R"(occurs twice)"},
     {"namespace-path-relative", "/linux/namespaces/1/path", R"(not an absolute path)"},
     {"idmap-without-user", "/linux/uidMappings", R"(type user)"},
+    {"idmap-missing", "/linux/gidMappings", R"(at least one map)"},
     {"idmap-overlap", "/linux/uidMappings/1", R"(overlaps)"},
     {"idmap-empty", "/linux/uidMappings/0/size", R"(at least 1)"},
     {"idmap-past-end", "/linux/uidMappings/0/size", R"(4294967294)"},

@@ -137,7 +137,15 @@ void read_seccomp(const JsonNode& node, Policy& policy) {
 }
 
 void check_user_namespace(const JsonNode& node, const Policy& policy) {
-  if (policy.has(Ns::user)) return;
+  if (const Namespace* user = policy.find(Ns::user)) {
+    // Nobody could be mapped in it, root included: no file can be made, no mount.
+    if (user->path.empty() && policy.uid_mappings.empty()) {
+      node.get("uidMappings").fail("a user namespace without id maps", "at least one map");
+    } else if (user->path.empty() && policy.gid_mappings.empty()) {
+      node.get("gidMappings").fail("a user namespace without id maps", "at least one map");
+    }
+    return;
+  }
   for (const auto* name : {"uidMappings", "gidMappings"}) {
     const JsonNode maps = node.get(name);
     if (!maps.items().empty()) {

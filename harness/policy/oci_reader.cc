@@ -202,10 +202,15 @@ Result<ReadPolicy> read_oci_policy(const std::string& file) {
   }
   auto read = parse_oci_policy(*text, file);
   // runtime-spec: a relative root.path is relative to the bundle, the directory of config.json.
+  // So is the source of a bind.
   const size_t slash = file.rfind('/');
-  if (read && read->policy.root && slash != std::string::npos) {
-    std::string& path = read->policy.root->path;
+  if (!read || slash == std::string::npos) return read;
+  const auto place = [&](std::string& path) {
     if (!path.empty() && !path.starts_with('/')) path.insert(0, file.substr(0, slash + 1));
+  };
+  if (read->policy.root) place(read->policy.root->path);
+  for (Mount& mount : read->policy.mounts) {
+    if ((mount.flags & MS_BIND) != 0) place(mount.source);
   }
   return read;
 }

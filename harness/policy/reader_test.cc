@@ -3,6 +3,9 @@
 #include <sys/mount.h>
 #include <sys/resource.h>
 
+#include <filesystem>
+#include <fstream>
+
 #include "harness/policy/builtin.h"
 #include "harness/policy/read.h"
 
@@ -67,6 +70,23 @@ TEST(OciReader, ReadsWhatCrunAndPodmanWrite) {
   EXPECT_EQ(p.seccomp->default_errno, static_cast<uint32_t>(ENOSYS));
   EXPECT_THAT(p.seccomp->architectures, Contains("SCMP_ARCH_X86_64"));
   EXPECT_EQ(p.annotations.at("io.container.manager"), "libpod");
+}
+
+TEST(OciReader, PathsAreRelativeToTheBundle) {
+  const std::string bundle = ::testing::TempDir();
+  const std::string file = bundle + "/relative.json";
+  std::ofstream(file) << config(R"("mounts": [
+    {"destination": "/a", "source": "etc/a", "options": ["bind"]},
+    {"destination": "/b", "type": "bind", "source": "/b"},
+    {"destination": "/c", "type": "tmpfs", "source": "tmpfs"}],
+    "linux": {"namespaces": [{"type": "mount"}]})");
+  const auto result = read_oci_policy(file);
+  ASSERT_TRUE(result) << result.error().describe();
+  EXPECT_EQ(result->policy.root->path, bundle + "/rootfs");
+  EXPECT_EQ(result->policy.mounts.at(0).source, bundle + "/etc/a");
+  EXPECT_EQ(result->policy.mounts.at(1).source, "/b");
+  EXPECT_EQ(result->policy.mounts.at(2).source, "tmpfs");
+  std::filesystem::remove(file);
 }
 
 TEST(OciReader, NamesUnknownFields) {

@@ -35,7 +35,8 @@ bool truth(const JsonNode& value) { return value.word({"true", "false"}) == "tru
 
 void read_root_flags(const JsonNode& value, Policy& policy) {
   Mount mount;
-  for (const auto word : split(value.string(), ',')) mount.options.emplace_back(word);
+  const std::string options = value.string();
+  for (const auto word : split(options, ',')) mount.options.emplace_back(word);
   parse_mount_options(mount);
   if (mount.flags != 0 || mount.propagation != 0 || !mount.data.empty()) {
     value.fail("not mount flags: \"" + value.string() + "\"", "such as nosuid,nodev,noexec");

@@ -438,6 +438,19 @@ Result<int> Canaries::pass_file(int target_pid) {
   return passed_.get();
 }
 
+void Canaries::unlink_passed(const std::string& path) {
+  struct stat passed {};
+  struct stat named {};
+  if (!passed_ || sys::call(SYS_fstat, passed_.get(), sys::arg(&passed)) < 0 ||
+      sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&named),
+                AT_SYMLINK_NOFOLLOW) < 0) {
+    return;
+  }
+  if (passed.st_dev == named.st_dev && passed.st_ino == named.st_ino) {
+    (void)sys::call(SYS_unlinkat, AT_FDCWD, sys::arg(path.c_str()), 0);
+  }
+}
+
 Status Canaries::plant_inside(int target_pid, const std::string& path, uint32_t mode) {
   auto root = sys::open(fmt::format("/proc/{}/root", target_pid).c_str(), O_PATH | O_DIRECTORY);
   if (!root) return tl::unexpected(root.error());

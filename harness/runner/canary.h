@@ -58,6 +58,9 @@ class Canaries {
   [[nodiscard]] int tty() const { return tty_slave_.get(); }
   // A file on a mount of the target, opened by the harness, without a name; made by pass_file().
   Result<int> pass_file(int target_pid);
+  // Takes the name away again that the passed file got, when it is this one: a given root is the
+  // user's, and keeps nothing of an attempt.
+  void unlink_passed(const std::string& path);
   // The inmate as a file that everybody may execute.
   Status plant_program(const std::string& path) { return plant_inmate(path, 0755, false); }
   // An image of the inmate, owned by root, at a path of the target's root.

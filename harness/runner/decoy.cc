@@ -45,8 +45,10 @@ constexpr int kTargetFailed = 120;  // exit code of a decoy host that could not 
 
 // Attempts that execute the inmate's image again, and so get a descriptor of it.
 constexpr std::array kNeedImage = {"copy_exec", "exec_fd", "exec_as", "memfd_exec"};
-// Attempts that work on a descriptor that the harness passes over the socket.
+// The attempts for which the harness passes a descriptor over the socket, and plants a file: no
+// other inmate is helped, whatever it asks for.
 constexpr std::string_view kNeedPassed = "link_passed";
+constexpr std::string_view kNeedPlanted = "exec_planted";
 
 bool is_root_of_initial_userns() {
   // Inode of the initial user namespace: PROC_USER_INIT_INO, include/linux/proc_ns.h.
@@ -290,12 +292,16 @@ class TrialRun {
       hear_call(rest);
     } else if (kind == 'R') {
       hear_claim(rest);
-    } else if (kind == 'F') {
+    } else if (kind == 'F' && spec_.attempt.name == kNeedPassed) {
       pass_file(child);
-    } else if (kind == 'P') {
+    } else if (kind == 'P' && spec_.attempt.name == kNeedPlanted) {
       plant(rest, child);
     } else if (kind == 'W') {
-      inspect(sender > 0 ? sender : child.pid(), child);
+      // With CAP_SYS_ADMIN a sender may give any pid as its own, unix(7).
+      const auto others = not_targets();
+      const bool target =
+          sender > 0 && std::find(others.begin(), others.end(), sender) == others.end();
+      inspect(target ? sender : child.pid(), child);
       const char go = 'g';
       (void)sys::call(SYS_sendto, answer_.get(), sys::arg(&go), 1, MSG_NOSIGNAL | MSG_DONTWAIT, 0,
                       0);
@@ -406,24 +412,37 @@ class TrialRun {
     at.not_targets = not_targets();
     at.planned_userns = spec_.plan->find("ns.user") != nullptr;
     at.secrets_read = heard_;
-    if (out_.stage < TrialOutcome::Stage::inspected) out_.stage = TrialOutcome::Stage::inspected;
-    out_.cap_effective = effective_caps(pid);
-    out_.in_force = layers_in_force(pid);
-    note("proc", fmt::format("process {} inspected{}, CapEff {:016x}", pid,
-                             pid == child.pid() ? "" : " (not the first)", out_.cap_effective));
+    const std::string caps = status_field(pid, "CapEff");
+    if (caps.empty()) {
+      if (out_.error.empty()) fail("witness_failed", fmt::format("process {} cannot be seen", pid));
+      return;
+    }
+    const bool again = out_.stage >= TrialOutcome::Stage::inspected;
+    out_.stage = std::max(out_.stage, TrialOutcome::Stage::inspected);
+    // Of several processes that ask for it, what all of them lack and what stands around all.
+    out_.cap_effective |= std::strtoull(caps.c_str(), nullptr, 16);
+    const auto layers = layers_in_force(pid);
+    if (!again) out_.in_force = layers;
+    std::erase_if(out_.in_force, [&](const Layer& layer) {
+      return std::find(layers.begin(), layers.end(), layer) == layers.end();
+    });
+    note("proc", fmt::format("process {} inspected{}, CapEff {}", pid,
+                             pid == child.pid() ? "" : " (not the first)", caps));
     if (auto seen = look(spec_.goal, at)) saw(std::move(*seen));
     for (const Goal& proof : spec_.proofs) {
-      if (auto seen = look(proof, at)) prove(std::move(*seen));
+      if (auto seen = look(proof, at)) prove(std::move(*seen), false);
     }
   }
 
-  void prove(Seen seen) {
+  // Where two processes were inspected, the one that shows less counts; at the end, what shows only
+  // then.
+  void prove(Seen seen, bool at_end) {
     const auto same = std::find_if(out_.proofs.begin(), out_.proofs.end(),
                                    [&](const Seen& s) { return s.goal == seen.goal; });
     if (same == out_.proofs.end()) {
       note(seen.witness, fmt::format("{}: {}", sight_name(seen.goal.sight), seen.says));
       out_.proofs.push_back(std::move(seen));
-    } else if (seen.yes && !same->yes) {
+    } else if (seen.yes != same->yes && seen.yes == at_end) {
       *same = std::move(seen);
     }
   }
@@ -472,8 +491,9 @@ class TrialRun {
     };
     if (auto seen = at_end(spec_.goal)) saw(std::move(*seen));
     for (const Goal& proof : spec_.proofs) {
-      if (auto seen = at_end(proof)) prove(std::move(*seen));
+      if (auto seen = at_end(proof)) prove(std::move(*seen), true);
     }
+    if (spec_.attempt.name == kNeedPassed) canaries_.unlink_passed(kDecoyRootfs + args_.at(0));
     // Proofs that nothing could look at, since there was no inspection.
     for (const Goal& proof : spec_.proofs) {
       const bool known = std::any_of(out_.proofs.begin(), out_.proofs.end(),

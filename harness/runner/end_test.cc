@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <set>
 
 #include "harness/runner/runner.h"
 #include "suites/suite.h"
@@ -37,7 +38,10 @@ class Ends : public ::testing::Test {
     EXPECT_EQ(errno, ECHILD);
     const CgroupLayout layout = CgroupLayout::probe();
     const std::string prefix = "ringfence-" + std::to_string(getpid()) + "-";
-    for (const auto& [controller, point] : layout.v1) {
+    std::set<std::string> places;
+    for (const auto& [controller, point] : layout.v1) places.insert(point);
+    if (!layout.unified.empty()) places.insert(layout.unified_parent);
+    for (const auto& point : places) {
       for (const auto& entry : std::filesystem::directory_iterator(point)) {
         EXPECT_FALSE(entry.path().filename().string().starts_with(prefix)) << entry.path();
       }

@@ -118,6 +118,7 @@ const std::map<long, std::vector<int>>& errnos() {
       {SYS_setdomainname, {EPERM}},
       {SYS_setgid, {EPERM}},
       {SYS_setgroups, {EPERM, ENOMEM}},
+      {SYS_setpriority, {EACCES, EPERM}},
       {SYS_setresgid, {EPERM, EAGAIN}},
       {SYS_setresuid, {EPERM, EAGAIN}},
       {SYS_setsid, {EPERM}},

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <array>
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
@@ -44,6 +45,19 @@ Status enter_own_userns() {
   return write_file("/proc/self/gid_map", fmt::format("0 {} 1", gid));
 }
 
+// What a read must bring back. From nowhere but the kernel: the seed stands in the report, and the
+// nonce that is made of it in the inmate's own parameters, so that what came of either could be
+// calculated instead of read.
+Result<std::string> new_secret() {
+  std::array<uint64_t, 2> words{};
+  int64_t n = -EINTR;
+  while (n == -EINTR) n = sys::call(SYS_getrandom, sys::arg(words.data()), sizeof words, 0);
+  if (n != sizeof words) {
+    return system_error("getrandom", "the secret", n < 0 ? static_cast<int>(-n) : EIO);
+  }
+  return fmt::format("rf{:016x}{:016x}", words[0], words[1]);
+}
+
 struct Compiled {
   Plan control, confined;
 };
@@ -67,6 +81,41 @@ std::optional<std::string> host_lack(const TrialOutcome& trial) {
   return std::nullopt;
 }
 
+// Capabilities that a process under the policy may have once its program runs. Transformation of
+// capabilities during execve(), capabilities(7): root gets what the bounding set leaves (no more
+// than it was permitted under no_new_privs), any other user the ambient set.
+uint64_t granted_caps(const Policy& policy) {
+  const Capabilities& sets = policy.capabilities;
+  const bool root = !policy.set_user || policy.user.uid == 0;
+  const uint64_t most = (root ? sets.bounding : sets.ambient).value_or(CapSet::all()).mask();
+  if (!policy.no_new_privileges) return most;
+  return most & sets.permitted.value_or(CapSet::all()).mask();
+}
+
+// Under a given policy a layer that was seen around the target explains a denial. But after it got
+// through a target may have entered namespaces, put down capabilities and installed filters of its
+// own, so only what the policy makes counts.
+void keep_what_the_policy_makes(const Case& c, const Policy& policy, const Plan& plan,
+                                TrialOutcome& confined) {
+  const auto makes = [&](const Layer& layer) {
+    return std::any_of(plan.steps.begin(), plan.steps.end(),
+                       [&](const Step& step) { return step.confines && step.layer == layer; });
+  };
+  const uint64_t granted = granted_caps(policy);
+  std::erase_if(confined.in_force, [&](const Layer& layer) { return !makes(layer); });
+  confined.cap_effective |= granted;
+  if (confined.goal.yes) return;
+  constexpr std::string_view kCapPrefix = "cap.";
+  const std::string_view name = c.expected.name();
+  const auto cap =
+      name.starts_with(kCapPrefix) ? cap_by_name(name.substr(kCapPrefix.size())) : std::nullopt;
+  if (cap ? (granted >> *cap & 1) == 0 : makes(c.expected)) return;
+  // A proof that is never seen: those of the case speak for a layer that is not the policy's.
+  Seen& never = confined.proofs.emplace_back();
+  never.says = fmt::format("the policy makes no {}", name);
+  never.witness = "proc";
+}
+
 class CaseRun {
  public:
   CaseRun(const Case& c, const RunContext& context) : case_(c), context_(context) {}
@@ -88,14 +137,17 @@ class CaseRun {
       confined = &own.confined;
     }
     const auto control_run = trial("control", *control, case_.attempt, case_.goal, {});
-    const auto confined_run = trial("confined", *confined, case_.attempt, case_.goal, case_.proofs);
+    auto confined_run = trial("confined", *confined, case_.attempt, case_.goal, case_.proofs);
     const auto liveness_run = trial("liveness", *confined, case_.liveness, case_.alive, {});
-    for (const TrialOutcome* t : {&control_run, &confined_run, &liveness_run}) {
+    const Trials trials{&control_run, &confined_run, &liveness_run};
+    for (const TrialOutcome* t : {trials.control, trials.confined, trials.liveness}) {
       if (auto lack = host_lack(*t)) {
         return untried(case_, context_.mode, Verdict::skipped, *lack, t->error);
       }
     }
-    const Trials trials{&control_run, &confined_run, &liveness_run};
+    if (context_.mode == Mode::policy_mode) {
+      keep_what_the_policy_makes(case_, *context_.policy, *confined, confined_run);
+    }
     const Judgement judgement = judge(case_, context_.mode, trials, confined->seccomp_program);
     CaseRecord record = make_record(case_, context_.mode, trials, judgement);
     if (!confined->program.empty()) {
@@ -107,13 +159,21 @@ class CaseRun {
  private:
   TrialOutcome trial(const std::string& name, const Plan& plan, const Attempt& attempt,
                      const Goal& goal, const std::vector<Goal>& proofs) {
-    const uint64_t a = mix(context_.seed ^ hash(case_.id + "/" + name));
+    const auto failed = [&](const char* word, const Error& error) {
+      TrialOutcome outcome;
+      outcome.goal.goal = goal;
+      outcome.error_word = word;
+      outcome.error = error.describe();
+      return outcome;
+    };
+    const auto secret = new_secret();
+    if (!secret) return failed("decoy_failed", secret.error());
     TrialSpec spec;
     spec.plan = &plan;
     spec.attempt = attempt;
     spec.goal = goal;
-    spec.secret = fmt::format("rf{:016x}{:016x}", a, mix(a));
-    spec.nonce = fmt::format("{:012x}", mix(mix(a)) >> 16);
+    spec.secret = *secret;
+    spec.nonce = fmt::format("{:012x}", mix(context_.seed ^ hash(case_.id + "/" + name)) >> 16);
     spec.inmate_fd = context_.inmate_fd;
     spec.rootfs = context_.rootfs;
     spec.binds = context_.binds;
@@ -127,13 +187,13 @@ class CaseRun {
     std::optional<KernelWatch> watch;
     if (needs_cgroup(case_, context_) || context_.witness != nullptr) {
       auto made = make_leaf(plan, spec);
-      if (!made) return failed_before(goal, "cgroup_failed", made.error());
+      if (!made) return failed("cgroup_failed", made.error());
       leaf = std::move(*made);
       spec.cgroup = &*leaf;
     }
     if (context_.witness != nullptr) {
       auto begun = KernelWatch::begin(*context_.witness, leaf->unified_fd(), context_.watch);
-      if (!begun) return failed_before(goal, "witness_failed", begun.error());
+      if (!begun) return failed("witness_failed", begun.error());
       watch = std::move(*begun);
       spec.watch = &*watch;
       if (name != "liveness") spec.calls = case_.calls;
@@ -146,14 +206,6 @@ class CaseRun {
     }
     for (const Goal& event : events) outcome.proofs.push_back(look_at_cgroup(event, leaf));
     return outcome;
-  }
-
-  static TrialOutcome failed_before(const Goal& goal, const char* word, const Error& error) {
-    TrialOutcome failed;
-    failed.goal.goal = goal;
-    failed.error_word = word;
-    failed.error = error.describe();
-    return failed;
   }
 
   Result<CgroupLeaf> make_leaf(const Plan& plan, const TrialSpec& spec) {
@@ -184,6 +236,7 @@ class CaseRun {
 
 Result<Plan> compile_for_decoy(const Policy& policy, CompileOptions options) {
   options.staging = kDecoyStaging;
+  options.disposable_mounts = true;
   auto plan = compile(policy, options);
   if (!plan || plan->seccomp_program.empty()) return plan;
   const uint32_t action = bpf_evaluate(plan->seccomp_program, {.nr = SYS_execveat, .args = {}}) &

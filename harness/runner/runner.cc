@@ -18,6 +18,7 @@
 #include <atomic>
 #include <csignal>
 #include <deque>
+#include <filesystem>
 #include <random>
 
 #include "harness/base/file.h"
@@ -215,11 +216,12 @@ class Run {
     find_binds();
     CompileOptions compile_options;
     compile_options.rootfs = options_.rootfs;
-    compile_options.rootfs_at = options_.rootfs.empty() ? "" : kDecoyRootfs;
+    compile_options.rootfs_at = kDecoyRootfs;
     compile_options.drop = options_.drop;
     auto plan = compile_for_decoy(*options_.policy, compile_options);
     if (!plan) return tl::unexpected(plan.error());
     policy_plan_ = std::move(*plan);
+    context_.rootfs = policy_plan_.rootfs;  // also the policy's own, where it is there
     context_.policy_plan = &policy_plan_;
     auto none = profile("none");
     if (!none) return tl::unexpected(none.error());
@@ -233,16 +235,17 @@ class Run {
   }
 
   // What the policy binds from the host has to be in the decoy host. Its /proc, /sys and /dev stand
-  // in for the host's own.
+  // in for the host's own, and so does its root: the host's would cover all of it.
   void find_binds() {
     for (const Mount& mount : options_.policy->mounts) {
       if (mount.type == "cgroup" && !options_.policy->has(Ns::cgroup)) {
         context_.binds.emplace_back("/sys/fs/cgroup");  // what such a mount is a bind of
       }
       if ((mount.flags & MS_BIND) == 0 || (mount.flags & MS_REMOUNT) != 0) continue;
-      const std::string& path = mount.source;
-      const bool own = path == "/proc" || path == "/sys" || path.starts_with("/proc/") ||
-                       path.starts_with("/sys/") || path.starts_with("/dev/") || path == "/dev";
+      const std::string path = std::filesystem::path(mount.source).lexically_normal();
+      const bool own = path == "/" || path == "/proc" || path == "/sys" ||
+                       path.starts_with("/proc/") || path.starts_with("/sys/") ||
+                       path.starts_with("/dev/") || path == "/dev";
       if (own) continue;
       struct stat st {};
       if (sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st), 0) < 0) {
@@ -287,7 +290,6 @@ class Run {
   std::optional<std::string> why_skip(const Case& c) const {
     if (!context_.privileged && !facts_.satisfied("userns")) return facts_.why_not("userns");
     for (const auto& need : c.needs) {
-      // A requirement of the case's own policy is none of a given one's.
       if (!facts_.satisfied(need)) return facts_.why_not(need);
     }
     if (!missing_bind_.empty()) return "host-lacks:path:" + missing_bind_;

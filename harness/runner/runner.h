@@ -27,7 +27,7 @@ struct RunOptions {
   std::vector<std::string> globs;
   bool full = false;             // --suite full: the cases that need seconds, too
   std::optional<Policy> policy;  // given: policy mode
-  std::string rootfs;            // directory to use as root; must exist
+  std::string rootfs;            // directory to use as root; must exist; empty: the policy's own
   int jobs = 1;
   std::chrono::milliseconds timeout{10000};  // per case
   std::optional<uint64_t> seed;
@@ -40,7 +40,9 @@ struct RunOptions {
   WitnessOptions witness;       // for tests: rungs passed over
   Witness::WatchOptions watch;  // for tests: a ring too small for the story
 
-  // For tests: an inmate other than our own, and steps left out of every confined plan.
+  // For tests: an inmate other than our own, and steps left out of the plans: in case mode of the
+  // control's as well, so that the two still differ in the expected layer alone; in policy mode of
+  // the given policy's.
   std::vector<unsigned char> inmate;
   std::function<bool(const Step&)> drop;
 

@@ -6,6 +6,7 @@
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -38,13 +39,31 @@ Status make_directory(const std::string& path, unsigned mode) {
   return {};
 }
 
+// A copy of what is mounted at a path of the host, attached nowhere yet. Taken before the decoy
+// host's root covers anything: the path may lead below it.
+struct Tree {
+  std::string path;
+  UniqueFd fd;
+};
+Result<Tree> take(const std::string& path) {
+  const int64_t fd = sys::call(SYS_open_tree, AT_FDCWD, sys::arg(path.c_str()),
+                               OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);
+  if (fd < 0) return system_error("open_tree for decoy host", path, static_cast<int>(-fd));
+  return Tree{path, UniqueFd(static_cast<int>(fd))};
+}
+Status attach(const Tree& tree, const std::string& target) {
+  const int64_t r = sys::call(SYS_move_mount, tree.fd.get(), sys::arg(""), AT_FDCWD,
+                              sys::arg(target.c_str()), MOVE_MOUNT_F_EMPTY_PATH);
+  if (r < 0) return system_error("move_mount in decoy host", target, static_cast<int>(-r));
+  return {};
+}
+
 // What the policy binds from the host, under its own path and read-only: a control trial in the
 // decoy host is not confined, and must not write to what is the host's.
-Status bind_from_host(const std::string& root, const std::string& path) {
+Status bind_from_host(const std::string& root, const Tree& tree) {
+  const std::string& path = tree.path;
   struct stat st {};
-  if (const int64_t r =
-          sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st), 0);
-      r < 0) {
+  if (const int64_t r = sys::call(SYS_fstat, tree.fd.get(), sys::arg(&st)); r < 0) {
     return system_error("stat bind source", path, static_cast<int>(-r));
   }
   for (size_t slash = path.find('/', 1); slash != std::string::npos;
@@ -56,7 +75,7 @@ Status bind_from_host(const std::string& root, const std::string& path) {
   } else if (auto fd = sys::open((root + path).c_str(), O_WRONLY | O_CREAT, 0644); !fd) {
     return tl::unexpected(fd.error());
   }
-  if (auto ok = mount_at(path.c_str(), root + path, nullptr, MS_BIND | MS_REC); !ok) return ok;
+  if (auto ok = attach(tree, root + path); !ok) return ok;
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_RDONLY;
   const int64_t r = sys::call(SYS_mount_setattr, AT_FDCWD, sys::arg((root + path).c_str()),
@@ -88,6 +107,18 @@ constexpr std::array kDevices = {"/dev/null",   "/dev/zero",    "/dev/full",
 Status build_world(const std::string& rootfs, const std::vector<std::string>& binds,
                    bool privileged) {
   if (auto ok = mount_at(nullptr, "/", nullptr, MS_REC | MS_PRIVATE); !ok) return ok;
+  Tree given;
+  if (!rootfs.empty()) {
+    auto tree = take(rootfs);
+    if (!tree) return tl::unexpected(tree.error());
+    given = std::move(*tree);
+  }
+  std::vector<Tree> bound;
+  for (const auto& path : binds) {
+    auto tree = take(path);
+    if (!tree) return tl::unexpected(tree.error());
+    bound.push_back(std::move(*tree));
+  }
   // Covered in this mount namespace only, which nobody else is in.
   const std::string root = "/tmp";
   if (auto ok = mount_at("decoy", root, "tmpfs", 0, "mode=0755,size=64m"); !ok) return ok;
@@ -108,13 +139,11 @@ Status build_world(const std::string& rootfs, const std::vector<std::string>& bi
   for (const char* device : kDevices) {
     if (auto ok = bind_device(root, device); !ok) return ok;
   }
-  if (!rootfs.empty()) {
-    if (auto ok = mount_at(rootfs.c_str(), root + kDecoyRootfs, nullptr, MS_BIND | MS_REC); !ok) {
-      return ok;
-    }
+  if (given.fd) {
+    if (auto ok = attach(given, root + kDecoyRootfs); !ok) return ok;
   }
-  for (const auto& path : binds) {
-    if (auto ok = bind_from_host(root, path); !ok) return ok;
+  for (const Tree& tree : bound) {
+    if (auto ok = bind_from_host(root, tree); !ok) return ok;
   }
   if (const int64_t r = sys::call(SYS_chdir, sys::arg(root.c_str())); r < 0) {
     return system_error("chdir in decoy host", root, static_cast<int>(-r));
@@ -166,6 +195,9 @@ Status be_worst_parent(bool privileged) {
     if (result < 0) return system_error("setgroups in decoy host", {}, static_cast<int>(-result));
   }
   (void)sys::call(SYS_umask, 0);
+  // Whoever started the run may be nice, or worse: cases judge what is done to a priority of 0. A
+  // caller without CAP_SYS_NICE keeps what it has.
+  (void)sys::call(SYS_setpriority, PRIO_PROCESS, 0, 0);
   return {};
 }
 

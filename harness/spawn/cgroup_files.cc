@@ -124,20 +124,6 @@ Status remove_group(const std::string& directory) {
   return result ? removed : result;
 }
 
-Result<uint64_t> start_time(int pid) {
-  auto text = read_file(fmt::format("/proc/{}/stat", pid));
-  if (!text) return tl::unexpected(text.error());
-  // The name in field 2 may hold anything; what follows its last parenthesis does not.
-  const size_t end = text->rfind(')');
-  if (end == std::string::npos) return system_error("parse", "/proc/PID/stat", EINVAL);
-  const auto fields = split(std::string_view(*text).substr(end + 1), ' ');
-  uint64_t value = 0;
-  if (fields.size() < 20 || !parse(fields[19], value)) {
-    return system_error("parse", "/proc/PID/stat", EINVAL);
-  }
-  return value;
-}
-
 Result<uint64_t> keyed_value(std::string_view text, std::string_view key) {
   for (const auto line : split(text, '\n')) {
     const auto words = split(line, ' ');

@@ -14,8 +14,6 @@ Result<std::vector<int>> group_members(const std::string& directory);
 // Kills the members until none is left, those of groups below included, and removes all of it. A
 // directory that is not there is removed already.
 Status remove_group(const std::string& directory);
-// Start time of a process in clock ticks, field 22 of /proc/PID/stat; ESRCH when it is gone.
-Result<uint64_t> start_time(int pid);
 // "value" in a line "key value".
 Result<uint64_t> keyed_value(std::string_view text, std::string_view key);
 

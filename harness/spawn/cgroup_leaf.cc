@@ -295,4 +295,8 @@ Result<size_t> sweep_cgroups(const CgroupLayout& layout) {
   return swept.size();
 }
 
+std::string swept_text(size_t groups) {
+  return fmt::format("removed {} group{} that a killed run left", groups, groups == 1 ? "" : "s");
+}
+
 }  // namespace ringfence

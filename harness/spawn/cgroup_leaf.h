@@ -93,5 +93,7 @@ class CgroupLeaf {
 
 // Removes groups of runs whose owner is gone; kills what is still in them first. Returns how many.
 Result<size_t> sweep_cgroups(const CgroupLayout& layout);
+// "removed 1 group that a killed run left", for people.
+std::string swept_text(size_t groups);
 
 }  // namespace ringfence

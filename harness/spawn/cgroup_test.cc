@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "harness/base/facts.h"
 #include "harness/spawn/cgroup_files.h"
 #include "harness/spawn/test_run.h"
 
@@ -181,11 +182,25 @@ TEST_F(Cgroup, WhatNoHierarchyHasIsUnsupported) {
   EXPECT_EQ(group.error().kind, Error::Kind::unsupported);
 }
 
+// A case is chosen by the fact and run by the layout: what the first says is there, the second has.
+TEST(CgroupFacts, PromiseNothingThatALeafCannotHave) {
+  const CgroupLayout layout = CgroupLayout::probe();
+  const Facts facts = Facts::probe();
+  for (const auto* name : {"pids", "memory", "cpu", "cpuset", "hugetlb"}) {
+    const Fact* fact = facts.find(std::string("cgroup.") + name);
+    ASSERT_NE(fact, nullptr);
+    EXPECT_TRUE(!fact->available || layout.offers(name)) << name << ": " << fact->detail;
+  }
+}
+
+TEST(CgroupFiles, WhatWasSweptInWords) {
+  EXPECT_EQ(swept_text(1), "removed 1 group that a killed run left");
+  EXPECT_EQ(swept_text(2), "removed 2 groups that a killed run left");
+}
+
 TEST(CgroupFiles, Counters) {
   EXPECT_EQ(keyed_value("low 0\nmax 12\noom_kill 3\n", "max").value_or(0), 12U);
   EXPECT_FALSE(keyed_value("max 12\n", "oom"));
-  EXPECT_TRUE(start_time(getpid()));
-  EXPECT_FALSE(start_time(0x3fffffff));
 }
 
 }  // namespace

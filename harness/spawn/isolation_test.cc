@@ -127,6 +127,20 @@ TEST(Isolation, AMaskedFileReadsEmptyAndAReadOnlyPathRefusesWrites) {
   EXPECT_THAT(ran.out, HasSubstr("'/..//home': No such file or directory"));
 }
 
+TEST(Isolation, NoSymFollowAndSysctlsInEitherSpelling) {
+  Policy policy = strict_policy();
+  policy.mounts.push_back(test_mount("/run", "tmpfs", "tmpfs", {"nosymfollow", "mode=1777"}));
+  policy.sysctl = {{"net/ipv4/ip_unprivileged_port_start", "7"},
+                   {"net.ipv4.conf.lo.forwarding", "1"},
+                   {"net/ipv4/conf/lo/rp_filter", "2"}};
+  const Ran ran = run(policy,
+                      "cd /proc/sys/net/ipv4; cat ip_unprivileged_port_start conf/lo/forwarding "
+                      "conf/lo/rp_filter; echo text > /run/file; ln -s file /run/link; "
+                      "cat /run/file /run/link");
+  EXPECT_EQ(ran.error, "");
+  EXPECT_EQ(ran.out, "7\n1\n2\ntext\ncat: /run/link: Too many levels of symbolic links\n");
+}
+
 TEST(Isolation, FiveCapabilitySetsEachBySetAlone) {
   Policy policy = open_policy();
   policy.set_user = true;
@@ -302,6 +316,36 @@ TEST(Isolation, LinksOfAGivenRootfsDoNotLeadOutOfIt) {
   EXPECT_TRUE(std::filesystem::exists(rootfs + outside + "/a"));
   EXPECT_TRUE(std::filesystem::exists(rootfs + outside + "/b"));
   std::filesystem::remove_all(base);
+}
+
+// The spawner's mounts are the host's: without a mount namespace none is made, and a root that is
+// there is entered by chroot(2).
+TEST(Isolation, WithoutAMountNamespaceTheSpawnersMountsStayAsTheyAre) {
+  char directory[] = "/tmp/ringfence-test-XXXXXX";
+  ASSERT_NE(mkdtemp(directory), nullptr);
+  EXPECT_TRUE(in_scratch([&] {
+    if (mount("/", directory, nullptr, MS_BIND | MS_REC, nullptr) != 0) return false;
+    const std::string before = read_file("/proc/self/mountinfo").value();
+    Policy policy = open_policy();
+    policy.namespaces = {{Ns::net, {}}};
+    policy.sysctl = {{"net.ipv4.ip_unprivileged_port_start", "7"}};
+    policy.mounts = {test_mount("/mnt", "tmpfs", "tmpfs", {"ro"})};
+    policy.root = Policy::Root{directory, true, MS_NOSUID};
+    auto plan = compile(policy);
+    if (!plan || plan->notes.size() != 1) return false;
+    Waiting waiting = wait_under(*plan);
+    bool good = waiting.error.empty();
+    good = good && read_link(waiting.proc("root")).value_or("") == directory;
+    good = good &&
+           read_file(waiting.proc("mountinfo")).value_or("").find(" /mnt ") == std::string::npos;
+    good = good && run(*plan, "cat /proc/sys/net/ipv4/ip_unprivileged_port_start").out == "7\n";
+    policy.root->path = "/no/such/directory";
+    auto fresh = compile(policy);
+    good = good && fresh && run(*fresh, "exit 7").end == "exit 7";
+    if (!good) std::fprintf(stderr, "%s\n", waiting.error.c_str());
+    return good && read_file("/proc/self/mountinfo").value() == before;
+  }));
+  rmdir(directory);
 }
 
 TEST(Isolation, EveryBuiltInProfileStarts) {

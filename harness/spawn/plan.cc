@@ -116,7 +116,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
     return tl::unexpected(added.error());
   }
   auto mounts = add_mounts(assembler, policy, *namespaces, options.staging, options.rootfs,
-                           options.rootfs_at, options.program);
+                           options.rootfs_at, options.program, options.disposable_mounts);
   if (!mounts) return tl::unexpected(mounts.error());
   add_descriptors(assembler, policy);  // before a limit of open files hides some of them
   add_rlimits(assembler, policy);

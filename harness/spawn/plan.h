@@ -17,8 +17,11 @@ struct CompileOptions {
   // Steps for which this says true are left out (ablation; the step-drop tests).
   std::function<bool(const Step&)> drop;
   // Where the new root is put together, an existing directory in the spawner's mount namespace. It
-  // is only ever covered inside the target's own mount namespace.
+  // is only ever covered inside the target's own mount namespace, or with `disposable_mounts`.
   std::string staging = "/tmp";
+  // The spawner's mounts are nobody's (a decoy host): a policy without a mount namespace makes its
+  // own there, as a runtime would. Else it makes none, and enters a root by chroot(2) alone.
+  bool disposable_mounts = false;
   // An existing directory to use as root; empty: Policy::root.path if it exists, else a fresh
   // tmpfs.
   std::string rootfs;

@@ -254,6 +254,35 @@ TEST(Spawn, AUserWithoutPrivilegesCanUseAUserNamespace) {
   EXPECT_EQ(WEXITSTATUS(status), 0);
 }
 
+// The policy says "no supplementary groups"; who cannot have it so is told.
+TEST(Plan, GroupsThatStayAreNoted) {
+  Policy policy = strict_policy();
+  policy.user = User{};
+  const auto notes_with = [&](const std::vector<gid_t>& groups) {
+    const pid_t pid = fork();
+    if (pid == 0) {
+      if (setgroups(groups.size(), groups.data()) != 0 || setresgid(4242, 4242, 4242) != 0 ||
+          setresuid(4242, 4242, 4242) != 0) {
+        _exit(99);
+      }
+      policy.uid_mappings = policy.gid_mappings = {{0, 4242, 1}};
+      auto plan = compile(policy);
+      if (!plan) _exit(98);
+      _exit(static_cast<int>(
+          std::count_if(plan->notes.begin(), plan->notes.end(), [](const std::string& note) {
+            return note.find("supplementary groups stay") != std::string::npos;
+          })));
+    }
+    int status = 0;
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  };
+  EXPECT_EQ(notes_with({4243}), 1);
+  EXPECT_EQ(notes_with({}), 0);
+  auto plan = compile(policy);  // as root they go
+  ASSERT_TRUE(plan);
+  EXPECT_NE(plan->find("dac.groups"), nullptr);
+}
+
 TEST(Spawn, RefusesWhatItCannotMean) {
   auto plan = compile(open_policy());
   ASSERT_TRUE(plan);

@@ -30,8 +30,10 @@ const CallRecord* KernelFacts::decisive() const {
 bool KernelFacts::ended_in_denial() const {
   const CallRecord* denial = decisive();
   return denial != nullptr && std::none_of(calls.begin(), calls.end(), [&](const CallSeen& seen) {
-           return seen.allowed > 0 && seen.last.at_ns > denial->at_ns;
-         });
+    // The same call that once got through, or any that did afterwards.
+    const bool same = &seen.last_denied == denial;
+    return seen.allowed > 0 && (same || seen.last.at_ns > denial->at_ns);
+  });
 }
 
 bool KernelFacts::attempted() const {

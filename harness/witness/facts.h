@@ -59,7 +59,7 @@ struct KernelFacts {
   bool sigsys_compat = false;
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;
-  // The last of all calls that the case names was denied.
+  // The last of all calls that the case names was denied, and that very call never got through.
   [[nodiscard]] bool ended_in_denial() const;
   // One of the calls that the case names was made.
   [[nodiscard]] bool attempted() const;

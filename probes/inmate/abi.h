@@ -14,10 +14,10 @@
  *   R denied <errno>                was refused,
  *   R unable <errno>                or could not try
  *   F                               pass me a file: the harness answers with one byte and, when it
- *                                   could make one, a descriptor (SCM_RIGHTS)
+ *                                   could make one, a descriptor (SCM_RIGHTS); link_passed alone
  *   P <path> <mode>                 plant an image of the inmate, owned by the host's root, at this
  *                                   path of the target's root, with this octal mode; the harness
- *                                   answers with one byte
+ *                                   answers with one byte; exec_planted alone
  *   W                               inspect me now: the sender then waits for one byte, or the end,
  *                                   on the same socket, with everything that it holds still open
  *

@@ -12,5 +12,11 @@ std::span<const unsigned char> liar_denies_image();
 std::span<const unsigned char> liar_idle_image();
 // Attempts nothing, says that it got through, and sends bytes that it invented.
 std::span<const unsigned char> liar_boasts_image();
+// Attempts nothing, and calculates the secret of ipc.mqueue's control from the canary's name.
+std::span<const unsigned char> liar_guesses_image();
+// Honest in the control and in the benign twin; where it lacks CAP_WAKE_ALARM it makes each attempt
+// truly, keeps silent about it, puts on by itself what a policy would have put on it, and has
+// somebody else inspected.
+std::span<const unsigned char> liar_hides_image();
 
 }  // namespace ringfence
