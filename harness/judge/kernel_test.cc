@@ -1,0 +1,177 @@
+// What the eBPF witness's facts do to a verdict: they make an attempt certain, name the layer, and
+// take an absence away that a lost event could explain. They never take `breached` away.
+#include <gmock/gmock.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
+#include <sys/syscall.h>
+
+#include <algorithm>
+
+#include "harness/judge/test_scene.h"
+
+namespace ringfence {
+namespace {
+
+using ::testing::HasSubstr;
+
+CallRecord denied(uint32_t nr, int err) {
+  CallRecord call;
+  call.at_ns = 1000;
+  call.nr = nr;
+  call.ret = -err;
+  return call;
+}
+
+CallSeen seen(const CallRecord& call) {
+  CallSeen s;
+  s.count = 1;
+  (call.denied() ? s.denied : s.allowed) = 1;
+  s.last = call;
+  if (call.denied()) s.last_denied = call;
+  return s;
+}
+
+CallSeen never() { return {}; }
+
+// The scene that is in order, with a witness that saw kill(2) in both trials.
+Scene watched() {
+  Scene s = in_order();
+  s.c.calls = {{.nr = SYS_kill}};
+  CallRecord worked;
+  worked.at_ns = 1000;
+  worked.nr = SYS_kill;
+  s.control.kernel.present = s.confined.kernel.present = true;
+  s.control.kernel.calls = {seen(worked)};
+  s.confined.kernel.calls = {seen(denied(SYS_kill, ESRCH))};
+  s.confined.in_force = {Layer::kPid};
+  return s;
+}
+
+TEST(Kernel, ADenialThatItSawIsHeld) {
+  for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+    const Judgement j = watched().judge(mode);
+    EXPECT_EQ(j.verdict, Verdict::held) << j.detail;
+    EXPECT_EQ(j.decided_by, "ns.pid");
+  }
+}
+
+// The inmate says that it was refused, and never tried.
+TEST(Kernel, NoAttemptNoVerdict) {
+  for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+    Scene s = watched();
+    s.confined.kernel.calls = {never()};
+    const Judgement j = s.judge(mode);
+    EXPECT_EQ(j.verdict, Verdict::unproven);
+    EXPECT_EQ(j.reason, "no_attempt");
+    EXPECT_THAT(j.detail, HasSubstr("kill"));
+  }
+}
+
+// Something else than the attempt made the control reach its goal.
+TEST(Kernel, AControlWithoutTheCallIsNone) {
+  Scene s = watched();
+  s.control.kernel.calls = {never()};
+  const Judgement j = s.judge();
+  EXPECT_EQ(j.verdict, Verdict::unproven);
+  EXPECT_EQ(j.reason, "control_failed");
+}
+
+TEST(Kernel, LostFactsProveNoAbsence) {
+  for (TrialOutcome Scene::*trial : {&Scene::control, &Scene::confined}) {
+    Scene s = watched();
+    (s.*trial).kernel.lost = 1;
+    (s.*trial).kernel.lost_what = "1 ends of syscalls without a beginning";
+    for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+      const Judgement j = s.judge(mode);
+      EXPECT_EQ(j.verdict, Verdict::unproven);
+      EXPECT_EQ(j.reason, "evidence_lost");
+      EXPECT_THAT(j.detail, HasSubstr("without a beginning"));
+    }
+  }
+}
+
+TEST(Kernel, BreachedSurvivesEveryLoss) {
+  Scene s = watched();
+  s.confined.goal.yes = true;
+  s.confined.kernel.lost = s.control.kernel.lost = 99;
+  s.confined.kernel.calls = {never()};
+  EXPECT_EQ(s.judge().verdict, Verdict::breached);
+}
+
+// Lines of the timeline decide nothing.
+TEST(Kernel, ALostStoryIsNoLostFact) {
+  Scene s = watched();
+  s.confined.kernel.story_lost = 1000;
+  EXPECT_EQ(s.judge().verdict, Verdict::held);
+}
+
+TEST(Kernel, AnotherLayerIsNotTheExpectedOne) {
+  Scene s = watched();
+  s.confined.kernel.calls[0].last_denied.no_enter = true;
+  s.confined.kernel.calls[0].last_denied.seccomp = 2;
+  // One instruction: return SECCOMP_RET_ERRNO | EPERM.
+  const std::vector<uint64_t> refuse_all = {uint64_t{BPF_RET | BPF_K} |
+                                            uint64_t{SECCOMP_RET_ERRNO | EPERM} << 32};
+  const Judgement j = s.judge(Mode::case_mode, refuse_all);
+  EXPECT_EQ(j.verdict, Verdict::unproven);
+  EXPECT_EQ(j.reason, "other_layer");
+  // Under a whole policy any layer may hold, and is named.
+  const Judgement p = s.judge(Mode::policy_mode, refuse_all);
+  EXPECT_EQ(p.verdict, Verdict::held);
+  EXPECT_EQ(p.decided_by, "seccomp");
+}
+
+TEST(Kernel, ACapabilityForAnotherIsAnotherLayer) {
+  Scene s = watched();
+  s.c.expected = Layer::cap("KILL");
+  CallRecord& call = s.confined.kernel.calls[0].last_denied;
+  call.ret = -EPERM;
+  call.cap_last = 21;  // CAP_SYS_ADMIN
+  call.cap_last_denied = true;
+  EXPECT_EQ(s.judge().reason, "other_layer");
+  call.cap_last = 5;  // CAP_KILL
+  EXPECT_EQ(s.judge().verdict, Verdict::held);
+}
+
+// A read whose proofs nobody could see is held by the kernel's record of its denial alone.
+TEST(Kernel, ARecordedDenialProvesARead) {
+  Scene s = read_in_order();
+  s.confined.proofs[0].yes = false;
+  EXPECT_EQ(s.judge().reason, "no_witness");
+  s.c.calls = {{.nr = SYS_openat}};
+  s.c.expected = Layer::kDac;
+  s.control.kernel.present = s.confined.kernel.present = true;
+  CallRecord worked;
+  worked.nr = SYS_openat;
+  s.control.kernel.calls = {seen(worked)};
+  s.confined.kernel.calls = {seen(denied(SYS_openat, EACCES))};
+  EXPECT_EQ(s.judge().verdict, Verdict::held);
+  // ... but not when the same call once got through, or another did afterwards.
+  s.confined.kernel.calls[0].allowed = 1;
+  EXPECT_EQ(s.judge().reason, "no_witness");
+  s.confined.kernel.calls[0].allowed = 0;
+  worked.at_ns = 2000;
+  s.confined.kernel.calls.push_back(seen(worked));
+  EXPECT_EQ(s.judge().reason, "no_witness");
+}
+
+TEST(Kernel, WithoutCallsOrWithoutAWitnessTheOutsideEvidenceCounts) {
+  Scene s = watched();
+  s.c.calls.clear();
+  EXPECT_EQ(s.judge().verdict, Verdict::held);
+  s = watched();
+  for (TrialOutcome* trial : {&s.control, &s.confined}) {
+    trial->kernel = {};
+    trial->kernel.absent = "needs:bpf";
+  }
+  EXPECT_EQ(s.judge().verdict, Verdict::held);
+  const CaseRecord record =
+      make_record(s.c, Mode::case_mode, {&s.control, &s.confined, &s.liveness}, s.judge());
+  const auto ebpf = std::find_if(record.witnesses.begin(), record.witnesses.end(),
+                                 [](const WitnessRecord& w) { return w.name == "ebpf"; });
+  ASSERT_NE(ebpf, record.witnesses.end());
+  EXPECT_EQ(ebpf->says, "absent: needs:bpf");
+}
+
+}  // namespace
+}  // namespace ringfence
