@@ -11,6 +11,7 @@
 
 #include "harness/base/file.h"
 #include "harness/policy/read.h"
+#include "harness/runner/kernel_watch.h"
 #include "harness/runner/runner.h"
 #include "probes/inmate/testdata/liars.h"
 #include "reports/explain.h"
@@ -34,6 +35,7 @@ const Registry& registry() {
 RunResult judged(RunOptions options) {
   Observer nobody;
   options.jobs = 2;
+  options.opened_witness = witness_of_process();
   auto result = run(registry(), facts(), options, nobody);
   EXPECT_TRUE(result) << result.error().describe();
   if (!result) return {};

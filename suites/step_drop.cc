@@ -10,6 +10,7 @@
 #include "harness/base/file.h"
 #include "harness/base/suggest.h"
 #include "harness/runner/decoy.h"
+#include "harness/runner/kernel_watch.h"
 #include "harness/runner/runner.h"
 #include "suites/suite.h"
 
@@ -35,6 +36,7 @@ Result<CaseRecord> run_one(const Case& c, const Facts& facts,
   options.full = true;
   options.seed = 1;
   options.drop = drop;
+  options.opened_witness = witness_of_process();
   Observer silent;
   auto result = run(registry, facts, options, silent);
   if (!result) return tl::unexpected(result.error());

@@ -9,6 +9,7 @@
 #include <set>
 
 #include "harness/base/facts.h"
+#include "harness/runner/kernel_watch.h"
 #include "reports/explain.h"
 #include "reports/style.h"
 
@@ -122,6 +123,9 @@ CaseRecord judge_case(const Case& c, RunOptions options) {
   }
   options.globs = {c.id};
   options.shard_index = options.shard_count = 1;
+  if (options.kernel_witness && options.opened_witness == nullptr) {
+    options.opened_witness = witness_of_process();
+  }
   Observer nobody;
   auto result = run(registry, facts(), options, nobody);
   if (!result)

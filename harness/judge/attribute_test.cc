@@ -11,6 +11,8 @@
 namespace ringfence {
 namespace {
 
+using Stage = TrialOutcome::Stage;
+
 constexpr uint64_t bit(int n) { return uint64_t{1} << n; }
 constexpr int kSysAdmin = 21, kNetAdmin = 12;
 

@@ -29,6 +29,7 @@
 #include "harness/confine/seccomp.h"
 #include "harness/policy/read.h"
 #include "harness/policy/without.h"
+#include "harness/runner/kernel_watch.h"
 #include "harness/runner/runner.h"
 #include "suites/suite.h"
 
@@ -51,6 +52,7 @@ const std::map<long, std::vector<int>>& errnos() {
       {SYS_capget, {EPERM}},
       {SYS_capset, {EPERM}},
       {SYS_chdir, {ENOMEM, EACCES}},
+      {SYS_bpf, {EPERM, ENOMEM}},
       {SYS_clock_gettime, {EINVAL}},
       {SYS_clone3, {EAGAIN, ENOMEM, ENOSYS, EPERM, ENOSPC}},
       {SYS_close, {EINTR, EIO}},
@@ -341,6 +343,7 @@ class Faults : public ::testing::Test {
     options.globs = {id};
     options.full = true;
     options.seed = kSeed;
+    options.opened_witness = witness_of_process();  // before the fork: attaching is not the run's
     options.timeout = kTimeout;
     return options;
   }

@@ -16,6 +16,10 @@ namespace ringfence {
 // Turns "{canary_pid}" and the like into what they stand for in this decoy host.
 using Expand = std::function<Result<std::string>(const std::string&)>;
 
+// This process's own witness, opened when first asked for and kept: for callers with many runs (a
+// test program, the GoogleTest bridge). Null when there can be none here.
+const Witness* witness_of_process();
+
 class KernelWatch {
  public:
   // Watches the group of this directory (a v2 one) from now on.

@@ -322,7 +322,7 @@ class Run {
       queue_.push_back(c);
     }
     if (!queue_.empty()) open_witness();
-    if (!groups && !witness_) return {};
+    if (!groups && context_.witness == nullptr) return {};
     auto root = CgroupRoot::create(CgroupLayout::probe());
     if (!root) return tl::unexpected(root.error());
     context_.cgroups = std::move(*root);
@@ -335,11 +335,15 @@ class Run {
     if (!options_.kernel_witness) return none("not_asked_for");
     if (!context_.privileged) return none(facts_.why_not("root"));
     if (CgroupLayout::probe().unified.empty()) return none("needs:cgroup2");
+    context_.watch = options_.watch;
+    if (options_.opened_witness != nullptr) {
+      context_.witness = options_.opened_witness;
+      return;
+    }
     auto witness = Witness::open(options_.witness);
     if (!witness) return none("needs:bpf: " + witness.error().describe());
     witness_ = std::move(*witness);
     context_.witness = &*witness_;
-    context_.watch = options_.watch;
   }
 
   void finish(CaseRecord record) {

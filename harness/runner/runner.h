@@ -37,6 +37,8 @@ struct RunOptions {
 
   // Without the eBPF witness: everything runs, on weaker evidence.
   bool kernel_witness = true;
+  // One that is open already, for callers with many runs; otherwise the run opens its own.
+  const Witness* opened_witness = nullptr;
   WitnessOptions witness;       // for tests: rungs passed over
   Witness::WatchOptions watch;  // for tests: a ring too small for the story
 
