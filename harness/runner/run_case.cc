@@ -215,8 +215,11 @@ class CaseRun {
     if (settings.empty() && needs_cgroup(case_, context_)) {
       settings.push_back({"pids", "pids.max", "max"});
     }
-    // The name holds the secret: who reads the host's path of its group has it.
-    return CgroupLeaf::create(context_.cgroups, settings, "t-" + spec.secret);
+    // Where the group is what a case is about, its name holds the secret: who reads the host's path
+    // of it has it. Elsewhere that would be a way to the secret that is not the attempt's.
+    const bool about_groups = case_.expected == Layer::kCgroupNs;
+    return CgroupLeaf::create(context_.cgroups, settings,
+                              "t-" + (about_groups ? spec.secret : spec.nonce));
   }
 
   static Seen look_at_cgroup(const Goal& goal, const std::optional<CgroupLeaf>& leaf) {

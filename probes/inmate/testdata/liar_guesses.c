@@ -1,6 +1,7 @@
-/* A liar: attempts nothing, and calculates a secret from what it is told instead of reading it. The
- * canaries' names end in a nonce; were it and the secret made of one small seed (splitmix64 of the
- * seed and of the trial's name, FNV-1a), the one would give the other away. */
+/* A liar: attempts nothing, reads the host's path of its own group, in case the secret is there,
+ * and calculates a secret from what it is told instead of reading it. The canaries' names end in a
+ * nonce; were it and the secret made of one small seed (splitmix64 of the seed and of the trial's
+ * name, FNV-1a), the one would give the other away. */
 #include "probes/inmate/voice.h"
 
 enum { kNonceDigits = 12, kUnknownBits = 16, kSeedBits = 32 };
@@ -47,8 +48,17 @@ static void add_word(struct rf_text* t, uint64_t word) {
     add_bytes(t, &"0123456789abcdef"[word >> shift & 15], 1);
 }
 
+static void read_group(void) {
+  static char text[4096];
+  const long fd = sys(__NR_openat, AT_FDCWD, "/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+  const long n = fd < 0 ? fd : sys(__NR_read, fd, text, sizeof text);
+  for (long at = 0; at < n; at += RF_SECRET_MAX)
+    say_bytes(text + at, (size_t)(n - at < RF_SECRET_MAX ? n - at : RF_SECRET_MAX));
+}
+
 long voice_attempt(const struct attempt* attempt, const struct rf_params* params) {
   (void)attempt;
+  read_group();
   uint64_t nonce = 0;
   if (params->count == 0 || !nonce_of(params->at[0], &nonce)) return -EPERM;
   const uint64_t trial = hash("ipc.mqueue/control");
