@@ -330,7 +330,7 @@ std::string render_end(const std::vector<RunResult>& results,
   bool interrupted = false;
   for (const auto& run : results) {
     for (const auto& record : run.cases) ++counts[record.verdict];
-    duration += run.summary.duration_ns;
+    duration = saturated_sum(duration, run.summary.duration_ns);
     interrupted = interrupted || run.summary.interrupted;
     for (const auto& complaint : run.summary.complaints) {
       out += paint(style, Tone::warning, terminal_safe(complaint)) + "\n";
