@@ -534,7 +534,9 @@ TrialOutcome run_trial(const TrialSpec& spec) {
     int64_t ready = -EINTR;
     while (ready == -EINTR) ready = sys::call(SYS_poll, sys::arg(&gone), 1, 0);
     if (ready < 0 || (gone.revents & POLLERR) != 0) _exit(kNoDecoy);
-    TrialRun(spec, write_end.get()).run();
+    // noexcept: what is thrown ends the decoy host, and never unwinds its copy of the worker's
+    // stack.
+    [&]() noexcept { TrialRun(spec, write_end.get()).run(); }();
     _exit(0);
   }
   if (result < 0) {

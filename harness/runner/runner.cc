@@ -384,7 +384,9 @@ class Run {
     workers_.push_back(std::move(worker));
   }
 
-  [[noreturn]] void work(const Case& c, int result_fd, int64_t parent, int* decoy) const {
+  // noexcept: what is thrown here ends the worker, and never unwinds its copy of the runner's
+  // stack, whose destructors would clean up what the runner still uses.
+  [[noreturn]] void work(const Case& c, int result_fd, int64_t parent, int* decoy) const noexcept {
     // A worker that would outlive its runner must not begin.
     if (sys::call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) < 0) _exit(kNoWorker);
     if (sys::call(SYS_getppid) != parent) _exit(kNoWorker);
