@@ -10,17 +10,18 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <ctime>
 #include <deque>
 #include <random>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/policy/read.h"
 #include "harness/runner/decoy.h"
@@ -135,7 +136,7 @@ class DecoyPids {
     const int64_t r = sys::call(SYS_mmap, 0, size_, PROT_READ | PROT_WRITE,
                                 MAP_SHARED | MAP_ANONYMOUS, static_cast<uint64_t>(-1), 0);
     if (r < 0) return system_error("mmap", "memory for the workers", static_cast<int>(-r));
-    words_ = reinterpret_cast<int*>(r);
+    words_ = address_of_result<int>(r);
     for (size_t i = 0; i < jobs; ++i) free_.push_back(words_ + i);
     return {};
   }
