@@ -85,7 +85,7 @@ std::vector<Item> items_with(const std::vector<RunResult>& results, Verdict verd
 
 // A path as one word for a shell.
 std::string shell_word(const std::string& text) {
-  const std::string safe = terminal_safe(text);
+  std::string safe = terminal_safe(text);
   const auto plain = [](unsigned char c) {
     return std::isalnum(c) != 0 ||
            std::string_view("/._-+,:@%=").find(static_cast<char>(c)) != std::string_view::npos;
