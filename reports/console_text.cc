@@ -85,7 +85,7 @@ std::vector<Item> items_with(const std::vector<RunResult>& results, Verdict verd
 
 // A path as one word for a shell.
 std::string shell_word(const std::string& text) {
-  const std::string safe = terminal_safe(text);
+  std::string safe = terminal_safe(text);
   const auto plain = [](unsigned char c) {
     return std::isalnum(c) != 0 ||
            std::string_view("/._-+,:@%=").find(static_cast<char>(c)) != std::string_view::npos;
@@ -330,7 +330,7 @@ std::string render_end(const std::vector<RunResult>& results,
   bool interrupted = false;
   for (const auto& run : results) {
     for (const auto& record : run.cases) ++counts[record.verdict];
-    duration += run.summary.duration_ns;
+    duration = saturated_sum(duration, run.summary.duration_ns);
     interrupted = interrupted || run.summary.interrupted;
     for (const auto& complaint : run.summary.complaints) {
       out += paint(style, Tone::warning, terminal_safe(complaint)) + "\n";

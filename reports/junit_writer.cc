@@ -24,7 +24,7 @@ struct Totals {
     failures += record.verdict == Verdict::breached;
     errors += record.verdict == Verdict::unproven || record.verdict == Verdict::broken;
     skipped += record.verdict == Verdict::skipped;
-    duration_ns += record.duration_ns;
+    duration_ns = saturated_sum(duration_ns, record.duration_ns);
   }
 };
 

@@ -25,6 +25,7 @@ const std::vector<std::string> kWitnesses = {"ebpf", "canary",     "proc", "cgro
 
 std::vector<std::string> verdict_names() {
   std::vector<std::string> names;
+  names.reserve(kVerdicts);
   for (int v = 0; v < kVerdicts; ++v) names.emplace_back(verdict_name(static_cast<Verdict>(v)));
   return names;
 }

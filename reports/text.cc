@@ -85,21 +85,20 @@ std::string escape(std::string_view bytes, std::string_view keep, std::string_vi
     const Decoded d = decode(bytes);
     const std::string_view raw = bytes.substr(0, d.size);
     bytes.remove_prefix(d.size);
-    if (d.valid && keep.find(raw) != std::string_view::npos) {
-      out += raw;
-    } else if (!d.valid) {
+    const auto in = [raw](std::string_view set) { return set.find(raw) != set.npos; };
+    if (!d.valid) {
       out += fmt::format("\\x{:02x}", static_cast<unsigned char>(raw[0]));
+    } else if (in(keep) || (!active(d.code) && !in(also))) {
+      out += raw;
     } else if (d.code == '\n') {
       out += "\\n";
     } else if (d.code == '\t') {
       out += "\\t";
     } else if (d.code == '\r') {
       out += "\\r";
-    } else if (active(d.code) || also.find(raw) != std::string_view::npos) {
+    } else {
       const auto code = static_cast<uint32_t>(d.code);
       out += code < 0x80 ? fmt::format("\\x{:02x}", code) : fmt::format("\\u{{{:x}}}", code);
-    } else {
-      out += raw;
     }
   }
   return out;

@@ -4,6 +4,7 @@
 // sequences would act on the user's terminal, a newline would forge a line of KTAP, a control
 // character makes XML unreadable.
 #include <cstdint>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -33,5 +34,12 @@ std::string pad(std::string_view text, size_t width);
 std::string wrap(std::string_view text, size_t indent, size_t width);
 // "812 ns", "12.3 us", "4.56 ms", "1.23 s", "2 min 03 s".
 std::string duration_text(int64_t ns);
+
+// The sum, or the nearest number that there is: durations of a result file may be anything.
+constexpr int64_t saturated_sum(int64_t a, int64_t b) {
+  int64_t sum = 0;
+  if (!__builtin_add_overflow(a, b, &sum)) return sum;
+  return a < 0 ? std::numeric_limits<int64_t>::min() : std::numeric_limits<int64_t>::max();
+}
 
 }  // namespace ringfence

@@ -24,6 +24,7 @@ TEST(Text, TerminalSafeWritesControlsOut) {
   EXPECT_EQ(terminal_safe("a\nb\tc\rd"), "a\\nb\\tc\\rd");
   EXPECT_EQ(terminal_safe("\u009b31m"), "\\u{9b}31m") << "CSI as one C1 character";
   EXPECT_EQ(terminal_safe("\x9b"), "\\x9b") << "CSI as one byte";
+  // NOLINTNEXTLINE(misc-misleading-bidirectional): an escape, nothing in this source is hidden
   EXPECT_EQ(terminal_safe("\u202e"), "\\u{202e}");
   EXPECT_EQ(terminal_safe(std::string(1, '\0')), "\\x00");
   EXPECT_EQ(terminal_safe("\u00e9 \u4e2d"), "\u00e9 \u4e2d");

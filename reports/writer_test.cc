@@ -25,7 +25,7 @@ std::string written(const std::string& format, const std::vector<RunResult>& res
   auto writer = make_writer(format, path);
   EXPECT_TRUE(writer);
   EXPECT_TRUE(write_all(**writer, results));
-  const std::string text = testing::slurp(path);
+  std::string text = testing::slurp(path);
   ::unlink(path.c_str());
   return text;
 }

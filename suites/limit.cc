@@ -101,7 +101,7 @@ std::vector<Case> limit_cases() {
   memory.source = "cgroups(7), memory controller";
   memory.expected = Layer::kCgroupMemory;
   memory.policy = bare();
-  constexpr int64_t kMib = 1024 * 1024;
+  constexpr int64_t kMib = int64_t{1} << 20;
   constexpr int64_t kLimit = 16 * kMib;
   memory.policy.resources.memory_limit = kLimit;
   memory.attempt = {"alloc", {"64"}};

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/suggest.h"
 #include "harness/base/sys.h"
 
@@ -84,6 +85,15 @@ TEST(File, SplitAndTrim) {
   EXPECT_EQ(pieces[1], "b");
   EXPECT_EQ(trim(" \tx y\n"), "x y");
   EXPECT_EQ(trim(" \n"), "");
+}
+
+TEST(Number, ParsesWholeDecimalsOnly) {
+  EXPECT_EQ(parse_int("0"), 0);
+  EXPECT_EQ(parse_int("-17"), -17);
+  EXPECT_EQ(parse_int("2147483647"), 2147483647);
+  for (const char* text : {"", "-", "+1", " 1", "1 ", "12x", "self", "0x10", "2147483648"}) {
+    EXPECT_EQ(parse_int(text), std::nullopt) << text;
+  }
 }
 
 TEST(Suggest, NearestWord) {

@@ -2,6 +2,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <exception>
+
 #include <CLI/CLI.hpp>
 
 #include "harness/base/suggest.h"
@@ -56,7 +59,7 @@ int report(const CLI::App& app, const CLI::ParseError& error) {
   }
   std::string command;
   for (const CLI::App* a = &at; a != &app; a = a->get_parent()) {
-    command = " " + a->get_name() + command;
+    command.insert(0, " " + a->get_name());
   }
   fmt::print(stderr, "ringfence{}: {} ('ringfence{} --help' says what is allowed)\n", command, text,
              command);
@@ -104,4 +107,14 @@ int run_main(int argc, char** argv) {
 }  // namespace
 }  // namespace ringfence::cli
 
-int main(int argc, char** argv) { return ringfence::cli::run_main(argc, argv); }
+int main(int argc, char** argv) {
+  try {
+    return ringfence::cli::run_main(argc, argv);
+  } catch (const std::exception& error) {
+    // None of ours: memory is out, or a library threw where nobody expects it.
+    (void)std::fprintf(stderr, "ringfence: %s\n", error.what());
+  } catch (...) {
+    (void)std::fputs("ringfence: an exception of unknown type\n", stderr);
+  }
+  return ringfence::cli::kExitFailed;
+}

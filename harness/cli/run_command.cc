@@ -11,6 +11,7 @@
 
 #include "harness/base/facts.h"
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/load.h"
 #include "harness/runner/runner.h"
@@ -121,13 +122,15 @@ class Reporter : public Observer {
 
 Status parse_shard(const std::string& text, RunOptions& options) {
   if (text.empty()) return {};
-  int used = 0;
-  if (std::sscanf(text.c_str(), "%5d/%5d%n", &options.shard_index, &options.shard_count, &used) !=
-          2 ||
-      static_cast<size_t>(used) != text.size() || options.shard_index < 1 ||
-      options.shard_count < options.shard_index) {
+  const std::string_view words = text;
+  const size_t slash = words.find('/');
+  const auto index = parse_int(words.substr(0, slash));
+  const auto count = slash == words.npos ? std::nullopt : parse_int(words.substr(slash + 1));
+  if (!index || !count || *index < 1 || *count < *index) {
     return usage_error("--shard", text, "write I/N with 1 <= I <= N");
   }
+  options.shard_index = *index;
+  options.shard_count = *count;
   return {};
 }
 

@@ -47,6 +47,7 @@ struct Pair {
 std::vector<Pair> match_runs(const std::vector<RunResult>& before,
                              const std::vector<RunResult>& after) {
   std::vector<Pair> pairs;
+  pairs.reserve(before.size() + after.size());
   for (const auto& run : before) pairs.push_back({&run, nullptr});
   std::vector<bool> taken(after.size(), false);
   for (const bool same_kernel : {true, false}) {

@@ -14,6 +14,7 @@ using ::testing::HasSubstr;
 
 std::vector<std::string> ids(const std::vector<CaseChange>& changes) {
   std::vector<std::string> list;
+  list.reserve(changes.size());
   for (const auto& change : changes) list.push_back(change.id);
   return list;
 }

@@ -1,4 +1,5 @@
 // Bad input: one clear usage error each, with file and JSON pointer (or line and column).
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -126,7 +127,7 @@ TEST(Malformed, EachFileGivesItsOneError) {
     } else if (place.starts_with('^')) {
       EXPECT_THAT(error.object, StartsWith(file + ": " + place.substr(1)));
     } else {
-      EXPECT_EQ(error.object, place.empty() ? file : file + ": " + place);
+      EXPECT_EQ(error.object, place.empty() ? file : fmt::format("{}: {}", file, place));
     }
     EXPECT_THAT(error.describe(), HasSubstr(words));
     EXPECT_FALSE(error.hint.empty());

@@ -62,7 +62,9 @@ std::vector<Rlimit> read_rlimits(const JsonNode& node) {
     const auto resource = name.starts_with("RLIMIT_") ? rlimit_by_name(name) : std::nullopt;
     if (!resource) {
       std::vector<std::string> names;
-      for (int r = 0; r < 16; ++r) names.emplace_back(rlimit_name(r));
+      constexpr int kRlimits = 16;  // getrlimit(2)
+      names.reserve(kRlimits);
+      for (int r = 0; r < kRlimits; ++r) names.emplace_back(rlimit_name(r));
       if (type) fail_unknown(type, "rlimit", name, names);
       continue;
     }

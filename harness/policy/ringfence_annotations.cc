@@ -12,7 +12,7 @@
 namespace ringfence {
 namespace {
 
-using namespace annotations;  // NOLINT(google-build-using-namespace): constants of this file
+using namespace annotations;  // constants of this file
 
 struct NamedSet {
   std::string_view name;

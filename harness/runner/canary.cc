@@ -23,6 +23,7 @@
 #include <cstring>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/runner/host_state.h"
 #include "harness/runner/sight.h"
@@ -211,7 +212,7 @@ Status Canaries::make_sysv() {
   shm_id_ = static_cast<int>(*id);
   auto at = made("shmat", {}, SYS_shmat, shm_id_, 0, 0);
   if (!at) return tl::unexpected(at.error());
-  std::memcpy(reinterpret_cast<void*>(*at), secret_.c_str(), secret_.size() + 1);
+  std::memcpy(address_of_result(*at), secret_.c_str(), secret_.size() + 1);
   values_["sysv_key"] = std::to_string(key);
   if (auto ok = made("shmdt", {}, SYS_shmdt, *at); !ok) return tl::unexpected(ok.error());
   return {};

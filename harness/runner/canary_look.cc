@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/runner/canary.h"
 #include "harness/runner/host_state.h"
@@ -157,8 +158,7 @@ std::optional<Seen> Canaries::look(const Goal& goal, bool ended) {
         const bool gone = at == -EINVAL || at == -EIDRM;  // shmat(2)
         return seen(goal, gone, gone ? "the canary segment is gone" : "it cannot be attached");
       }
-      const bool changed =
-          std::memcmp(reinterpret_cast<void*>(at), secret_.data(), secret_.size()) != 0;
+      const bool changed = std::memcmp(address_of_result(at), secret_.data(), secret_.size()) != 0;
       (void)sys::call(SYS_shmdt, at);
       return seen(goal, changed,
                   changed ? "the canary segment was changed" : "the canary segment is as it was");

@@ -21,6 +21,7 @@
 #include <functional>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/runner/test_world.h"
 #include "harness/runner/world.h"
 #include "probes/inmate/image.h"
@@ -160,7 +161,7 @@ TEST(Canary, SysvSegmentChangedOrGone) {
   const auto segment = [](const Words& words) { return shmget(std::stoi(words[0]), 0, 0); };
   expect_sings({{Sight::sysv_changed, "", 0}, {"{sysv_key}"}, [&](const Words& words, Canaries&) {
                   void* at = shmat(segment(words), nullptr, 0);
-                  if (at == reinterpret_cast<void*>(-1)) return false;
+                  if (at == address_of_result(-1)) return false;
                   std::memcpy(at, "changed", 7);
                   return true;
                 }});

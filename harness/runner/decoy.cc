@@ -8,7 +8,6 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -17,9 +16,11 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <ctime>
 
 #include "harness/base/failure_watch.h"
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/policy/read.h"
 #include "harness/runner/canary.h"
@@ -134,7 +135,7 @@ class TrialRun {
     auto names = list_directory("/proc/self/fd");
     if (!names) return tl::unexpected(names.error());
     for (const auto& name : *names) {
-      const int fd = std::atoi(name.c_str());
+      const int fd = parse_int(name).value_or(0);
       if (fd < 3) continue;
       const int64_t r = sys::call(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
       if (r < 0 && r != -EBADF) return system_error("F_SETFD", name, static_cast<int>(-r));
@@ -311,7 +312,7 @@ class TrialRun {
   void hear_claim(std::string_view rest) {
     const auto words = split(rest, ' ');
     if (words.empty()) return;
-    const int err = words.size() > 1 ? std::atoi(std::string(words[1]).c_str()) : 0;
+    const int err = words.size() > 1 ? parse_int(words[1]).value_or(0) : 0;
     if (words[0] == "achieved") out_.claim = {Claim::Kind::achieved, 0};
     if (words[0] == "denied") out_.claim = {Claim::Kind::denied, err};
     if (words[0] == "unable") out_.claim = {Claim::Kind::unable, err};
@@ -559,7 +560,9 @@ TrialOutcome run_trial(const TrialSpec& spec) {
     int64_t ready = -EINTR;
     while (ready == -EINTR) ready = sys::call(SYS_poll, sys::arg(&gone), 1, 0);
     if (ready < 0 || (gone.revents & POLLERR) != 0) _exit(kNoDecoy);
-    TrialRun(spec, write_end.get()).run();
+    // noexcept: what is thrown ends the decoy host, and never unwinds its copy of the worker's
+    // stack.
+    [&]() noexcept { TrialRun(spec, write_end.get()).run(); }();
     _exit(0);
   }
   if (result < 0) {

@@ -25,6 +25,7 @@
 #include <random>
 #include <set>
 
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/confine/seccomp.h"
 #include "harness/policy/read.h"
@@ -240,7 +241,7 @@ class Faults : public ::testing::Test {
       if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT | __WALL) < 0) return count;
       ++count;
       for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-        const int pid = std::atoi(entry.path().filename().c_str());
+        const int pid = parse_int(entry.path().filename().native()).value_or(0);
         if (pid <= 1 || waitid(P_PID, static_cast<id_t>(pid), &info,
                                WEXITED | WNOHANG | WNOWAIT | __WALL) < 0) {
           continue;

@@ -25,6 +25,7 @@ Registry some() {
 
 std::vector<std::string> ids(const std::vector<const Case*>& cases) {
   std::vector<std::string> list;
+  list.reserve(cases.size());
   for (const Case* c : cases) list.push_back(c->id);
   return list;
 }

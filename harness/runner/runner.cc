@@ -10,18 +10,19 @@
 #include <sys/syscall.h>
 #include <sys/utsname.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <atomic>
 #include <csignal>
+#include <ctime>
 #include <deque>
 #include <filesystem>
 #include <random>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/policy/read.h"
 #include "harness/runner/decoy.h"
@@ -136,7 +137,7 @@ class DecoyPids {
     const int64_t r = sys::call(SYS_mmap, 0, size_, PROT_READ | PROT_WRITE,
                                 MAP_SHARED | MAP_ANONYMOUS, static_cast<uint64_t>(-1), 0);
     if (r < 0) return system_error("mmap", "memory for the workers", static_cast<int>(-r));
-    words_ = reinterpret_cast<int*>(r);
+    words_ = address_of_result<int>(r);
     for (size_t i = 0; i < jobs; ++i) free_.push_back(words_ + i);
     return {};
   }
@@ -406,7 +407,9 @@ class Run {
     workers_.push_back(std::move(worker));
   }
 
-  [[noreturn]] void work(const Case& c, int result_fd, int64_t parent, int* decoy) const {
+  // noexcept: what is thrown here ends the worker, and never unwinds its copy of the runner's
+  // stack, whose destructors would clean up what the runner still uses.
+  [[noreturn]] void work(const Case& c, int result_fd, int64_t parent, int* decoy) const noexcept {
     // A worker that would outlive its runner must not begin.
     if (sys::call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) < 0) _exit(kNoWorker);
     if (sys::call(SYS_getppid) != parent) _exit(kNoWorker);

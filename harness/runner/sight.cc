@@ -10,13 +10,14 @@
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/vfs.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <ctime>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/suggest.h"
 #include "harness/base/sys.h"
 
@@ -57,7 +58,7 @@ std::vector<int> descriptors(int pid) {
   std::vector<int> list;
   for (const auto& name :
        list_directory(proc_path(pid, "fd")).value_or(std::vector<std::string>())) {
-    list.push_back(std::atoi(name.c_str()));
+    if (const auto fd = parse_int(name)) list.push_back(*fd);
   }
   return list;
 }
@@ -230,7 +231,7 @@ std::span<const int> answers_for(Sight sight) {
 std::vector<int> target_pids(const std::vector<int>& not_targets) {
   std::vector<int> pids;
   for (const auto& name : list_directory("/proc").value_or(std::vector<std::string>())) {
-    const int pid = std::atoi(name.c_str());
+    const int pid = parse_int(name).value_or(0);
     if (pid > 0 && std::find(not_targets.begin(), not_targets.end(), pid) == not_targets.end()) {
       pids.push_back(pid);
     }

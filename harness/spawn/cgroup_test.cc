@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <sys/stat.h>
 
@@ -28,7 +29,7 @@ class Cgroup : public ::testing::Test {
       auto names = list_directory(parent);
       if (!names) continue;
       for (const auto& name : *names) {
-        if (name.starts_with(prefix)) found.insert(parent + "/" + name);
+        if (name.starts_with(prefix)) found.insert(fmt::format("{}/{}", parent, name));
       }
     }
     return found;

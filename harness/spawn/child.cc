@@ -7,10 +7,10 @@
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/syscall.h>
-#include <time.h>
 
 #include <cerrno>
 #include <csignal>
+#include <ctime>
 
 #include "harness/base/sys.h"
 

@@ -3,8 +3,8 @@
 #include <fmt/format.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
-#include <time.h>
 
+#include <ctime>
 #include <system_error>
 
 #include "harness/base/file.h"

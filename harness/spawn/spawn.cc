@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/confine/seccomp.h"
 #include "harness/spawn/child.h"
@@ -42,7 +43,7 @@ class Memory {
     const int64_t r = sys::call(SYS_mmap, 0, size, PROT_READ | PROT_WRITE, kind | MAP_ANONYMOUS,
                                 static_cast<uint64_t>(-1), 0);
     if (r < 0) return system_error("mmap", "memory of the child", static_cast<int>(-r));
-    address_ = reinterpret_cast<char*>(r);
+    address_ = address_of_result<char>(r);
     size_ = size;
 #ifdef __SANITIZE_THREAD__
     // The sanitizer does not see the seam: it must be told that memory at an address that another

@@ -218,6 +218,7 @@ TEST(Spawn, ManyThreadsShareOnePlan) {
   ASSERT_TRUE(plan);
   std::atomic<int> good{0};
   std::vector<std::thread> threads;
+  threads.reserve(4);
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 5; ++i) {

@@ -500,14 +500,15 @@ TEST_F(Attempts, SystemVObjects) {
     const int segment = shmget(kKey, 4096, IPC_CREAT | 0600);
     char* at = static_cast<char*>(shmat(segment, nullptr, 0));
     must(segment >= 0 && at != nullptr, "shm");
-    std::strcpy(at, kSecret);
+    std::memcpy(at, kSecret, sizeof kSecret);
     must(semget(kKey, 1, IPC_CREAT | 0600) >= 0, "sem");
     const int queue = msgget(kKey, IPC_CREAT | 0600);
     struct {
       long type = 1;
       char text[16];
     } message;
-    std::strcpy(message.text, kSecret);
+    static_assert(sizeof message.text >= sizeof kSecret);
+    std::memcpy(message.text, kSecret, sizeof kSecret);
     must(msgsnd(queue, &message, std::strlen(kSecret), 0) == 0, "msgsnd");
     return -1;
   };

@@ -6,7 +6,7 @@
 #include "harness/policy/read.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  using namespace ringfence;  // NOLINT(google-build-using-namespace)
+  using namespace ringfence;
   const std::string_view text(reinterpret_cast<const char*>(data), size);
   const auto read = parse_seccomp_profile(text, "fuzz.json", CapSet::of({"SYS_ADMIN", "KILL"}),
                                           {"SCMP_ARCH_X86_64", 6, 1});
