@@ -65,9 +65,7 @@ const std::vector<Reason>& reasons() {
        "The detail says how it ended. Please report it: this is a defect of the harness."},
       {"unsupported:", "The policy asks for something that this host or this version cannot do.",
        "The detail names it; `ringfence policy check FILE` says what else is not carried out."},
-      {"needs:",
-       "A facility that the case needs is not there; or, of the eBPF witness, what it needs: root, "
-       "bpf, cgroup2.",
+      {"needs:", "A facility that the case needs is not there.",
        "`ringfence doctor` says what provides it; --require makes its absence an error."},
       {"host-lacks:", "This host cannot do a step of the case, whatever the policy says.",
        "Run on a host that can; list it in --expect-skips for this kind of host."},

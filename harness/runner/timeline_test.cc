@@ -221,8 +221,11 @@ class RealTimeline : public ::testing::Test {
   static std::vector<EvidenceLine> confined(const CaseRecord& r) {
     std::vector<EvidenceLine> lines;
     for (const auto& line : r.evidence) {
-      if (line.trial == "confined") lines.push_back(line);
-      if (line.trial != "confined") EXPECT_FALSE(line.decided) << line.text;
+      if (line.trial == "confined") {
+        lines.push_back(line);
+      } else {
+        EXPECT_FALSE(line.decided) << line.text;
+      }
     }
     EXPECT_TRUE(std::is_sorted(lines.begin(), lines.end(), [](const auto& a, const auto& b) {
       return a.at_us < b.at_us;
