@@ -91,6 +91,19 @@ TEST(ConsoleText, BreachedComesFirstAndTheExitCodeLast) {
   EXPECT_TRUE(text.ends_with("exit 1: something breached\n")) << text;
 }
 
+// In every detail, and once for the run.
+TEST(ConsoleText, ARunWithoutTheEbpfWitnessSaysSoOnce) {
+  auto sample = testing::sample_results();
+  const std::string note = "no eBPF witness (needs:root): verdicts rest on weaker evidence";
+  sample[0].summary.notes = {note};
+  for (const Detail detail : {Detail::quiet, Detail::normal, Detail::verbose}) {
+    const std::string text = render_end({sample[0]}, kPlaces, plain(detail));
+    const size_t at = text.find(note);
+    ASSERT_NE(at, std::string::npos) << text;
+    EXPECT_EQ(text.find(note, at + 1), std::string::npos);
+  }
+}
+
 TEST(ConsoleText, WorstExitCodeOfSeveralRuns) {
   auto runs = testing::sample_results();
   runs[0].summary.exit_code = 3;

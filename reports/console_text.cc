@@ -335,6 +335,9 @@ std::string render_end(const std::vector<RunResult>& results,
     for (const auto& complaint : run.summary.complaints) {
       out += paint(style, Tone::warning, terminal_safe(complaint)) + "\n";
     }
+    for (const auto& note : run.summary.notes) {
+      out += paint(style, Tone::warning, terminal_safe(note)) + "\n";
+    }
   }
   if (interrupted) out += paint(style, Tone::warning, "interrupted: not every case ran") + "\n";
   for (const Verdict verdict : kOrder) {

@@ -198,6 +198,10 @@ void JsonFields::texts(const char* name, std::vector<std::string>& out) {
   }
 }
 
+void JsonFields::texts_if_there(const char* name, std::vector<std::string>& out) {
+  if (json_.is_object() && json_.contains(name)) texts(name, out);
+}
+
 void JsonFields::text_map(const char* name, std::map<std::string, std::string>& out) {
   const Json* value = find(name);
   if (value == nullptr) return;

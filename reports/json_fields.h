@@ -39,6 +39,8 @@ class JsonFields {
   void integer(const char* name, int64_t& out, int64_t least = INT64_MIN, int64_t most = INT64_MAX);
   void natural(const char* name, uint64_t& out);
   void texts(const char* name, std::vector<std::string>& out);
+  // The same for a field that older files do not have.
+  void texts_if_there(const char* name, std::vector<std::string>& out);
   void text_map(const char* name, std::map<std::string, std::string>& out);
   void integer_map(const char* name, std::map<std::string, int64_t>& out);
   // Calls `each` with the fields of every object of the array.

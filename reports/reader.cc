@@ -131,6 +131,7 @@ SummaryRecord read_summary(JsonFields& f) {
   f.integer("duration_ns", r.duration_ns, 0);
   f.boolean("interrupted", r.interrupted);
   f.texts("complaints", r.complaints);
+  f.texts_if_there("notes", r.notes);
   return r;
 }
 

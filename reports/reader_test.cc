@@ -38,7 +38,8 @@ auto tie(const HeaderRecord& r) {
                   r.facts);
 }
 auto tie(const SummaryRecord& r) {
-  return std::tie(r.run_id, r.counts, r.exit_code, r.duration_ns, r.interrupted, r.complaints);
+  return std::tie(r.run_id, r.counts, r.exit_code, r.duration_ns, r.interrupted, r.complaints,
+                  r.notes);
 }
 auto tie(const GrantedRecord& r) { return std::tie(r.run_id, r.what, r.text); }
 auto tie(const FindingRecord& r) { return std::tie(r.run_id, r.id, r.text); }
@@ -253,6 +254,20 @@ TEST(Reader, EveryPrefixIsRefusedAndCanBeAccepted) {
   }
   const auto cut = parse_results(text.substr(0, header + 40), "FILE");
   EXPECT_THAT(cut.error().hint, HasSubstr("was killed"));
+}
+
+// Files from before summaries had notes are read.
+TEST(Reader, ASummaryWithoutNotes) {
+  RunResult run = testing::sample_results()[0];
+  std::string text = record_line(run.header) + "\n";
+  run.summary.counts.clear();
+  std::string summary = record_line(run.summary);
+  const std::string notes = ",\"notes\":[]";
+  ASSERT_NE(summary.find(notes), std::string::npos) << summary;
+  summary.erase(summary.find(notes), notes.size());
+  const auto results = parse_results(text + summary + "\n", "old.jsonl");
+  ASSERT_TRUE(results) << results.error().describe();
+  EXPECT_TRUE((*results)[0].summary.notes.empty());
 }
 
 }  // namespace

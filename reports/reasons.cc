@@ -25,11 +25,12 @@ const std::vector<Reason>& reasons() {
        "Run where more can be seen from outside (`ringfence doctor` names what is missing)."},
       {"evidence_lost",
        "A witness lost events or messages, and what would decide the verdict may be among them.",
-       "Run the case alone, or with fewer jobs."},
+       "Run the case alone, or with fewer jobs; the detail says what was lost."},
       {"other_layer",
        "The attempt was denied, but by another layer than the one under test. The expected layer "
        "was never asked.",
-       "Compare expected and decided by; the case's policy may hold more than it needs."},
+       "The detail names the layer, and how the kernel's record shows it; the case's policy may "
+       "hold more than it needs."},
       {"unattributed", "The attempt was denied, and nothing that the harness can see says by what.",
        "See the wait status and the syscall's errno in the confined trial."},
       {"inmate_contradicts", "What the inmate says and what was seen from outside do not agree.",
@@ -51,6 +52,10 @@ const std::vector<Reason>& reasons() {
       {"witness_failed",
        "The harness could not look where the evidence would be. What was not seen proves nothing.",
        "The detail names what could not be read and its errno."},
+      {"not_asked_for",
+       "The eBPF witness was left out by --no-ebpf. It is no reason of a verdict: it stands in the "
+       "witnesses of each record, and in the header and the summary of the run.",
+       "Run without --no-ebpf for evidence from the kernel itself."},
       {"compile_failed",
        "The policy could not be turned into steps, or the case's own could not. Nothing was "
        "judged.",

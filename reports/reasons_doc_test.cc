@@ -64,8 +64,8 @@ TEST(ReasonsDoc, EveryWordThatTheCodeGivesIsInTheTable) {
                            "runner/runner.cc", "gtest_bridge/gtest_bridge.cc"}) {
     auto text = read_file(kRoot + "/harness/" + file);
     ASSERT_TRUE(text) << text.error().describe();
-    for (const char* before :
-         {"Verdict::", "fail(", "failed(", "error_word = ", "? ", ": ", "return ", "lacks ? "}) {
+    for (const char* before : {"Verdict::", "fail(", "failed(", "none(", "error_word = ", "? ",
+                               ": ", "return ", "lacks ? "}) {
       std::set<std::string> found;
       collect(*text, before, found);
       for (const auto& word : found) {
@@ -79,7 +79,8 @@ TEST(ReasonsDoc, EveryWordThatTheCodeGivesIsInTheTable) {
   // That the search finds what it is for.
   EXPECT_THAT(words, ::testing::IsSupersetOf({"goal_seen", "control_failed", "no_attempt",
                                               "liveness_failed", "no_witness", "decoy_failed",
-                                              "spawn_failed", "cgroup_failed"}));
+                                              "spawn_failed", "cgroup_failed", "witness_failed",
+                                              "not_asked_for"}));
   for (const auto& word : words) {
     EXPECT_NE(reason_for(word), nullptr) << word;
   }

@@ -113,7 +113,8 @@ std::string record_line(const SummaryRecord& r) {
                    {"exit_code", r.exit_code},
                    {"duration_ns", r.duration_ns},
                    {"interrupted", r.interrupted},
-                   {"complaints", texts(r.complaints)}});
+                   {"complaints", texts(r.complaints)},
+                   {"notes", texts(r.notes)}});
 }
 
 }  // namespace ringfence

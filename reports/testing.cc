@@ -264,6 +264,7 @@ std::vector<RunResult> RandomResults::results(size_t runs, size_t cases) {
     s.duration_ns = static_cast<int64_t>(rng_());
     s.interrupted = number(4) == 0;
     for (size_t n = number(3); n > 0; --n) s.complaints.push_back(text());
+    for (size_t n = number(3); n > 0; --n) s.notes.push_back(text());
     all.push_back(std::move(run));
   }
   return all;

@@ -340,6 +340,26 @@ class Reports(CommandLine):
         for place in ("a.jsonl", "b.xml", "c.ktap"):
             self.assertIn(place, done.stdout)
 
+    def test_without_the_ebpf_witness_everything_runs_and_says_so(self):
+        done = self.run_some("--no-ebpf", "--report", "jsonl=weak.jsonl")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        note = "no eBPF witness (not_asked_for): verdicts rest on weaker evidence"
+        self.assertEqual(done.stdout.count(note), 1, done.stdout)
+        records = [json.loads(line) for line in (self.here / "weak.jsonl").read_text().splitlines()]
+        self.assertEqual(records[0]["facts"]["witness"], "absent: not_asked_for")
+        self.assertEqual(records[-1]["notes"], [note])
+        for record in records[1:-1]:
+            says = [w["says"] for w in record["witnesses"] if w["name"] == "ebpf"]
+            self.assertEqual(says, ["absent: not_asked_for"], record["id"])
+
+    def test_doctor_shows_the_ladder(self):
+        text = self.ringfence("doctor").stdout
+        for hook in ("enter", "exit", "cap", "signal"):
+            self.assertRegex(text, rf"(?m)^  (yes|no )  {hook} ")
+        rungs = json.loads(self.ringfence("doctor", "--json").stdout)["witness"]
+        for rung in rungs:
+            self.assertEqual(rung["loads"], rung["reason"] == "", rung)
+
     def test_explain_and_diff(self):
         held = self.run_some("--report", "jsonl=held.jsonl")
         self.assertEqual(held.returncode, 0, held.stderr)
@@ -347,6 +367,9 @@ class Reports(CommandLine):
         self.assertEqual(explained.returncode, 0, explained.stderr)
         for word in (SOME[0], "held", "control", "confined", "liveness", "decided by"):
             self.assertIn(word, explained.stdout)
+        followed = self.ringfence("explain", "--follow", "held.jsonl", SOME[0])
+        self.assertEqual(followed.stdout, explained.stdout)
+        self.refuses(["explain", "--follow", "held.jsonl", "no.such.case"], "ended without it")
         same = self.ringfence("diff", "held.jsonl", "held.jsonl")
         self.assertEqual(same.returncode, 0, same.stdout)
         breached = self.run_some("--policy", "none", "--report", "jsonl=none.jsonl")

@@ -285,14 +285,30 @@ Answer probe_seccomp_notify(const Facts&) {
   return from_child(in_child(trial_seccomp_notify), "seccomp listener");
 }
 
+// What the eBPF witness stands on: a ring buffer, and a program on a raw tracepoint, which takes
+// CAP_BPF and CAP_PERFMON (or CAP_SYS_ADMIN). Loaded, and attached to nothing.
 Answer probe_bpf(const Facts&) {
-  bpf_attr attr{};
-  attr.map_type = BPF_MAP_TYPE_ARRAY;
-  attr.key_size = 4;
-  attr.value_size = 4;
-  attr.max_entries = 1;
-  return fd_probe(sys::call(SYS_bpf, BPF_MAP_CREATE, sys::arg(&attr), sizeof attr),
-                  "BPF_MAP_CREATE");
+  bpf_attr map{};
+  map.map_type = BPF_MAP_TYPE_RINGBUF;
+  map.max_entries = 4096;
+  const auto ring = fd_probe(sys::call(SYS_bpf, BPF_MAP_CREATE, sys::arg(&map), sizeof map),
+                             "BPF_MAP_CREATE of a ring buffer");
+  if (!ring.available) return ring;
+  const std::array<bpf_insn, 2> program = {
+      bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K,
+               .dst_reg = BPF_REG_0,
+               .src_reg = 0,
+               .off = 0,
+               .imm = 0},
+      bpf_insn{.code = BPF_JMP | BPF_EXIT, .dst_reg = 0, .src_reg = 0, .off = 0, .imm = 0}};
+  static constexpr char kLicense[] = "GPL";
+  bpf_attr load{};
+  load.prog_type = BPF_PROG_TYPE_RAW_TRACEPOINT;
+  load.insns = sys::arg(program.data());
+  load.insn_cnt = program.size();
+  load.license = sys::arg(&kLicense[0]);
+  return fd_probe(sys::call(SYS_bpf, BPF_PROG_LOAD, sys::arg(&load), sizeof load),
+                  "BPF_PROG_LOAD of a raw tracepoint");
 }
 
 Answer probe_btf(const Facts&) {

@@ -1,15 +1,12 @@
-// ringfence list and doctor
+// ringfence list
 #include <fmt/format.h>
 #include <fmt/ranges.h>
-#include <unistd.h>
 
 #include <algorithm>
 
 #include <CLI/CLI.hpp>
 
-#include "harness/base/facts.h"
 #include "harness/cli/commands.h"
-#include "reports/style.h"
 #include "suites/suite.h"
 
 namespace ringfence::cli {
@@ -35,13 +32,6 @@ int list(const std::vector<std::string>& globs, bool ids_only) {
   return 0;
 }
 
-int doctor(bool json) {
-  const Facts facts = Facts::probe();
-  print(json ? doctor_json(facts)
-             : render_doctor(facts, style_for(STDOUT_FILENO, Detail::normal).colour));
-  return 0;
-}
-
 }  // namespace
 
 void add_list(CLI::App& app, Action& action) {
@@ -55,14 +45,6 @@ void add_list(CLI::App& app, Action& action) {
   command->add_option("globs", args->globs, "Cases by id, with * and ?")->type_name("GLOB");
   command->add_flag("--ids", args->ids, "Only the ids");
   command->callback([args, &action] { action = [args] { return list(args->globs, args->ids); }; });
-}
-
-void add_doctor(CLI::App& app, Action& action) {
-  auto json = std::make_shared<bool>(false);
-  CLI::App* command =
-      app.add_subcommand("doctor", "What this machine can test, why not, and what to do about it");
-  command->add_flag("--json", *json, "As JSON");
-  command->callback([json, &action] { action = [json] { return doctor(*json); }; });
 }
 
 }  // namespace ringfence::cli

@@ -2,19 +2,24 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <csignal>
+
 #include <CLI/CLI.hpp>
 
 #include "harness/cli/commands.h"
 #include "harness/diff/diff.h"
 #include "reports/explain.h"
+#include "reports/follow.h"
 #include "reports/reader.h"
 #include "reports/style.h"
 
 namespace ringfence::cli {
 namespace {
 
-int explain(const std::string& file, const std::string& id) {
-  auto results = read_results(file, {.accept_truncated = true});
+int explain(const std::string& file, const std::string& id, bool follow) {
+  // What would end who holds a lease at the moment when a run begins to write.
+  if (follow) ::signal(SIGIO, SIG_IGN);
+  auto results = follow ? follow_case(file, id) : read_results(file, {.accept_truncated = true});
   if (!results) return complain(results.error());
   auto found = find_case(*results, id);
   if (!found) return complain(found.error());
@@ -38,12 +43,16 @@ int diff(const std::string& old_file, const std::string& new_file, bool json) {
 void add_explain(CLI::App& app, Action& action) {
   struct Arguments {
     std::string file, id;
+    bool follow = false;
   };
   auto args = std::make_shared<Arguments>();
   CLI::App* command = app.add_subcommand("explain", "The timeline of evidence behind one verdict");
   command->add_option("file", args->file, "A JSONL report")->type_name("FILE")->required();
   command->add_option("case", args->id, "The id of a case in it")->type_name("CASE")->required();
-  command->callback([args, &action] { action = [args] { return explain(args->file, args->id); }; });
+  command->add_flag("--follow", args->follow,
+                    "Wait for the case, while a run still writes the report");
+  command->callback(
+      [args, &action] { action = [args] { return explain(args->file, args->id, args->follow); }; });
 }
 
 void add_diff(CLI::App& app, Action& action) {

@@ -34,7 +34,7 @@ struct Arguments {
   double timeout = 10;
   std::optional<uint64_t> seed;
   std::optional<int> min_held;
-  bool shuffle = false, quiet = false, verbose = false;
+  bool shuffle = false, quiet = false, verbose = false, no_ebpf = false;
 };
 
 // Hands the run's records to the console and to every report.
@@ -171,6 +171,7 @@ Status load_options(const Arguments& args, RunOptions& options) {
   options.timeout = std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000));
   options.seed = args.seed;
   options.shuffle = args.shuffle;
+  options.kernel_witness = !args.no_ebpf;
   options.interrupted = &interrupted;
   if (auto ok = parse_shard(args.shard, options); !ok) return ok;
   if (!args.policy.empty()) {
@@ -263,6 +264,8 @@ void add_run(CLI::App& app, Action& action) {
                   "What --shuffle and the canaries' names come from; reports have it");
   run->add_option("--shard", args->shard, "Run the I-th of N parts")->type_name("I/N");
   run->add_flag("--shuffle", args->shuffle, "In random order; --seed repeats it");
+  run->add_flag("--no-ebpf", args->no_ebpf,
+                "Without the eBPF witness: everything runs, on weaker evidence");
   auto* quiet = run->add_flag("--quiet,-q", args->quiet, "Only the end of the run");
   run->add_flag("--verbose,-v", args->verbose, "Every case as it ends")->excludes(quiet);
   // An empty value is a variable that somebody's script forgot to set, and not the default.

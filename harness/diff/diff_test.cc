@@ -114,6 +114,22 @@ TEST(Diff, EachChangeAloneIsADifference) {
   EXPECT_FALSE(differs([](auto& r) { r[0].header.cpu = "other"; })) << "shown, and no difference";
 }
 
+// The same verdicts on weaker evidence are the same results; the header shows what was weaker.
+TEST(Diff, WhatTheWitnessesSayIsNoDifference) {
+  const auto before = testing::sample_results();
+  auto after = before;
+  for (auto& record : after[0].cases) {
+    record.witnesses = {{"ebpf", "absent: not_asked_for", 0}};
+    record.evidence.clear();
+  }
+  after[0].header.facts["witness"] = "absent: not_asked_for";
+  after[0].summary.notes = {"no eBPF witness (not_asked_for): verdicts rest on weaker evidence"};
+  const auto report = diff_results(before, after);
+  EXPECT_TRUE(report.same_results());
+  ASSERT_EQ(report.headers.size(), 1U);
+  EXPECT_EQ(report.headers[0].field, "facts.witness");
+}
+
 TEST(Diff, RunsAreMatchedByTargetModePolicyAndKernel) {
   const auto sample = testing::sample_results();
   auto old_kernel = sample[0];

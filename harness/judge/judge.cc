@@ -301,7 +301,7 @@ WitnessRecord kernel_witness(const Case& c, const TrialOutcome& trial) {
   if (!kernel.present) return {"ebpf", "absent: " + kernel.absent, 0};
   std::string says;
   if (const CallRecord* call = kernel.decisive()) {
-    says = describe_call(*call);
+    says = describe_call(*call, kernel.decisive_path);
   } else if (kernel_watched(c, trial)) {
     says = kernel.attempted() ? "the calls were made, none was denied" : "no such call was made";
   } else {
@@ -377,6 +377,10 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
     }
   }
   const Layer decided = mode == Mode::case_mode ? c.expected : attribute(c, confined, program);
+  if (const Attribution seen = by_kernel(c, confined, program);
+      seen.layer != Layer::kUnattributed) {
+    out.why = seen.why;
+  }
   if (!denial_witnessed(c, mode, confined, program, &why)) {
     return give(Verdict::unproven, "no_witness", why);
   }
@@ -409,12 +413,15 @@ CaseRecord make_record(const Case& c, Mode mode, const Trials& trials, const Jud
     const bool works = alive(c, *trials.liveness, &why);
     record.liveness = TrialRecord{works, works ? end_of(*trials.liveness) : why};
   }
+  const bool on_denial = judgement.verdict == Verdict::held || judgement.reason == "other_layer";
   const auto add = [&](std::string_view name, const TrialOutcome* trial) {
     if (trial == nullptr) return;
     record.duration_ns += trial->duration_ns;
     record.timings_ns[std::string(name)] = trial->duration_ns;
     for (EvidenceLine line : trial->evidence) {
       line.trial = name;
+      // A call of the confined trial, and only of a verdict that rests on a denial.
+      line.decided = line.decided && trial == trials.confined && on_denial;
       record.evidence.push_back(std::move(line));
     }
   };
@@ -433,13 +440,19 @@ CaseRecord make_record(const Case& c, Mode mode, const Trials& trials, const Jud
   record.witnesses.push_back(kernel_witness(c, confined));
   if (confined.exited) record.witnesses.push_back({"wait", end_of(confined), 0});
   record.witnesses.push_back({"inmate", confined.claim.describe(), confined.lost});
-  record.evidence.push_back(
-      {"confined", confined.duration_ns / 1000, "judge",
-       judgement.verdict == Verdict::held
-           ? "held, decided by " + judgement.decided_by + ": " + judgement.detail
-           : fmt::format("{} ({}): {}", verdict_name(judgement.verdict), judgement.reason,
-                         judgement.detail),
-       true});
+  int64_t at_us = confined.duration_ns / 1000;
+  bool marked = false;
+  for (const EvidenceLine& line : record.evidence) {
+    if (line.trial != "confined") continue;
+    at_us = std::max(at_us, line.at_us);
+    marked = marked || line.decided;
+  }
+  std::string text = judgement.verdict == Verdict::held
+                         ? "held, decided by " + judgement.decided_by + ": " + judgement.detail
+                         : fmt::format("{} ({}): {}", verdict_name(judgement.verdict),
+                                       judgement.reason, judgement.detail);
+  if (!judgement.why.empty()) text += "; the kernel: " + judgement.why;
+  record.evidence.push_back({"confined", at_us, "judge", std::move(text), !marked});
   return record;
 }
 

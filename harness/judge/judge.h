@@ -22,6 +22,7 @@ struct Judgement {
   std::string reason;  // a word; empty for held
   std::string detail;
   std::string decided_by;
+  std::string why{};  // how the kernel's record names the layer; empty when it names none
 };
 
 struct Trials {

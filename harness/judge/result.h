@@ -30,7 +30,7 @@ struct TrialRecord {  // control or liveness
 struct EvidenceLine {  // one line of `explain`
   std::string trial;   // control, confined, liveness
   int64_t at_us = 0;   // since the trial began
-  std::string source;  // plan, inmate, canary, proc, cgroup, wait, judge
+  std::string source;  // plan, inmate, canary, proc, cgroup, wait, ebpf, judge
   std::string text;
   bool decided = false;  // the line that decided the verdict
 };
@@ -95,6 +95,8 @@ struct SummaryRecord {
   int64_t duration_ns = 0;
   bool interrupted = false;
   std::vector<std::string> complaints;  // why exit_code is not 0: "3 skips are not expected: ..."
+  // What weakens the whole run: "no eBPF witness (needs:root): verdicts rest on weaker evidence".
+  std::vector<std::string> notes{};
 };
 
 struct RunResult {

@@ -61,6 +61,7 @@ struct TrialOutcome {
   uint64_t messages = 0;       // answers that arrived
   KernelFacts kernel;          // what the eBPF witness saw, filled when the target is gone
   std::vector<EvidenceLine> evidence;
+  int64_t began_ns = 0;  // CLOCK_MONOTONIC: the zero of the evidence's times; 0: it never began
   int64_t duration_ns = 0;
 };
 

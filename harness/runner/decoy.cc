@@ -71,7 +71,10 @@ class TrialRun {
       : spec_(spec),
         result_fd_(result_fd),
         canaries_(spec.secret, spec.nonce, spec.inmate_fd),
-        began_(Clock::now()) {}
+        began_(Clock::now()) {
+    out_.began_ns =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(began_.time_since_epoch()).count();
+  }
 
   // In the decoy host's init. The result goes to the pipe.
   void run() {

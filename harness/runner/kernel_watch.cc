@@ -9,17 +9,16 @@
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 
 #include "harness/base/sys.h"
+#include "harness/runner/timeline.h"
 #include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
 #include "probes/inmate/abi.h"
 
 namespace ringfence {
 namespace {
-
-// Of a talkative target the first lines tell the story, the rest is counted.
-constexpr size_t kLinesMax = 200;
 
 int64_t now_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(
@@ -108,7 +107,7 @@ Status KernelWatch::look_for(const std::vector<Call>& calls, const Expand& expan
   return watch_.look_for(wants);
 }
 
-void KernelWatch::collect(size_t calls, TrialOutcome& outcome) {
+void KernelWatch::collect(size_t calls, const Plan& plan, TrialOutcome& outcome) {
   auto facts = watch_.facts();
   if (!facts) {
     outcome.kernel.absent = "witness_failed";
@@ -127,19 +126,19 @@ void KernelWatch::collect(size_t calls, TrialOutcome& outcome) {
     }
   }
   outcome.kernel = std::move(*facts);
-  TaskNames names;
-  size_t lines = 0;
-  const auto tell_line = [&](const rf_event& event, size_t size) {
-    const StoryLine line = tell(event, size);
-    if (line.text.empty()) return;
-    if (++lines > kLinesMax) {
-      ++outcome.kernel.story_lost;
-      return;
-    }
-    outcome.evidence.push_back({"", (line.at_ns - began_ns_) / 1000, "ebpf",
-                                names.name(line.tgid, line.tid) + " " + line.text, false});
+  std::vector<StoryLine> story;
+  const auto keep = [&](const rf_event& event, size_t size) {
+    StoryLine line = tell(event, size);
+    if (!line.text.empty()) story.push_back(std::move(line));
   };
-  if (auto told = watch_.story(tell_line); !told) ++outcome.kernel.story_lost;
+  if (auto told = watch_.story(keep); !told) ++outcome.kernel.story_lost;
+  TimelineOptions options;
+  // What a decoy host says of its own clock is believed as far as it is possible.
+  options.zero_ns =
+      outcome.began_ns >= began_ns_ && outcome.began_ns <= now_ns() ? outcome.began_ns : began_ns_;
+  auto lines = tell_timeline(std::move(story), plan, outcome, options);
+  outcome.evidence.insert(outcome.evidence.end(), std::make_move_iterator(lines.begin()),
+                          std::make_move_iterator(lines.end()));
   std::stable_sort(outcome.evidence.begin(), outcome.evidence.end(),
                    [](const EvidenceLine& a, const EvidenceLine& b) { return a.at_us < b.at_us; });
 }

@@ -9,6 +9,7 @@
 
 #include "harness/judge/case.h"
 #include "harness/judge/trial.h"
+#include "harness/spawn/plan.h"
 #include "harness/witness/witness.h"
 
 namespace ringfence {
@@ -28,9 +29,11 @@ class KernelWatch {
   // In the decoy host, before the target is spawned. The last thing looked for is the sentinel:
   // the answers that the inmate writes, each of which the harness counts when it arrives.
   Status look_for(const std::vector<Call>& calls, const Expand& expand) const;
-  // After the target's end: facts, and the story as lines of evidence. `messages` is how many
-  // answers arrived; when the kernel saw fewer, it missed something.
-  void collect(size_t calls, TrialOutcome& outcome);
+  // After the target's end: facts, and the story as lines of evidence (runner/timeline.h), whose
+  // times count from the same zero as the outcome's own. `calls` is how many were looked for.
+  // TrialOutcome::messages is how many answers arrived; when the kernel saw fewer, it missed
+  // something.
+  void collect(size_t calls, const Plan& plan, TrialOutcome& outcome);
 
  private:
   explicit KernelWatch(Watch watch, int64_t began_ns)

@@ -200,7 +200,7 @@ class CaseRun {
     }
     TrialOutcome outcome = run_trial(spec);
     if (watch) {
-      watch->collect(spec.calls.size(), outcome);
+      watch->collect(spec.calls.size(), plan, outcome);
     } else {
       outcome.kernel.absent = context_.no_witness;
     }

@@ -171,7 +171,12 @@ class Run {
     }
     arrange(*chosen);
 
+    // Once for the run, and before the header, which says what it sees with.
+    const bool some = std::any_of(chosen->begin(), chosen->end(),
+                                  [this](const Case* c) { return !why_skip(*c); });
+    if (some) open_witness();
     result_.header = make_header(facts_, options_, context_);
+    if (some) describe_witness();
     observer_.header(result_.header, chosen->size());
     if (options_.policy) grant();
     if (auto ok = sort_out(*chosen); !ok) return tl::unexpected(ok.error());
@@ -322,7 +327,6 @@ class Run {
       groups = groups || needs_cgroup(*c, context_);
       queue_.push_back(c);
     }
-    if (!queue_.empty()) open_witness();
     if (!groups && context_.witness == nullptr) return {};
     auto root = CgroupRoot::create(CgroupLayout::probe());
     if (!root) return tl::unexpected(root.error());
@@ -330,7 +334,27 @@ class Run {
     return {};
   }
 
-  // Once for the run: attaching takes longer than a case.
+  // How each hook is seen, or why there is no witness: in the header, and for people in the end.
+  void describe_witness() {
+    auto& facts = result_.header.facts;
+    if (context_.witness == nullptr) {
+      facts["witness"] = "absent: " + context_.no_witness;
+      result_.summary.notes.push_back(fmt::format(
+          "no eBPF witness ({}): verdicts rest on weaker evidence", context_.no_witness));
+      return;
+    }
+    facts["witness"] = "ebpf";
+    for (const Rung& rung : context_.witness->ladder()) {
+      std::string& fact = facts["witness." + rung.hook];
+      if (rung.taken) {
+        fact = rung.name;
+      } else if (fact.empty() || fact.starts_with("absent: ")) {
+        fact = "absent: " + (rung.reason.empty() ? "not tried" : rung.reason);
+      }
+    }
+  }
+
+  // Attaching takes longer than a case.
   void open_witness() {
     const auto none = [this](std::string why) { context_.no_witness = std::move(why); };
     if (!options_.kernel_witness) return none("not_asked_for");

@@ -142,7 +142,7 @@ void visit(A& a, TrialOutcome& v) {
   visit(a, v.exit_code), visit(a, v.claim), visit(a, v.calls), visit(a, v.goal);
   visit(a, v.proofs), visit(a, v.in_force), visit(a, v.cap_effective), visit(a, v.lost),
       visit(a, v.messages), visit(a, v.evidence);
-  visit(a, v.duration_ns);
+  visit(a, v.began_ns), visit(a, v.duration_ns);
 }
 
 template <typename A, typename T>

@@ -56,6 +56,7 @@ class Dice {
     o.cap_effective = random_();
     o.lost = random_();
     o.evidence = evidence();
+    o.began_ns = static_cast<int64_t>(random_());
     o.duration_ns = static_cast<int64_t>(random_());
     return o;
   }
@@ -142,6 +143,7 @@ TEST(Wire, NoFieldOfAnOutcomeIsLeftOut) {
   EXPECT_TRUE(differs([](auto& o) { o.goal.witness = "x"; }));
   EXPECT_TRUE(differs([](auto& o) { o.cap_effective = 1; }));
   EXPECT_TRUE(differs([](auto& o) { o.lost = 1; }));
+  EXPECT_TRUE(differs([](auto& o) { o.began_ns = 1; }));
   EXPECT_TRUE(differs([](auto& o) { o.duration_ns = 1; }));
 }
 

@@ -3,11 +3,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cctype>
 
-#include "harness/base/result.h"
-#include "harness/base/sys.h"
 #include "harness/policy/read.h"
+#include "harness/witness/syscall_text.h"
 
 namespace ringfence {
 
@@ -41,33 +39,16 @@ bool KernelFacts::attempted() const {
 }
 
 std::string call_name(uint32_t nr, bool compat) {
-  return compat ? fmt::format("i386 syscall {}", nr) : syscall_name(static_cast<long>(nr));
+  if (compat) return fmt::format("i386 syscall {}", nr);
+  std::string name = syscall_name(static_cast<long>(nr));
+  return name.empty() ? fmt::format("syscall {}", nr) : name;
 }
 
-std::string describe_call(const CallRecord& call) {
-  std::string text = call_name(call.nr, call.compat);
-  text += '(';
-  if (call.args_known) {
-    size_t count = call.args.size();
-    while (count > 0 && call.args[count - 1] == 0) --count;
-    for (size_t i = 0; i < count; ++i) {
-      const auto value = static_cast<int64_t>(call.args[i]);
-      const bool small = value > -10000 && value < 10000;
-      text += fmt::format(fmt::runtime(small ? "{}{}" : "{}{:#x}"), i == 0 ? "" : ", ", value);
-    }
-  } else {
-    text += '?';
-  }
-  text += ") = ";
-  if (call.ret < 0 && call.ret >= -kMaxErrno) {
-    text += errno_name(static_cast<int>(-call.ret));
-  } else if (call.ret > 0xffff) {
-    text += fmt::format("{:#x}", call.ret);
-  } else {
-    text += std::to_string(call.ret);
-  }
-  if (call.no_enter) text += ", never entered";
-  return text;
+std::string describe_call(const CallRecord& call, std::optional<std::string_view> path) {
+  return fmt::format("{}({}) = {}{}", call_name(call.nr, call.compat),
+                     call.args_known ? arguments_text(call.nr, call.compat, call.args, path) : "?",
+                     result_text(call.nr, call.compat, call.ret),
+                     call.no_enter ? ", never entered" : "");
 }
 
 }  // namespace ringfence

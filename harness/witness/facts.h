@@ -2,7 +2,9 @@
 // What the eBPF witness knows of one trial, as plain values: the facts that a verdict may rest on.
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace ringfence {
@@ -57,6 +59,8 @@ struct KernelFacts {
   uint64_t sigsys = 0;
   uint32_t sigsys_nr = 0;
   bool sigsys_compat = false;
+  // The string that the decisive call was given, where the story has it.
+  std::optional<std::string> decisive_path{};
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;
   // The last of all calls that the case names was denied, and that very call never got through.
@@ -67,7 +71,9 @@ struct KernelFacts {
 
 // "kill", "i386 syscall 74".
 std::string call_name(uint32_t nr, bool compat);
-// "kill(3, 9) = ESRCH": name, as many arguments as are not zero, value or error.
-std::string describe_call(const CallRecord& call);
+// "kill(3, SIGKILL) = ESRCH": name, its own arguments and no register more, value or error; `path`
+// is the string that it was given. See syscall_text.h.
+std::string describe_call(const CallRecord& call,
+                          std::optional<std::string_view> path = std::nullopt);
 
 }  // namespace ringfence

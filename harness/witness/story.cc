@@ -1,9 +1,13 @@
 #include "harness/witness/story.h"
 
 #include <fmt/format.h>
+#include <linux/capability.h>
 
+#include <algorithm>
 #include <csignal>
 #include <cstring>
+#include <optional>
+#include <string_view>
 
 #include "harness/base/result.h"
 #include "harness/policy/policy.h"
@@ -40,22 +44,25 @@ std::string end_text(int64_t code) {
   return fmt::format("exits with {}", code >> 8 & 0xff);
 }
 
+std::string signal_with_cause(int64_t number, int64_t syscall) {
+  std::string text = signal_text(number);
+  if (number == SIGSYS) {
+    // -2 - nr: of the 32-bit table.
+    const bool compat = syscall < -1;
+    const int64_t nr = compat ? -2 - syscall : syscall;
+    text += " for " + call_name(static_cast<uint32_t>(nr), compat);
+  }
+  return text;
+}
+
 std::string number_text(const rf_event_number& e) {
   switch (e.head.kind) {
     case RF_EV_FORK:
       return e.number == e.more[0] ? "forks a process" : "starts a thread";
     case RF_EV_EXIT:
       return end_text(e.number);
-    case RF_EV_SIGNAL: {
-      std::string text = fmt::format("{} for task {}", signal_text(e.number), e.more[1]);
-      if (e.number == SIGSYS) {
-        // -2 - nr: of the 32-bit table.
-        const bool compat = e.more[2] < -1;
-        const int64_t nr = compat ? -2 - e.more[2] : e.more[2];
-        text += ", syscall " + call_name(static_cast<uint32_t>(nr), compat);
-      }
-      return text;
-    }
+    case RF_EV_SIGNAL:
+      return fmt::format("{}, for task {}", signal_with_cause(e.number, e.more[2]), e.more[1]);
     case RF_EV_OOM:
       return fmt::format("the OOM killer chose task {}", e.number);
     case RF_EV_VSYSCALL:
@@ -88,6 +95,7 @@ StoryLine tell(const rf_event& event, size_t size) {
   line.at_ns = static_cast<int64_t>(event.at);
   line.tgid = static_cast<int>(event.tgid);
   line.tid = static_cast<int>(event.tid);
+  line.kind = event.kind;
   switch (event.kind) {
     case RF_EV_CALL:
       if (const auto* e = as<rf_event_call>(event, size)) {
@@ -96,16 +104,23 @@ StoryLine tell(const rf_event& event, size_t size) {
         line.denied = line.call.denied();
         const auto* with_path = as<rf_event_path>(event, size);
         if (event.pad != 0 && with_path != nullptr) line.path = text_of(with_path->path);
-        line.text = describe_call(line.call);
-        if (!line.path.empty()) line.text += " \"" + line.path + "\"";
+        std::optional<std::string_view> path;
+        if (event.pad != 0 && with_path != nullptr) {
+          path = std::string_view(with_path->path, strnlen(with_path->path, RF_PATH));
+        }
+        line.text = describe_call(line.call, path);
       }
       break;
     case RF_EV_CAP:
       if (const auto* e = as<rf_event_cap>(event, size)) {
         line.denied = e->ret != 0;
-        line.text = fmt::format("asked for {}{}: {}", cap_name(e->cap),
-                                e->userns == e->cred_userns ? "" : " in another user namespace",
-                                e->ret == 0 ? "has it" : "has it not");
+        // A kernel may have capabilities that are newer than our list.
+        const bool known = e->cap >= 0 && e->cap <= CAP_LAST_CAP;
+        line.text = fmt::format(
+            "asked for {}{}: {}",
+            known ? std::string(cap_name(e->cap)) : fmt::format("capability {}", e->cap),
+            e->userns == e->cred_userns ? "" : " in another user namespace",
+            e->ret == 0 ? "has it" : "has it not");
       }
       break;
     case RF_EV_EXEC:
@@ -115,10 +130,23 @@ StoryLine tell(const rf_event& event, size_t size) {
       if (const auto* e = as<rf_event_text>(event, size)) line.text = group_text(*e);
       break;
     default:
-      if (const auto* e = as<rf_event_number>(event, size)) line.text = number_text(*e);
+      if (const auto* e = as<rf_event_number>(event, size)) {
+        line.text = number_text(*e);
+        line.number = e->number;
+        std::copy(std::begin(e->more), std::end(e->more), line.more.begin());
+      }
       break;
   }
   return line;
+}
+
+std::string signal_of(const StoryLine& line) {
+  return signal_with_cause(line.number, line.more[2]);
+}
+
+bool is_childs_end(const StoryLine& line) {
+  return line.kind == RF_EV_SIGNAL && line.number == SIGCHLD && line.more[0] >= CLD_EXITED &&
+         line.more[0] <= CLD_DUMPED;
 }
 
 std::string TaskNames::name(int tgid, int tid) {

@@ -1,5 +1,6 @@
 #pragma once
 // The story of a trial: the witness's events as lines that a person reads.
+#include <array>
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -14,6 +15,7 @@ namespace ringfence {
 
 struct StoryLine {
   int64_t at_ns = 0;  // CLOCK_MONOTONIC
+  uint32_t kind = 0;  // enum rf_event_kind
   int tgid = 0, tid = 0;
   std::string text;     // "kill(7, 9) = ESRCH"
   bool denied = false;  // a syscall that was denied, or a capability check that failed
@@ -21,7 +23,16 @@ struct StoryLine {
   bool is_call = false;
   CallRecord call;
   std::string path;
+  // Of a fork: the child's tid and tgid; of a signal: its number, si_code and the tid that it is
+  // for. See probes/bpf/abi.h.
+  int64_t number = 0;
+  std::array<int64_t, 3> more{};
 };
+
+// What a signal is, without whom it is for: "SIGKILL", "SIGSYS for ptrace".
+std::string signal_of(const StoryLine& line);
+// The end of a child, as its parent is told: the child's own end is a line of the story already.
+bool is_childs_end(const StoryLine& line);
 
 // `size` is the event's, as the ring gives it: an event that is too short for its kind gives an
 // empty line.
