@@ -193,7 +193,7 @@ class BadInput(CommandLine):
         self.refuses(["trace", "--contaner", "x"], "did you mean '--container'?")
         self.refuses(["trace", "--pid", "1", "--container", "x"], "--pid", "--container")
         self.refuses(["trace", "--pid", "0"], "--pid")
-        self.refuses(["trace", "--pid", "1", "--", "true"], "--pid", "command")
+        self.refuses(["trace", "--pid", "1", "--", "true"], "-- CMD", "--pid PID")
         self.refuses(["trace", "--container", ""], "--container")
         self.refuses(["trace", "--container", "no-such-container"], "no-such-container",
                      "/run/runc")

@@ -7,6 +7,7 @@ Exits 77 when everything that was asked for was skipped; the last line says why.
 import json
 import os
 import pathlib
+import re
 import select
 import shutil
 import signal
@@ -55,6 +56,11 @@ int main(int argc, char** argv) {
     r = chroot(pid == 0 ? "/proc" : "/sys");
     if (pid > 0) wait(0);
     else _exit(0);
+  } else if (!strcmp(what, "storm")) { /* more than the ring has room for, after one byte */
+    char byte;
+    if (read(0, &byte, 1) < 0) return 1;
+    for (int i = 0; i < 60000; ++i) (void)!chroot("/proc");
+    puts("done");
   } else if (!strcmp(what, "signal")) {
     for (;;) pause();
   } else {
@@ -100,7 +106,7 @@ class Trace(unittest.TestCase):
         self.assertEqual(records[-1]["type"], "summary")
         return records
 
-    def bundle(self, name, arguments, capabilities, seccomp=None):
+    def bundle(self, name, arguments, capabilities, seccomp=None, codes=(0, 3)):
         if not shutil.which("runc"):
             self.skipTest("needs:runc")
         directory = self.here / name
@@ -118,7 +124,7 @@ class Trace(unittest.TestCase):
                                text=True, capture_output=True, check=False,
                                stdin=subprocess.DEVNULL, timeout=120)
         # What the program itself says of it, without the trace.
-        if plain.returncode not in (0, 3):
+        if plain.returncode not in codes:
             self.skipTest("runc does not work here: " + plain.stderr[-200:])
         return directory, plain
 
@@ -189,6 +195,32 @@ class Command(Trace):
             _, said = tracer.communicate(timeout=60)
         self.assertEqual(tracer.returncode, 128 + signal.SIGINT, said)
         self.assertIn("nothing was denied", said)
+
+    def test_what_was_lost_is_said(self):
+        if not shutil.which("setpriv"):
+            self.skipTest("needs:setpriv")
+        drop = ["setpriv", "--bounding-set", "-sys_chroot", "--inh-caps", "-all"]
+        with subprocess.Popen([RINGFENCE, "trace", "--", *drop, self.program, "storm"], text=True,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE) as tracer:
+            children = pathlib.Path(f"/proc/{tracer.pid}/task/{tracer.pid}/children")
+            until = time.monotonic() + 60
+            while not children.read_text().strip() and time.monotonic() < until:
+                time.sleep(0.01)
+            # A tracer that does not read; the command goes on.
+            tracer.send_signal(signal.SIGSTOP)
+            tracer.stdin.write("x")
+            tracer.stdin.close()
+            self.assertEqual(tracer.stdout.readline(), "done\n")
+            tracer.send_signal(signal.SIGCONT)
+            said = tracer.stderr.read()
+        self.assertEqual(tracer.returncode, 0, said)
+        lost = re.search(r"(\d+) events lost: the list may be incomplete", said)
+        seen = re.search(r"CAP_SYS_CHROOT \((\d+) denials", said)
+        self.assertTrue(lost and seen, said)
+        # Each refused call is two events at most: the check, and its end.
+        self.assertGreaterEqual(int(lost[1]) + int(seen[1]), 60000, said)
+        self.assertLess(int(seen[1]), 60000, said)
 
     def test_without_the_privilege_for_bpf(self):
         if os.geteuid() != 0 or not shutil.which("setpriv"):
@@ -293,6 +325,16 @@ class Runc(Trace):
         # Without the filter the same call is not refused by one.
         bare, _ = self.bundle("perf-bare", ["perf"], ["CAP_KILL"])
         self.assertNotIn("seccomp:", self.run_in(bare, "perf-bare").stderr)
+
+    def test_a_filter_that_kills_is_told_of_once(self):
+        kills = {"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+                 "syscalls": [{"names": ["perf_event_open"], "action": "SCMP_ACT_KILL"}]}
+        code = 128 + signal.SIGSYS
+        directory, _ = self.bundle("kill", ["perf"], ["CAP_KILL"], kills, (code,))
+        done = self.run_in(directory, "kill")
+        self.assertEqual(done.returncode, code, done.stderr)
+        self.assertRegex(done.stderr, r"perf_event_open\(\) = SIGSYS +seccomp")
+        self.assertIn("seccomp: perf_event_open (1)\n", done.stderr)
 
     def test_names_the_read_only_root(self):
         directory, _ = self.bundle("write", ["write"], ["CAP_KILL"])

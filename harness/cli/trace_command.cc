@@ -362,19 +362,18 @@ void add_trace(CLI::App& app, Action& action) {
   auto* pid = trace->add_option("--pid", args->pid, "This process and its descendants")
                   ->type_name("PID")
                   ->check(CLI::Range(1, 1 << 22));
-  auto* container = trace
-                        ->add_option("--container", args->container,
-                                     "A running container of runc, crun, docker or podman, by id")
-                        ->type_name("ID")
-                        ->excludes(pid);
+  trace
+      ->add_option("--container", args->container,
+                   "A running container of runc, crun, docker or podman, by id")
+      ->type_name("ID")
+      ->excludes(pid);
   trace->add_option("--output,-o", args->output, "Write there, and not to standard error or output")
       ->type_name("FILE");
   trace->add_flag("--all", args->all, "With failures that are no refusal (ENOENT, EAGAIN, ...)");
   trace->add_flag("--json", args->json, "As JSON lines: every denial, and a summary");
+  // That it goes with neither is checked later: the parser would complain of the "--".
   trace->add_option("command", args->command, "The program and its arguments, after --")
-      ->type_name("CMD...")
-      ->excludes(pid)
-      ->excludes(container);
+      ->type_name("CMD...");
   const CLI::Validator not_empty(
       [](const std::string& value) {
         return value.empty() ? std::string("a value is missing") : std::string();
