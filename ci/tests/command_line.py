@@ -20,7 +20,7 @@ RINGFENCE = os.path.abspath(
 MALFORMED = sorted((ROOT / "suites/data/policies/malformed").glob("*.json"))
 CHECK_SCHEMA = [sys.executable, "-B", str(ROOT / "reports/check_schema.py")]
 COMMANDS = ["run", "list", "doctor", "explain", "diff", "policy", "policy show", "policy check",
-            "policy list", "plan", "spawn", "completion"]
+            "policy list", "plan", "spawn", "trace", "completion"]
 USAGE = 64
 # Quick cases that need nothing but the right to make a decoy host.
 SOME = ["uts.hostname", "pid.signal_host_process"]
@@ -190,6 +190,16 @@ class BadInput(CommandLine):
         self.refuses(["plan"], "policy")
         self.refuses(["explain", "x"], "case")
         self.refuses(["diff", "x"], "new")
+        self.refuses(["trace"], "-- CMD", "--pid PID", "--container ID")
+
+    def test_trace(self):
+        self.refuses(["trace", "--contaner", "x"], "did you mean '--container'?")
+        self.refuses(["trace", "--pid", "1", "--container", "x"], "--pid", "--container")
+        self.refuses(["trace", "--pid", "0"], "--pid")
+        self.refuses(["trace", "--pid", "1", "--", "true"], "-- CMD", "--pid PID")
+        self.refuses(["trace", "--container", ""], "--container")
+        self.refuses(["trace", "--container", "no-such-container"], "no-such-container",
+                     "/run/runc")
 
     def test_result_files(self):
         self.refuses(["explain", "nowhere", "uts.hostname"], "nowhere", "ENOENT")

@@ -82,6 +82,7 @@ int run_main(int argc, char** argv) {
   add_policy(app, action);
   add_plan(app, action);
   add_spawn(app, action);
+  add_trace(app, action);
   add_completion(app, action);
   // After the commands, which would inherit it.
   app.footer(
@@ -90,7 +91,8 @@ int run_main(int argc, char** argv) {
       "  ringfence run                                do the kernel's primitives hold?\n"
       "  ringfence run --policy config.json           does this sandbox hold?\n"
       "  ringfence run 'seccomp.*' --report jsonl=r.jsonl\n"
-      "  ringfence explain r.jsonl seccomp.io_uring   why this verdict?\n\n"
+      "  ringfence explain r.jsonl seccomp.io_uring   why this verdict?\n"
+      "  ringfence trace -- runc run web              why does my container get EPERM?\n\n"
       "'ringfence COMMAND --help' has the options and exit codes of each.");
   try {
     app.parse(argc, argv);

@@ -383,6 +383,24 @@ Result<Watch> Witness::watch_pidns(uint32_t inode, const WatchOptions& options) 
                      kPidnsTrial | inode, options);
 }
 
+Status Witness::also_process(const Watch& watch, int tgid) const {
+  state_->skeleton.it->bss->scope_by_tgid = true;
+  const auto key = static_cast<uint32_t>(tgid);
+  return update(bpf_map__fd(state_->skeleton.it->maps.by_tgid), &key, &watch.id_, "scope");
+}
+
+Status Witness::also_group(const Watch& watch, uint64_t cgroup_id) const {
+  return update(bpf_map__fd(state_->skeleton.it->maps.scopes), &cgroup_id, &watch.id_, "scope");
+}
+
+uint64_t Witness::noise(uint32_t nr, bool compat) const {
+  const uint32_t key = nr | (compat ? 1U << 31 : 0);
+  uint64_t known = 0;
+  // No entry: no such call has succeeded so far.
+  if (!lookup(bpf_map__fd(state_->skeleton.it->maps.noise), &key, &known, "noise")) return 0;
+  return known;
+}
+
 Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, uint64_t trial,
                                    const WatchOptions& options) const {
   const auto& maps = state_->skeleton.it->maps;

@@ -79,6 +79,12 @@ class Witness {
   // The same for a process and all that it forks from now on, and for a pid namespace (by inode).
   Result<Watch> watch_process(int tgid, const WatchOptions& options) const;
   Result<Watch> watch_pidns(uint32_t inode, const WatchOptions& options) const;
+  // Takes into a watch of any kind a further process and what it forks from now on, or a v2 group.
+  // They stay in it until the Witness goes.
+  Status also_process(const Watch& watch, int tgid) const;
+  Status also_group(const Watch& watch, uint64_t cgroup_id) const;
+  // Capabilities whose check has failed in a call of this number that succeeded all the same.
+  [[nodiscard]] uint64_t noise(uint32_t nr, bool compat) const;
 
  private:
   Result<Watch> watch_scope(int scope_map, uint64_t key, bool short_key, uint64_t trial,

@@ -17,6 +17,7 @@
 #define RF_WANTS 7 /* six of a case, and the sentinel */
 #define RF_PATH 64
 #define RF_TEXT 64
+#define RF_COMM 16 /* TASK_COMM_LEN */
 #define RF_NO_CAP (-1)
 
 /* A syscall to look out for. Compared: the number, the table, each argument i whose bit is set in
@@ -112,6 +113,7 @@ struct rf_event {
   __u32 kind;
   __u32 tgid, tid;
   __u32 pad;
+  char comm[RF_COMM]; /* of the task, as it was then */
 };
 struct rf_event_call {
   struct rf_event head;

@@ -163,6 +163,7 @@ static __always_inline void fill_head(struct rf_event* head, __u64 trial, __u32 
   head->tgid = ids >> 32;
   head->tid = (__u32)ids;
   head->pad = 0;
+  bpf_get_current_comm(head->comm, sizeof head->comm);
 }
 
 static __always_inline void tell_number(__u64 id, __u32 kind, __s64 number, __s64 a, __s64 b,
@@ -471,6 +472,12 @@ static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret
   if (state->matched == ~0u && !match(trial, state, nr, flags & RF_COMPAT, args_known)) {
     __sync_fetch_and_add(&trial->unreadable, 1);
   }
+  /* The page of a name may come only when the kernel itself reads it: of a call that failed, it is
+   * read again. */
+  if (ret < 0 && !state->has_path && args_known && !(flags & RF_COMPAT)) {
+    const int shown = path_argument(nr);
+    if (shown >= 0) (void)read_path(state, shown);
+  }
   __u32 zero = 0;
   struct scratch* s = bpf_map_lookup_elem(&scratches, &zero);
   if (!s) return 0;
@@ -606,7 +613,11 @@ static __always_inline int on_fork(struct task_struct* child) {
   const __u32 tgid = BPF_CORE_READ(child, tgid);
   if (scope_by_tgid && tid == tgid) {
     const __u32 self = bpf_get_current_pid_tgid() >> 32;
-    if (bpf_map_lookup_elem(&by_tgid, &self)) bpf_map_update_elem(&by_tgid, &tgid, &id, BPF_ANY);
+    /* Without room it is not followed: a loss. */
+    if (bpf_map_lookup_elem(&by_tgid, &self) &&
+        bpf_map_update_elem(&by_tgid, &tgid, &id, BPF_ANY)) {
+      __sync_fetch_and_add(&trial->orphans, 1);
+    }
   }
   tell_number(id, RF_EV_FORK, tid, tgid, 0, 0);
   return 0;
