@@ -262,8 +262,10 @@ TEST_F(PolicyMode, WhatATargetPutsOnByItselfHoldsNothing) {
   }
   const auto only_confined =
       std::count_if(result.cases.begin(), result.cases.end(), [](const CaseRecord& record) {
-        return record.reason == "no_witness" && record.control && record.control->achieved &&
-               record.liveness && record.liveness->achieved;
+        // With an eBPF witness it gives itself away: it answers by another call than our inmate's.
+        const bool caught = record.reason == "no_witness" || record.reason == "evidence_lost";
+        return caught && record.control && record.control->achieved && record.liveness &&
+               record.liveness->achieved;
       });
   EXPECT_GE(only_confined, 10) << "it lies so badly that it proves nothing";
 }
