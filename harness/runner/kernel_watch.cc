@@ -81,7 +81,7 @@ rf_want sentinel() {
 }  // namespace
 
 const Witness* witness_of_process() {
-  static const auto witness = Witness::open();
+  static const auto witness = Witness::open({.rings = 4});
   return witness ? &*witness : nullptr;
 }
 

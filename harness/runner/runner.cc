@@ -148,6 +148,7 @@ class DecoyPids {
     return word;
   }
   void give_back(int* word) { free_.push_back(word); }
+  [[nodiscard]] int slot_of(const int* word) const { return static_cast<int>(word - words_); }
 
  private:
   int* words_ = nullptr;
@@ -174,7 +175,7 @@ class Run {
     // Once for the run, and before the header, which says what it sees with.
     const bool some = std::any_of(chosen->begin(), chosen->end(),
                                   [this](const Case* c) { return !why_skip(*c); });
-    if (some) open_witness();
+    if (some) open_witness(chosen->size());
     result_.header = make_header(facts_, options_, context_);
     if (some) describe_witness();
     observer_.header(result_.header, chosen->size());
@@ -355,7 +356,7 @@ class Run {
   }
 
   // Attaching takes longer than a case.
-  void open_witness() {
+  void open_witness(size_t most_at_once) {
     const auto none = [this](std::string why) { context_.no_witness = std::move(why); };
     if (!options_.kernel_witness) return none("not_asked_for");
     if (!context_.privileged) return none(facts_.why_not("root"));
@@ -365,7 +366,9 @@ class Run {
       context_.witness = options_.opened_witness;
       return;
     }
-    auto witness = Witness::open(options_.witness);
+    WitnessOptions witness_options = options_.witness;
+    witness_options.rings = std::min(static_cast<size_t>(options_.jobs), most_at_once);
+    auto witness = Witness::open(witness_options);
     if (!witness) return none("needs:bpf: " + witness.error().describe());
     witness_ = std::move(*witness);
     context_.witness = &*witness_;
@@ -441,6 +444,7 @@ class Run {
     signal(SIGINT, SIG_IGN);
     RunContext context = context_;
     context.decoy_pid = decoy;
+    context.watch.slot = decoys_.slot_of(decoy);
     const std::string bytes = wire::pack(run_case(c, context));
     const auto written = sys::write_full(result_fd, bytes.data(), bytes.size());
     _exit(written ? 0 : kNoWorker);

@@ -222,6 +222,7 @@ struct Witness::State {
   Skeleton skeleton;
   std::vector<Rung> ladder;
   std::vector<int> counted;  // enter and exit, for misses()
+  std::vector<UniqueFd> rings;
 };
 
 Witness::Witness(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -328,6 +329,15 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
       state->counted.push_back(bpf_program__fd(program));
     }
   }
+  for (uint64_t slot = 0; slot < options.rings; ++slot) {
+    auto ring = make_ring(kSlotBytes);
+    if (!ring) return tl::unexpected(ring.error());
+    const int fd = ring->get();
+    if (auto ok = update(bpf_map__fd(skeleton->it->maps.rings), &slot, &fd, "rings"); !ok) {
+      return tl::unexpected(ok.error());
+    }
+    state->rings.push_back(std::move(*ring));
+  }
   state->skeleton = std::move(*skeleton);
   state->ladder = std::move(rungs);
   return Witness(std::move(state));
@@ -359,9 +369,12 @@ struct Watch::Ring {
   UniqueFd map;
   ring_buffer* buffer = nullptr;
   const std::function<void(const rf_event&, size_t)>* tell = nullptr;
+  uint64_t trial = 0;  // a shared ring may still hold what another left
   static int sample(void* context, void* data, size_t size) {
     const auto* self = static_cast<Ring*>(context);
-    if (size >= sizeof(rf_event)) (*self->tell)(*static_cast<const rf_event*>(data), size);
+    if (size < sizeof(rf_event)) return 0;
+    const auto& event = *static_cast<const rf_event*>(data);
+    if (event.trial == self->trial) (*self->tell)(event, size);
     return 0;
   }
 };
@@ -418,18 +431,28 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
   watch.short_key_ = short_key;
   watch.denials_only_ = !options.story;
   watch.ring_ = std::make_unique<Watch::Ring>();
-  auto ring = make_ring(options.ring_bytes);
-  if (!ring) return tl::unexpected(ring.error());
-  watch.ring_->map = std::move(*ring);
-  watch.ring_->buffer =
-      ring_buffer__new(watch.ring_->map.get(), Watch::Ring::sample, watch.ring_.get(), nullptr);
+  watch.own_ring_ = options.slot < 0 || static_cast<size_t>(options.slot) >= state_->rings.size();
+  int ring_fd = -1;
+  if (watch.own_ring_) {
+    auto ring = make_ring(options.ring_bytes);
+    if (!ring) return tl::unexpected(ring.error());
+    watch.ring_->map = std::move(*ring);
+    watch.ring_key_ = trial;
+    ring_fd = watch.ring_->map.get();
+  } else {
+    watch.ring_key_ = static_cast<uint64_t>(options.slot);
+    ring_fd = state_->rings[static_cast<size_t>(options.slot)].get();
+  }
+  watch.ring_->trial = trial;
+  watch.ring_->buffer = ring_buffer__new(ring_fd, Watch::Ring::sample, watch.ring_.get(), nullptr);
   if (watch.ring_->buffer == nullptr) return system_error("map ring buffer");
   // From here on the destructor takes it all back.
   watch.id_ = trial;
   if (auto ok = watch.look_for({}); !ok) return tl::unexpected(ok.error());
-  const auto ring_fd = static_cast<uint32_t>(watch.ring_->map.get());
-  if (auto ok = update(watch.rings_fd_, &watch.id_, &ring_fd, "rings"); !ok) {
-    return tl::unexpected(ok.error());
+  if (watch.own_ring_) {
+    if (auto ok = update(watch.rings_fd_, &watch.ring_key_, &ring_fd, "rings"); !ok) {
+      return tl::unexpected(ok.error());
+    }
   }
   // Last: what is in scope has a trial and a ring.
   const auto short_form = static_cast<uint32_t>(key);
@@ -456,7 +479,7 @@ Watch::~Watch() {
   if (!ring_ || id_ == 0 || sys::call(SYS_getpid) != owner_pid_) return;
   const auto short_form = static_cast<uint32_t>(scope_key_);
   remove(scope_fd_, short_key_ ? static_cast<const void*>(&short_form) : &scope_key_);
-  remove(rings_fd_, &id_);
+  if (own_ring_) remove(rings_fd_, &ring_key_);
   remove(trials_fd_, &id_);
 }
 
@@ -467,6 +490,7 @@ Status Watch::look_for(std::span<const rf_want> wants) const {
   rf_trial trial{};
   trial.wants = static_cast<uint32_t>(wants.size());
   trial.denials_only = denials_only_ ? 1 : 0;
+  trial.ring = ring_key_;
   std::copy(wants.begin(), wants.end(), std::begin(trial.want));
   return update(trials_fd_, &id_, &trial, "trial");
 }

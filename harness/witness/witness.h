@@ -44,6 +44,8 @@ struct WitnessOptions {
   // Rungs that are passed over as if the kernel had refused them ("tp_btf"), so that tests reach
   // those below.
   std::vector<std::string> avoid{};
+  // Rings made in advance, for watches that follow one another: see WatchOptions::slot.
+  size_t rings = 0;
 };
 
 class Watch;
@@ -68,9 +70,13 @@ class Witness {
   // same program was already running on that CPU (recursion_misses, Linux 5.12).
   [[nodiscard]] Result<uint64_t> misses() const;
 
+  static constexpr size_t kSlotBytes = size_t{1} << 18;
   struct WatchOptions {
     size_t ring_bytes = size_t{1} << 19;  // a power of two, at least a page
     bool story = true;                    // with syscalls that succeed, too
+    // Which ring made in advance to use, of kSlotBytes, by one watch at a time; -1, or one that
+    // there is not: a ring of its own, which takes some milliseconds to enter and to remove.
+    int slot = -1;
   };
   // Watches the v2 cgroup with this id (the inode number of its directory) and those made below
   // it. The Watch may be made in a process forked from the one that holds the Witness.
@@ -125,6 +131,8 @@ class Watch {
   bool short_key_ = false;
   const Witness* witness_ = nullptr;
   bool denials_only_ = false;
+  uint64_t ring_key_ = 0;
+  bool own_ring_ = true;
   std::unique_ptr<Ring> ring_;
   int owner_pid_ = 0;
 };

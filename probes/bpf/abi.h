@@ -77,6 +77,7 @@ struct rf_seen {
 struct rf_trial {
   __u32 wants;
   __u32 denials_only; /* the story has no syscall that succeeded */
+  __u64 ring;         /* which of the rings takes its story */
   struct rf_want want[RF_WANTS];
 
   __u64 calls;     /* syscalls that ended */
