@@ -14,9 +14,15 @@ namespace ringfence {
 namespace {
 // MAX_ERRNO, include/linux/err.h.
 constexpr int64_t kMaxErrno = 4095;
+// ERESTARTSYS to ERESTART_RESTARTBLOCK, include/linux/errno.h.
+constexpr int64_t kRestartFirst = 512;
+constexpr int64_t kRestartLast = 516;
 }  // namespace
 
-bool CallRecord::denied() const { return no_enter || (ret < 0 && ret >= -kMaxErrno); }
+bool CallRecord::denied() const {
+  if (ret <= -kRestartFirst && ret >= -kRestartLast) return false;
+  return no_enter || (ret < 0 && ret >= -kMaxErrno);
+}
 
 const CallRecord* KernelFacts::decisive() const {
   const CallRecord* last = nullptr;
@@ -57,7 +63,9 @@ std::string describe_call(const CallRecord& call) {
     text += '?';
   }
   text += ") = ";
-  if (call.ret < 0 && call.ret >= -kMaxErrno) {
+  if (call.ret <= -kRestartFirst && call.ret >= -kRestartLast) {
+    text += "interrupted";
+  } else if (call.ret < 0 && call.ret >= -kMaxErrno) {
     text += errno_name(static_cast<int>(-call.ret));
   } else if (call.ret > 0xffff) {
     text += fmt::format("{:#x}", call.ret);

@@ -1,0 +1,104 @@
+#include "harness/witness/ladder.h"
+
+#include <bpf/libbpf.h>
+
+#include <algorithm>
+
+namespace ringfence {
+namespace {
+
+constexpr size_t kLogBytes = size_t{256} << 10;
+
+int quiet(libbpf_print_level /*level*/, const char* /*format*/, va_list /*args*/) { return 0; }
+
+std::string refusal(int err, const std::string& log) {
+  switch (err) {
+    case EPERM:
+      return "EPERM: the kernel does not let this process load it (privilege, lockdown, or a "
+             "policy of the host)";
+    case ESRCH:
+    case ENOENT:
+      return errno_name(err) + ": this kernel has no such hook";
+    case EACCES:
+    case EINVAL:
+      return errno_name(err) + (log.empty() ? ": refused without a word of the verifier"
+                                            : ": see the verifier's log");
+    default:
+      return errno_name(err);
+  }
+}
+
+}  // namespace
+
+QuietLibbpf::QuietLibbpf() : before_(reinterpret_cast<void*>(libbpf_set_print(quiet))) {}
+QuietLibbpf::~QuietLibbpf() { libbpf_set_print(reinterpret_cast<libbpf_print_fn_t>(before_)); }
+
+void choose_programs(bpf_object* object, const std::function<bool(std::string_view)>& chosen) {
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, object) {
+    bpf_program__set_autoload(program, chosen(bpf_program__name(program)));
+  }
+}
+
+Result<std::vector<Rung>> rungs_of(const OpenObject& open) {
+  const QuietLibbpf hush;
+  const auto object = open();
+  if (!object) return system_error("open eBPF object");
+  std::vector<Rung> rungs;
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, object.get()) {
+    const std::string_view name = bpf_program__name(program);
+    const size_t at = name.find("__");
+    if (at == std::string_view::npos) {
+      return system_error("read eBPF object", std::string(name), EINVAL, "HOOK__RUNG");
+    }
+    rungs.push_back(
+        {.hook = std::string(name.substr(0, at)), .name = std::string(name.substr(at + 2))});
+  }
+  return rungs;
+}
+
+void try_rung(Rung& rung, const OpenObject& open) {
+  const QuietLibbpf hush;
+  rung.tried = true;
+  const auto object = open();
+  if (!object) {
+    rung.err = errno;
+    rung.reason = "the object cannot be opened: " + errno_name(rung.err);
+    return;
+  }
+  const std::string name = rung.program();
+  choose_programs(object.get(), [&](std::string_view program) { return program == name; });
+  std::string log(kLogBytes, '\0');
+  bpf_program__set_log_buf(bpf_object__find_program_by_name(object.get(), name.c_str()), log.data(),
+                           log.size());
+  const int result = bpf_object__load(object.get());
+  if (result == 0) {
+    rung.loads = true;
+    return;
+  }
+  rung.err = -result;
+  rung.log = log.c_str();
+  rung.reason = refusal(rung.err, rung.log);
+}
+
+Result<std::vector<Rung>> survey_object(const OpenObject& open) {
+  auto rungs = rungs_of(open);
+  if (!rungs) return rungs;
+  for (Rung& rung : *rungs) try_rung(rung, open);
+  take_first(*rungs, {});
+  return rungs;
+}
+
+void take_first(std::vector<Rung>& rungs, const std::vector<std::string>& avoid) {
+  std::vector<std::string> found;
+  for (Rung& rung : rungs) {
+    const bool out = std::find(avoid.begin(), avoid.end(), rung.name) != avoid.end() ||
+                     (rung.tried && !rung.loads) ||
+                     std::find(found.begin(), found.end(), rung.hook) != found.end();
+    rung.taken = !out;
+    if (rung.taken) found.push_back(rung.hook);
+  }
+}
+
+}  // namespace ringfence

@@ -1,0 +1,127 @@
+// The ladder on programs of which the test knows what the kernel must say.
+#include "harness/witness/ladder.h"
+
+#include <bpf/libbpf.h>
+#include <gmock/gmock.h>
+
+#include <map>
+
+#include "harness/witness/test_watch.h"
+#include "ladder_test.skel.h"
+
+namespace ringfence {
+namespace {
+
+using testing::HasSubstr;
+
+std::shared_ptr<bpf_object> open_test() {
+  const std::shared_ptr<ladder_test_bpf> skeleton(ladder_test_bpf__open(),
+                                                  ladder_test_bpf__destroy);
+  if (!skeleton) return nullptr;
+  return {skeleton, skeleton->obj};
+}
+
+const Rung* find(const std::vector<Rung>& rungs, std::string_view program) {
+  for (const Rung& rung : rungs) {
+    if (rung.program() == program) return &rung;
+  }
+  return nullptr;
+}
+
+TEST(Ladder, lists_programs_in_order_without_privilege) {
+  auto rungs = rungs_of(open_test);
+  ASSERT_TRUE(rungs) << rungs.error().describe();
+  std::vector<std::string> names;
+  for (const Rung& rung : *rungs) names.push_back(rung.program());
+  EXPECT_THAT(names, testing::UnorderedElementsAre("enter__careless", "enter__careful",
+                                                   "exit__nowhere", "exit__here", "lost__nowhere"));
+  EXPECT_FALSE(rungs->front().tried);
+}
+
+TEST(Ladder, takes_the_first_that_is_neither_avoided_nor_refused) {
+  std::vector<Rung> rungs = {{.hook = "a", .name = "x"},
+                             {.hook = "a", .name = "y"},
+                             {.hook = "b", .name = "x"},
+                             {.hook = "b", .name = "z"}};
+  const auto taken = [&] {
+    std::string text;
+    for (const Rung& rung : rungs) text += rung.taken ? rung.program() + " " : "";
+    return text;
+  };
+  take_first(rungs, {});
+  EXPECT_EQ(taken(), "a__x b__x ");
+  take_first(rungs, {"x"});
+  EXPECT_EQ(taken(), "a__y b__z ");
+  rungs[1].tried = true;
+  take_first(rungs, {"x"});
+  EXPECT_EQ(taken(), "b__z ");
+  rungs[1].loads = true;
+  take_first(rungs, {"x"});
+  EXPECT_EQ(taken(), "a__y b__z ");
+}
+
+TEST(Ladder, an_object_that_cannot_be_opened) {
+  const auto nothing = []() -> std::shared_ptr<bpf_object> {
+    errno = ENOMEM;
+    return nullptr;
+  };
+  auto rungs = rungs_of(nothing);
+  ASSERT_FALSE(rungs);
+  EXPECT_EQ(rungs.error().err, ENOMEM);
+  Rung rung{.hook = "a", .name = "x"};
+  try_rung(rung, nothing);
+  EXPECT_TRUE(rung.tried);
+  EXPECT_FALSE(rung.loads);
+  EXPECT_EQ(rung.err, ENOMEM);
+}
+
+TEST(Ladder, survey_shows_what_the_verifier_said) {
+  RINGFENCE_NEEDS_WITNESS();
+  auto rungs = survey_object(open_test);
+  ASSERT_TRUE(rungs) << rungs.error().describe();
+  const Rung* careless = find(*rungs, "enter__careless");
+  ASSERT_NE(careless, nullptr);
+  EXPECT_TRUE(careless->tried);
+  EXPECT_FALSE(careless->loads);
+  EXPECT_FALSE(careless->taken);
+  EXPECT_EQ(careless->err, EACCES);
+  EXPECT_THAT(careless->log, HasSubstr("map_value_or_null"));
+  EXPECT_THAT(careless->reason, HasSubstr("verifier's log"));
+  const Rung* nowhere = find(*rungs, "exit__nowhere");
+  ASSERT_NE(nowhere, nullptr);
+  EXPECT_FALSE(nowhere->loads);
+  EXPECT_THAT(nowhere->reason, HasSubstr("no such hook"));
+  for (const char* good : {"enter__careful", "exit__here"}) {
+    const Rung* rung = find(*rungs, good);
+    ASSERT_NE(rung, nullptr);
+    EXPECT_TRUE(rung->loads && rung->taken) << good << ": " << rung->reason;
+    EXPECT_EQ(rung->reason, "");
+  }
+  EXPECT_FALSE(find(*rungs, "lost__nowhere")->taken);
+}
+
+// Whatever this kernel takes or refuses: exactly one rung is taken of a hook that has one that
+// loads, it is the first, and every refusal has a reason.
+TEST(Ladder, survey_of_the_witness_is_complete) {
+  RINGFENCE_NEEDS_WITNESS();
+  const auto rungs = Witness::survey();
+  ASSERT_FALSE(rungs.empty());
+  std::map<std::string, int> taken;
+  std::map<std::string, bool> loaded;
+  for (const Rung& rung : rungs) {
+    SCOPED_TRACE(rung.program());
+    EXPECT_TRUE(rung.tried);
+    EXPECT_EQ(rung.loads, rung.reason.empty()) << rung.reason;
+    EXPECT_EQ(rung.loads, rung.err == 0);
+    if (rung.loads && !loaded[rung.hook]) EXPECT_TRUE(rung.taken);
+    loaded[rung.hook] = loaded[rung.hook] || rung.loads;
+    taken[rung.hook] += rung.taken ? 1 : 0;
+    if (rung.taken) EXPECT_TRUE(shared_witness()->offers(rung.hook));
+  }
+  for (const auto& [hook, n] : taken) EXPECT_EQ(n, loaded[hook] ? 1 : 0) << hook;
+  EXPECT_EQ(taken["enter"], 1);
+  EXPECT_EQ(taken["exit"], 1);
+}
+
+}  // namespace
+}  // namespace ringfence
