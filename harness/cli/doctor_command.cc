@@ -7,7 +7,7 @@
 
 #include "harness/base/facts.h"
 #include "harness/cli/commands.h"
-#include "harness/witness/ladder.h"
+#include "harness/witness/ladder_text.h"
 #include "reports/style.h"
 
 namespace ringfence::cli {

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <linux/seccomp.h>
 #include <sys/capability.h>
+#include <sys/mount.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -101,6 +102,10 @@ std::optional<Attribution> hidden(const CallRecord& call, const Surroundings& ar
            {Layer::kIpc},
            "the object exists, and its id names none there"},
       Rule{ECONNREFUSED, {SYS_connect}, {Layer::kNet}, "something listens, and not there"},
+      Rule{ENETUNREACH,
+           {SYS_connect, SYS_sendto},
+           {Layer::kNet},
+           "it can be reached outside, and there is no way to it there"},
       Rule{ENODEV, {SYS_ioctl, SYS_setsockopt}, {Layer::kNet}, "the interface is not there"},
   };
   for (const Rule& rule : rules) {
@@ -115,43 +120,104 @@ std::optional<Attribution> hidden(const CallRecord& call, const Surroundings& ar
 // Limits that answer with an error of their own.
 std::optional<Attribution> limited(const CallRecord& call, const Surroundings& around) {
   const auto err = static_cast<int>(-call.ret);
+  const auto lacked = [&](int cap) { return (call.caps_failed >> cap & 1) != 0; };
   if (err == EAGAIN && is_one_of(call.nr, {SYS_clone, SYS_clone3, SYS_fork, SYS_vfork})) {
+    // Asked for only once the limit is passed: copy_process(), kernel/fork.c.
+    if (lacked(CAP_SYS_RESOURCE) && lacked(CAP_SYS_ADMIN)) {
+      return Attribution{Layer::rlimit("NPROC"),
+                         "EAGAIN after asking for CAP_SYS_RESOURCE, to go beyond the limit"};
+    }
     if (around.pids_event) return Attribution{Layer::kCgroupPids, "pids.max counted the refusal"};
-    return std::nullopt;
+  }
+  // Asked for only beyond the limit: mm/mlock.c, mlock_future_ok().
+  if (call.cap_last == CAP_IPC_LOCK && call.cap_last_denied &&
+      ((err == ENOMEM && is_one_of(call.nr, {SYS_mlock, SYS_mlock2, SYS_mlockall})) ||
+       (err == EAGAIN && is_one_of(call.nr, {SYS_mmap, SYS_mremap, SYS_brk})))) {
+    return Attribution{Layer::rlimit("MEMLOCK"),
+                       errno_name(err) + " after asking for CAP_IPC_LOCK, to go beyond the limit"};
   }
   if (err == ENOMEM && around.memory_event) {
     return Attribution{Layer::kCgroupMemory, "memory.max counted the refusal"};
   }
-  if (err == EMFILE) return Attribution{Layer::rlimit("NOFILE"), "EMFILE"};
-  if (err == EFBIG && is_one_of(call.nr, {SYS_write, SYS_pwrite64, SYS_ftruncate, SYS_truncate,
-                                          SYS_fallocate, SYS_writev, SYS_pwritev})) {
-    return Attribution{Layer::rlimit("FSIZE"), "EFBIG"};
+  // These have limits of their own that say EMFILE, too (mq_overview(7), inotify(7), fanotify(7)).
+  if (err == EMFILE &&
+      !is_one_of(call.nr, {SYS_mq_open, SYS_inotify_init, SYS_inotify_init1, SYS_fanotify_init})) {
+    return Attribution{Layer::rlimit("NOFILE"), "EMFILE"};
+  }
+  // Without the signal it is the file system's own limit.
+  if (err == EFBIG && call.file_size) {
+    return Attribution{Layer::rlimit("FSIZE"), "EFBIG with SIGXFSZ"};
   }
   return std::nullopt;
+}
+
+std::string full_name(int cap) {
+  return "CAP_" + std::string(cap_layer(cap).name().substr(sizeof("cap.") - 1));
+}
+
+// Others that were asked for before the last and would have done as well, or had to be there, too.
+std::string also_missing(const CallRecord& call) {
+  std::string text;
+  for (int cap = 0; cap <= kCapLast; ++cap) {
+    if (cap == call.cap_last || (call.caps_failed >> cap & 1) == 0) continue;
+    text += (text.empty() ? ", as is " : " and ") + full_name(cap) + " before it";
+  }
+  return text;
 }
 
 // The last check that the kernel made before it said no was for a capability.
 std::optional<Attribution> incapable(const CallRecord& call) {
   if (call.ret != -EPERM && call.ret != -EACCES) return std::nullopt;
   if (call.cap_last < 0 || !call.cap_last_denied) return std::nullopt;
-  if ((call.noise >> call.cap_last & 1) != 0) return std::nullopt;
   const Layer layer = cap_layer(call.cap_last);
   if (layer == Layer::kUnattributed) return std::nullopt;
-  const std::string name = "CAP_" + std::string(layer.name().substr(sizeof("cap.") - 1));
+  const std::string name = full_name(call.cap_last);
+  if ((call.noise >> call.cap_last & 1) != 0) {
+    return unattributed(name +
+                        " was asked for last and is missing, but calls of this number have "
+                        "succeeded without it");
+  }
   if (call.cap_elsewhere && (call.cap_effective >> call.cap_last & 1) != 0) {
     return Attribution{Layer::kUser,
                        name + " is held in its own user namespace, and was asked for in another"};
   }
-  // What these override is the ordinary permission of files.
+  // What these override is the ordinary permission of files: who owns the file, or is let in by its
+  // mode, is not asked for them (generic_permission(), fs/namei.c).
   const bool of_files = call.cap_last == CAP_DAC_OVERRIDE ||
                         (call.cap_last == CAP_DAC_READ_SEARCH &&
                          !is_one_of(call.nr, {SYS_open_by_handle_at, SYS_linkat})) ||
                         call.cap_last == CAP_FOWNER;
-  return Attribution{layer, of_files ? name +
-                                           " was asked for last, to override plain permission, "
-                                           "and is missing"
-                                     : name + " was asked for last, and is missing"};
+  return Attribution{
+      layer, name + " was asked for last, " +
+                 (of_files ? "to override plain permission, and is missing" : "and is missing") +
+                 also_missing(call)};
 }
+
+// A mount that is less privileged than the one it was copied from: can_change_locked_flags(),
+// fs/namespace.c. No other check answers EPERM there once CAP_SYS_ADMIN was granted.
+std::optional<Attribution> locked(const CallRecord& call) {
+  if (call.ret != -EPERM || call.compat || call.nr != SYS_mount || !call.args_known) {
+    return std::nullopt;
+  }
+  if (call.cap_last != CAP_SYS_ADMIN || call.cap_last_denied) return std::nullopt;
+  const uint64_t flags = call.args[3];
+  if ((flags & (MS_REMOUNT | MS_BIND)) != (MS_REMOUNT | MS_BIND)) return std::nullopt;
+  constexpr uint64_t kKinds = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  constexpr uint64_t kTimes = MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME;
+  if ((flags & MS_RDONLY) != 0) {
+    return Attribution{Layer::kMountFlags,
+                       "the mount's flags are locked; it was to stay read-only"};
+  }
+  if ((flags & kKinds) == kKinds && (flags & kTimes) == 0) {
+    return Attribution{Layer::kReadOnly, "the mount is locked read-only; its other flags stayed"};
+  }
+  return unattributed("the mount's flags are locked: read-only or another, the call changes both");
+}
+
+// EACCES that no capability could have overridden, or that the kernel did not ask for one.
+constexpr const char* kBareAccess =
+    "EACCES without a capability asked for: plain permission asks for one, so an LSM, a mount's "
+    "flags, a file that nobody may execute, or an owner that has no id there";
 
 }  // namespace
 
@@ -159,18 +225,21 @@ Attribution attribute_call(const CallRecord& call, const Surroundings& around) {
   if (!call.denied()) return unattributed("it was not denied");
   if (call.no_enter) return at_the_gate(call, around);
   if (call.traced) return unattributed("a ptracer may have changed its result");
-  if (auto limit = limited(call, around)) return *limit;
+  // The rules below know the numbers of the 64-bit table.
+  if (!call.compat) {
+    if (auto limit = limited(call, around)) return *limit;
+  }
   if (call.ret == -EROFS) return {Layer::kReadOnly, "EROFS: the mount is read-only"};
   if (auto cap = incapable(call)) return *cap;
-  if (auto away = hidden(call, around)) return *away;
-  if (call.ret == -EACCES && !around.caps_witnessed) {
-    return unattributed("EACCES, and this kernel shows no capability checks");
+  if (auto flags = locked(call)) return *flags;
+  if (!call.compat) {
+    if (auto away = hidden(call, around)) return *away;
   }
-  if (call.ret == -EPERM && !around.caps_witnessed) {
-    return unattributed("EPERM, and this kernel shows no capability checks");
+  if ((call.ret == -EACCES || call.ret == -EPERM) && !around.caps_witnessed) {
+    return unattributed(errno_name(static_cast<int>(-call.ret)) +
+                        ", and this kernel shows no capability checks");
   }
-  if (call.ret == -EACCES)
-    return {Layer::kDac, "EACCES without a capability asked for: plain permission"};
+  if (call.ret == -EACCES) return unattributed(kBareAccess);
   if (call.ret == -ENOSYS) return {Layer::kKernel, "ENOSYS: this kernel does not have it"};
   return unattributed(fmt::format("{} from within the kernel, with nothing seen that decides it",
                                   errno_name(static_cast<int>(-call.ret))));

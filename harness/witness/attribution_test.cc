@@ -1,3 +1,331 @@
+// The pure function, rule by rule and trap by trap. The denials here are made by hand;
+// denials_test.cc makes them for real.
 #include "harness/witness/attribution.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/capability.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+
+#include "harness/base/result.h"
+#include "harness/witness/test_denials.h"
+
+namespace ringfence {
+namespace {
+
+using testing::HasSubstr;
+
+CallRecord failed(long nr, int err) {
+  CallRecord call;
+  call.nr = static_cast<uint32_t>(nr);
+  call.ret = -err;
+  return call;
+}
+CallRecord refused(long nr, int64_t ret) {
+  CallRecord call;
+  call.nr = static_cast<uint32_t>(nr);
+  call.ret = ret;
+  call.no_enter = true;
+  call.seccomp = 2;
+  return call;
+}
+CallRecord lacking(long nr, int cap, int err = EPERM) {
+  CallRecord call = failed(nr, err);
+  call.caps_failed = 1ULL << cap;
+  call.cap_last = cap;
+  call.cap_last_denied = true;
+  return call;
+}
+std::string layer_of(const CallRecord& call, const Surroundings& around = {}) {
+  return attribute_call(call, around).layer.str();
+}
+std::string why_of(const CallRecord& call, const Surroundings& around = {}) {
+  const auto found = attribute_call(call, around);
+  EXPECT_EQ(found.layer, Layer::kUnattributed) << found.why;
+  return found.why;
+}
+
+// --- What is a denial at all ---------------------------------------------------------------------
+
+TEST(Denied, is_an_error_or_a_refusal) {
+  EXPECT_TRUE(failed(SYS_kill, EPERM).denied());
+  EXPECT_TRUE(failed(SYS_kill, 4095).denied());
+  EXPECT_FALSE(failed(SYS_kill, 4096).denied());  // an address
+  EXPECT_FALSE(failed(SYS_kill, 0).denied());
+  EXPECT_TRUE(refused(SYS_kill, 0).denied());
+  EXPECT_THAT(why_of(failed(SYS_kill, 0)), HasSubstr("not denied"));
+}
+
+TEST(Denied, is_not_what_a_signal_interrupted) {
+  for (const int err : {512, 513, 514, 516}) {
+    EXPECT_FALSE(failed(SYS_read, err).denied());
+    EXPECT_FALSE(refused(SYS_read, -err).denied());
+    EXPECT_THAT(describe_call(failed(SYS_read, err)), HasSubstr("interrupted"));
+  }
+  EXPECT_TRUE(failed(SYS_read, EINTR).denied());
+  EXPECT_TRUE(failed(SYS_read, 511).denied());
+  EXPECT_TRUE(failed(SYS_read, 517).denied());
+}
+
+// --- The gate
+// --------------------------------------------------------------------------------------
+
+TEST(Gate, is_seccomp_with_any_value) {
+  const auto filter = words_of(filter_on(SYS_mkdir, SECCOMP_RET_ERRNO | EPERM));
+  Surroundings around;
+  for (const int64_t ret : {int64_t{-EPERM}, int64_t{0}, int64_t{SYS_mkdir}, int64_t{-ENOSYS},
+                            int64_t{-EROFS}, int64_t{77}}) {
+    EXPECT_EQ(layer_of(refused(SYS_mkdir, ret), around), "seccomp") << ret;
+    around.filter = filter;
+    EXPECT_EQ(layer_of(refused(SYS_mkdir, ret), around), "seccomp") << ret;
+  }
+}
+
+TEST(Gate, excludes_what_else_may_have_done_it) {
+  CallRecord call = refused(SYS_mkdir, -EPERM);
+  Surroundings around;
+  around.enter_misses = 3;
+  EXPECT_THAT(why_of(call, around), HasSubstr("left out 3 runs"));
+  around.enter_misses = 0;
+
+  call.traced = true;
+  EXPECT_THAT(why_of(call, around), HasSubstr("ptracer"));
+  call.traced = false;
+
+  call.dispatched = true;
+  EXPECT_THAT(why_of(call, around), HasSubstr("user dispatch"));
+  call.dispatched = false;
+
+  call.seccomp = 0;
+  EXPECT_THAT(why_of(call, around), HasSubstr("no filter was on"));
+  call.seccomp = 2;
+
+  around.filter = std::span<const uint64_t>();
+  EXPECT_THAT(why_of(call, around), HasSubstr("the policy has none"));
+  const auto other = words_of(filter_on(SYS_rmdir, SECCOMP_RET_ERRNO | EPERM));
+  around.filter = other;
+  EXPECT_THAT(why_of(call, around), HasSubstr("not the policy's"));
+  // SECCOMP_RET_LOG lets it pass, too.
+  const auto logs = words_of(filter_on(SYS_mkdir, SECCOMP_RET_LOG));
+  around.filter = logs;
+  EXPECT_THAT(why_of(call, around), HasSubstr("not the policy's"));
+  EXPECT_EQ(layer_of(call), "seccomp");
+}
+
+TEST(Gate, asks_the_filter_with_table_and_arguments) {
+  const auto filter = words_of(filter_on(39, SECCOMP_RET_ERRNO | EPERM, true));
+  Surroundings around;
+  around.filter = filter;
+  CallRecord call = refused(39, -EPERM);
+  EXPECT_EQ(layer_of(call, around), "unattributed");
+  call.compat = true;
+  EXPECT_EQ(layer_of(call, around), "seccomp");
+
+  const auto by_argument =
+      words_of(filter_on_argument(SYS_socket, 0, 16, SECCOMP_RET_ERRNO | EPERM));
+  around.filter = by_argument;
+  call = refused(SYS_socket, -EPERM);
+  call.args[0] = 16;
+  EXPECT_EQ(layer_of(call, around), "seccomp");
+  call.args[0] = 1;
+  EXPECT_EQ(layer_of(call, around), "unattributed");
+  // Without the arguments the filter cannot be asked.
+  call.args_known = false;
+  EXPECT_EQ(layer_of(call, around), "seccomp");
+}
+
+// --- Capabilities
+// ----------------------------------------------------------------------------------
+
+TEST(Capability, is_named_when_its_check_was_the_last_to_fail) {
+  EXPECT_EQ(layer_of(lacking(SYS_sethostname, CAP_SYS_ADMIN)), "cap.SYS_ADMIN");
+  EXPECT_EQ(layer_of(lacking(SYS_bind, CAP_NET_BIND_SERVICE, EACCES)), "cap.NET_BIND_SERVICE");
+  CallRecord call = lacking(SYS_bpf, CAP_SYS_ADMIN);
+  call.caps_failed |= 1ULL << CAP_BPF;
+  const auto found = attribute_call(call, {});
+  EXPECT_EQ(found.layer, Layer::cap("SYS_ADMIN"));
+  EXPECT_THAT(found.why, HasSubstr("as is CAP_BPF before it"));
+}
+
+TEST(Capability, is_not_named_otherwise) {
+  // A later check was passed: that one failed, and did not matter.
+  CallRecord call = lacking(SYS_mount, CAP_SYS_ADMIN);
+  call.cap_last = CAP_DAC_OVERRIDE;
+  call.cap_last_denied = false;
+  EXPECT_THAT(why_of(call), HasSubstr("nothing seen"));
+  // Another error than a lack of permission.
+  for (const int err : {EINVAL, ENOENT, ENOMEM, ENOSPC}) {
+    EXPECT_EQ(layer_of(lacking(SYS_mount, CAP_SYS_ADMIN, err)), "unattributed") << err;
+  }
+  // Known to fail in calls that succeed.
+  call = lacking(SYS_mmap, CAP_SYS_ADMIN);
+  call.noise = 1ULL << CAP_SYS_ADMIN;
+  EXPECT_THAT(why_of(call), HasSubstr("succeeded without it"));
+  call.noise = 1ULL << CAP_NET_ADMIN;
+  EXPECT_EQ(layer_of(call), "cap.SYS_ADMIN");
+  // One that this harness has no name for.
+  EXPECT_EQ(layer_of(lacking(SYS_mount, 55)), "unattributed");
+  // Changed by a tracer, perhaps.
+  call = lacking(SYS_mount, CAP_SYS_ADMIN);
+  call.traced = true;
+  EXPECT_THAT(why_of(call), HasSubstr("ptracer"));
+}
+
+TEST(Capability, held_and_asked_for_elsewhere_is_the_user_namespace) {
+  CallRecord call = lacking(SYS_sethostname, CAP_SYS_ADMIN);
+  call.cap_elsewhere = true;
+  EXPECT_EQ(layer_of(call), "cap.SYS_ADMIN");  // not held at home either
+  call.cap_effective = 1ULL << CAP_SYS_ADMIN;
+  EXPECT_EQ(layer_of(call), "ns.user");
+  call.cap_effective = 1ULL << CAP_SYS_CHROOT;
+  EXPECT_EQ(layer_of(call), "cap.SYS_ADMIN");
+}
+
+TEST(Capability, of_files_is_said_to_be_plain_permission) {
+  for (const int cap : {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER}) {
+    const auto found = attribute_call(lacking(SYS_openat, cap, EACCES), {});
+    EXPECT_TRUE(found.layer.name().starts_with("cap."));
+    EXPECT_THAT(found.why, HasSubstr("to override plain permission"));
+  }
+  EXPECT_THAT(attribute_call(lacking(SYS_open_by_handle_at, CAP_DAC_READ_SEARCH), {}).why,
+              testing::Not(HasSubstr("plain permission")));
+}
+
+TEST(Capability, unseen_leaves_the_question_open) {
+  Surroundings around;
+  around.caps_witnessed = false;
+  EXPECT_THAT(why_of(failed(SYS_open, EACCES), around), HasSubstr("shows no capability checks"));
+  EXPECT_THAT(why_of(failed(SYS_mount, EPERM), around), HasSubstr("shows no capability checks"));
+  EXPECT_EQ(layer_of(failed(SYS_open, EROFS), around), "mount.ro");
+}
+
+// --- The rest
+// --------------------------------------------------------------------------------------
+
+TEST(Plain, access_without_a_capability_asked_for_is_not_known) {
+  EXPECT_THAT(why_of(failed(SYS_open, EACCES)), HasSubstr("an LSM"));
+  EXPECT_THAT(why_of(failed(SYS_open, EPERM)), HasSubstr("nothing seen that decides it"));
+}
+
+TEST(Hidden, needs_something_that_exists_and_a_namespace_that_stands) {
+  struct Row {
+    long nr;
+    int err;
+    Layer layer;
+  };
+  const Row rows[] = {{SYS_kill, ESRCH, Layer::kPid},           {SYS_ptrace, ESRCH, Layer::kPid},
+                      {SYS_pidfd_open, ESRCH, Layer::kPid},     {SYS_openat, ENOENT, Layer::kRoot},
+                      {SYS_unlink, ENOENT, Layer::kMnt},        {SYS_shmget, ENOENT, Layer::kIpc},
+                      {SYS_shmat, EINVAL, Layer::kIpc},         {SYS_shmctl, EIDRM, Layer::kIpc},
+                      {SYS_connect, ECONNREFUSED, Layer::kNet}, {SYS_ioctl, ENODEV, Layer::kNet},
+                      {SYS_connect, ENETUNREACH, Layer::kNet}};
+  for (const Row& row : rows) {
+    SCOPED_TRACE(call_name(static_cast<uint32_t>(row.nr), false));
+    const CallRecord call = failed(row.nr, row.err);
+    Surroundings around;
+    around.in_force = {row.layer};
+    EXPECT_EQ(layer_of(call, around), "unattributed");  // does it exist?
+    around.target_exists = true;
+    EXPECT_EQ(layer_of(call, around), row.layer.name());
+    around.in_force = {Layer::kUts, Layer::kSeccomp};
+    EXPECT_EQ(layer_of(call, around), "unattributed");
+    // The same number of the other table is another call.
+    around.in_force = {row.layer};
+    CallRecord compat = call;
+    compat.compat = true;
+    EXPECT_EQ(layer_of(compat, around), "unattributed");
+    CallRecord other = call;
+    other.nr = SYS_getpid;
+    EXPECT_EQ(layer_of(other, around), "unattributed");
+  }
+}
+
+TEST(Mount, read_only_and_locked) {
+  EXPECT_EQ(layer_of(failed(SYS_mkdir, EROFS)), "mount.ro");
+  CallRecord call = failed(SYS_mount, EPERM);
+  call.cap_last = CAP_SYS_ADMIN;
+  constexpr uint64_t kChange = MS_REMOUNT | MS_BIND;
+  constexpr uint64_t kKinds = MS_NOSUID | MS_NODEV | MS_NOEXEC;
+  call.args[3] = kChange | kKinds;
+  EXPECT_EQ(layer_of(call), "mount.ro");
+  call.args[3] = kChange | kKinds | MS_NOATIME;  // or it is the times that are locked
+  EXPECT_EQ(layer_of(call), "unattributed");
+  call.args[3] = kChange | MS_RDONLY;
+  EXPECT_EQ(layer_of(call), "mount.flags");
+  call.args[3] = kChange;
+  EXPECT_THAT(why_of(call), HasSubstr("locked"));
+  call.args[3] = MS_REMOUNT | MS_RDONLY;  // of the file system
+  EXPECT_EQ(layer_of(call), "unattributed");
+  call.args[3] = kChange | MS_RDONLY;
+  call.cap_last = -1;  // refused before the check: an LSM
+  EXPECT_EQ(layer_of(call), "unattributed");
+}
+
+TEST(Limit, needs_its_own_sign) {
+  Surroundings around;
+  const CallRecord fork = failed(SYS_fork, EAGAIN);
+  EXPECT_EQ(layer_of(fork), "unattributed");
+  around.pids_event = true;
+  EXPECT_EQ(layer_of(fork, around), "cgroup.pids");
+  EXPECT_EQ(layer_of(failed(SYS_read, EAGAIN), around), "unattributed");
+  CallRecord user = fork;
+  user.caps_failed = 1ULL << CAP_SYS_RESOURCE | 1ULL << CAP_SYS_ADMIN;
+  EXPECT_EQ(layer_of(user, around), "rlimit.NPROC");
+
+  EXPECT_EQ(layer_of(failed(SYS_mmap, ENOMEM)), "unattributed");
+  around.memory_event = true;
+  EXPECT_EQ(layer_of(failed(SYS_mmap, ENOMEM), around), "cgroup.memory");
+  EXPECT_EQ(layer_of(lacking(SYS_mlock, CAP_IPC_LOCK, ENOMEM), around), "rlimit.MEMLOCK");
+  EXPECT_EQ(layer_of(lacking(SYS_mmap, CAP_IPC_LOCK, EAGAIN)), "rlimit.MEMLOCK");
+
+  EXPECT_EQ(layer_of(failed(SYS_open, EMFILE)), "rlimit.NOFILE");
+  EXPECT_EQ(layer_of(failed(SYS_mq_open, EMFILE)), "unattributed");
+  EXPECT_EQ(layer_of(failed(SYS_inotify_init1, EMFILE)), "unattributed");
+
+  CallRecord big = failed(SYS_write, EFBIG);
+  EXPECT_EQ(layer_of(big), "unattributed");
+  big.file_size = true;
+  EXPECT_EQ(layer_of(big), "rlimit.FSIZE");
+}
+
+TEST(Kernel, says_enosys_itself_only_once_entered) {
+  EXPECT_EQ(layer_of(failed(SYS_uselib, ENOSYS)), "kernel");
+  EXPECT_EQ(layer_of(refused(SYS_uselib, -ENOSYS)), "seccomp");
+}
+
+TEST(Sigsys, is_a_filter) {
+  KernelFacts facts;
+  EXPECT_FALSE(attribute_sigsys(facts));
+  facts.sigsys = 1;
+  facts.sigsys_nr = SYS_mount;
+  EXPECT_EQ(attribute_sigsys(facts)->layer, Layer::kSeccomp);
+  EXPECT_THAT(attribute_sigsys(facts)->why, HasSubstr("mount"));
+  facts.sigsys_compat = true;
+  EXPECT_THAT(attribute_sigsys(facts)->why, HasSubstr("i386"));
+}
+
+TEST(Facts, the_last_denial_decides_unless_a_later_call_succeeded) {
+  KernelFacts facts;
+  EXPECT_EQ(facts.decisive(), nullptr);
+  EXPECT_FALSE(facts.ended_in_denial());
+  EXPECT_FALSE(facts.attempted());
+  CallSeen first;
+  first.count = first.denied = 1;
+  first.last = first.last_denied = failed(SYS_kill, EPERM);
+  first.last.at_ns = first.last_denied.at_ns = 10;
+  CallSeen second = first;
+  second.last.at_ns = second.last_denied.at_ns = 20;
+  second.last_denied.nr = second.last.nr = SYS_tkill;
+  facts.calls = {second, first};
+  EXPECT_EQ(facts.decisive()->nr, static_cast<uint32_t>(SYS_tkill));
+  EXPECT_TRUE(facts.ended_in_denial());
+  facts.calls[1].allowed = 1;
+  facts.calls[1].last.at_ns = 30;
+  EXPECT_FALSE(facts.ended_in_denial());
+  facts.calls[1].last.at_ns = 15;
+  EXPECT_TRUE(facts.ended_in_denial());
+}
+
+}  // namespace
+}  // namespace ringfence

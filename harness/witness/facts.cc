@@ -12,9 +12,15 @@ namespace ringfence {
 namespace {
 // MAX_ERRNO, include/linux/err.h.
 constexpr int64_t kMaxErrno = 4095;
+// ERESTARTSYS to ERESTART_RESTARTBLOCK, include/linux/errno.h.
+constexpr int64_t kRestartFirst = 512;
+constexpr int64_t kRestartLast = 516;
 }  // namespace
 
-bool CallRecord::denied() const { return no_enter || (ret < 0 && ret >= -kMaxErrno); }
+bool CallRecord::denied() const {
+  if (ret <= -kRestartFirst && ret >= -kRestartLast) return false;
+  return no_enter || (ret < 0 && ret >= -kMaxErrno);
+}
 
 const CallRecord* KernelFacts::decisive() const {
   const CallRecord* last = nullptr;
@@ -28,10 +34,10 @@ const CallRecord* KernelFacts::decisive() const {
 bool KernelFacts::ended_in_denial() const {
   const CallRecord* denial = decisive();
   return denial != nullptr && std::none_of(calls.begin(), calls.end(), [&](const CallSeen& seen) {
-    // The same call that once got through, or any that did afterwards.
-    const bool same = &seen.last_denied == denial;
-    return seen.allowed > 0 && (same || seen.last.at_ns > denial->at_ns);
-  });
+           // The same call that once got through, or any that did afterwards.
+           const bool same = &seen.last_denied == denial;
+           return seen.allowed > 0 && (same || seen.last.at_ns > denial->at_ns);
+         });
 }
 
 bool KernelFacts::attempted() const {

@@ -21,7 +21,8 @@ struct CallRecord {
   bool traced = false;      // by ptrace(2), which may change number and result
   bool dispatched = false;  // PR_SET_SYSCALL_USER_DISPATCH is on
   bool args_known = true;
-  uint32_t seccomp = 0;  // SECCOMP_MODE_* of the task
+  bool file_size = false;  // SIGXFSZ was sent in it: beyond RLIMIT_FSIZE
+  uint32_t seccomp = 0;    // SECCOMP_MODE_* of the task
   // Capability checks inside it.
   uint64_t caps_failed = 0;
   int cap_last = -1;  // the last that was asked for, -1: none
@@ -31,12 +32,14 @@ struct CallRecord {
   // Capabilities whose check has failed in a call of this number that succeeded all the same.
   uint64_t noise = 0;
 
+  // Answered with an error, or refused at the gate. What a signal interrupted is neither denied nor
+  // allowed: the kernel makes it again, or gives EINTR where no tracepoint sees it.
   [[nodiscard]] bool denied() const;
 };
 
 // What became of one of the calls that a case names (Case::calls, in the same order).
 struct CallSeen {
-  uint64_t count = 0;
+  uint64_t count = 0;  // with those that a signal interrupted
   uint64_t allowed = 0;
   uint64_t denied = 0;
   CallRecord last;

@@ -1,54 +1,104 @@
 #include "harness/witness/ladder.h"
 
-#include <fmt/format.h>
+#include <bpf/libbpf.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <string_view>
 
 namespace ringfence {
 namespace {
 
-constexpr size_t kLogLinesMax = 40;
+constexpr size_t kLogBytes = size_t{256} << 10;
 
-// Of a long log the end says what was wrong. It quotes our own program, and nothing of a target.
-std::string log_text(std::string_view log) {
-  std::vector<std::string_view> lines;
-  while (!log.empty()) {
-    const size_t end = log.find('\n');
-    if (end != 0) lines.push_back(log.substr(0, end));
-    log.remove_prefix(end == std::string_view::npos ? log.size() : end + 1);
+int quiet(libbpf_print_level /*level*/, const char* /*format*/, va_list /*args*/) { return 0; }
+
+std::string refusal(int err, const std::string& log) {
+  switch (err) {
+    case EPERM:
+      return "EPERM: the kernel does not let this process load it (privilege, lockdown, or a "
+             "policy of the host)";
+    case ESRCH:
+    case ENOENT:
+      return errno_name(err) + ": this kernel has no such hook";
+    case EACCES:
+    case EINVAL:
+      return errno_name(err) + (log.empty() ? ": refused without a word of the verifier"
+                                            : ": see the verifier's log");
+    default:
+      return errno_name(err);
   }
-  std::string out;
-  const size_t first = lines.size() > kLogLinesMax ? lines.size() - kLogLinesMax : 0;
-  if (first > 0) out += fmt::format("         ... {} lines before\n", first);
-  for (size_t i = first; i < lines.size(); ++i) out += fmt::format("         | {}\n", lines[i]);
-  return out;
 }
 
 }  // namespace
 
-std::string render_ladder(std::span<const Rung> rungs, bool verbose) {
-  std::string out;
-  for (auto rung = rungs.begin(); rung != rungs.end();) {
-    const auto end = std::find_if(rung, rungs.end(),
-                                  [&](const Rung& other) { return other.hook != rung->hook; });
-    const auto taken = std::find_if(rung, end, [](const Rung& r) { return r.taken; });
-    std::string others;
-    for (auto r = rung; r != end; ++r) {
-      if (r->loads && !r->taken) others += (others.empty() ? "  (also: " : ", ") + r->name;
-    }
-    if (!others.empty()) others += ")";
-    out += fmt::format("  {}  {:<16}{}{}\n", taken != end ? "yes" : "no ", rung->hook,
-                       taken != end ? taken->name : "absent", others);
-    for (; rung != end; ++rung) {
-      if (!rung->tried || rung->loads) continue;
-      out += fmt::format("       {:<16}{} refused: {}\n", "", rung->name, rung->reason);
-      const bool verifiers = rung->err == EACCES || rung->err == EINVAL;
-      if (!rung->log.empty() && (verbose || verifiers)) out += log_text(rung->log);
-    }
+QuietLibbpf::QuietLibbpf() : before_(reinterpret_cast<void*>(libbpf_set_print(quiet))) {}
+QuietLibbpf::~QuietLibbpf() { libbpf_set_print(reinterpret_cast<libbpf_print_fn_t>(before_)); }
+
+void choose_programs(bpf_object* object, const std::function<bool(std::string_view)>& chosen) {
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, object) {
+    bpf_program__set_autoload(program, chosen(bpf_program__name(program)));
   }
-  return out;
+}
+
+Result<std::vector<Rung>> rungs_of(const OpenObject& open) {
+  const QuietLibbpf hush;
+  const auto object = open();
+  if (!object) return system_error("open eBPF object");
+  std::vector<Rung> rungs;
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, object.get()) {
+    const std::string_view name = bpf_program__name(program);
+    const size_t at = name.find("__");
+    if (at == std::string_view::npos) {
+      return system_error("read eBPF object", std::string(name), EINVAL, "HOOK__RUNG");
+    }
+    rungs.push_back(
+        {.hook = std::string(name.substr(0, at)), .name = std::string(name.substr(at + 2))});
+  }
+  return rungs;
+}
+
+void try_rung(Rung& rung, const OpenObject& open) {
+  const QuietLibbpf hush;
+  rung.tried = true;
+  const auto object = open();
+  if (!object) {
+    rung.err = errno;
+    rung.reason = "the object cannot be opened: " + errno_name(rung.err);
+    return;
+  }
+  const std::string name = rung.program();
+  choose_programs(object.get(), [&](std::string_view program) { return program == name; });
+  std::string log(kLogBytes, '\0');
+  bpf_program__set_log_buf(bpf_object__find_program_by_name(object.get(), name.c_str()), log.data(),
+                           log.size());
+  const int result = bpf_object__load(object.get());
+  if (result == 0) {
+    rung.loads = true;
+    return;
+  }
+  rung.err = -result;
+  rung.log = log.c_str();
+  rung.reason = refusal(rung.err, rung.log);
+}
+
+Result<std::vector<Rung>> survey_object(const OpenObject& open) {
+  auto rungs = rungs_of(open);
+  if (!rungs) return rungs;
+  for (Rung& rung : *rungs) try_rung(rung, open);
+  take_first(*rungs, {});
+  return rungs;
+}
+
+void take_first(std::vector<Rung>& rungs, const std::vector<std::string>& avoid) {
+  std::vector<std::string> found;
+  for (Rung& rung : rungs) {
+    const bool out = std::find(avoid.begin(), avoid.end(), rung.name) != avoid.end() ||
+                     (rung.tried && !rung.loads) ||
+                     std::find(found.begin(), found.end(), rung.hook) != found.end();
+    rung.taken = !out;
+    if (rung.taken) found.push_back(rung.hook);
+  }
 }
 
 }  // namespace ringfence

@@ -1,80 +1,126 @@
-// What doctor says of the ladder, and that the fact `bpf` and the witness agree on who can have it.
+// The ladder on programs of which the test knows what the kernel must say.
 #include "harness/witness/ladder.h"
 
+#include <bpf/libbpf.h>
 #include <gmock/gmock.h>
-#include <gtest/gtest.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
-#include <cerrno>
+#include <map>
 
-#include "harness/base/facts.h"
+#include "harness/witness/test_watch.h"
+#include "ladder_test.skel.h"
 
 namespace ringfence {
 namespace {
 
-using ::testing::HasSubstr;
-using ::testing::Not;
+using testing::HasSubstr;
 
-Rung rung(std::string hook, std::string name) {
-  Rung r;
-  r.hook = std::move(hook);
-  r.name = std::move(name);
-  r.tried = true;
-  return r;
+std::shared_ptr<bpf_object> open_test() {
+  const std::shared_ptr<ladder_test_bpf> skeleton(ladder_test_bpf__open(),
+                                                  ladder_test_bpf__destroy);
+  if (!skeleton) return nullptr;
+  return {skeleton, skeleton->obj};
 }
 
-TEST(Ladder, SaysWhatIsTakenAndWhyTheRestIsRefused) {
-  std::vector<Rung> rungs = {rung("enter", "tp_btf"), rung("enter", "raw_tp"), rung("cap", "fexit"),
-                             rung("cap", "kprobe")};
-  rungs[0].loads = rungs[0].taken = rungs[1].loads = true;
-  rungs[2].err = EPERM;
-  rungs[2].reason = "EPERM: not for this process";
-  rungs[2].log = "attach says no\n";
-  rungs[3].err = EACCES;
-  rungs[3].reason = "EACCES: see the verifier's log";
-  rungs[3].log = "0: R1=ctx\n1: invalid access\n";
-  const std::string text = render_ladder(rungs, false);
-  EXPECT_THAT(text, HasSubstr("yes  enter           tp_btf  (also: raw_tp)\n"));
-  EXPECT_THAT(text, HasSubstr("no   cap             absent\n"));
-  EXPECT_THAT(text, HasSubstr("fexit refused: EPERM: not for this process\n"));
-  EXPECT_THAT(text, Not(HasSubstr("attach says no")));
-  EXPECT_THAT(text, HasSubstr("| 1: invalid access\n")) << "a refusal of the verifier";
-  EXPECT_THAT(render_ladder(rungs, true), HasSubstr("| attach says no\n"));
-  EXPECT_EQ(render_ladder({}, true), "");
-}
-
-// Exit code of a child that asks both: 0 when they agree, and 10 more for `yes`.
-int ask_as(uid_t uid) {
-  const pid_t pid = fork();
-  if (pid == 0) {
-    if (uid != 0 && syscall(SYS_setresuid, uid, uid, uid) != 0) _exit(3);
-    const bool fact = Facts::probe().satisfied("bpf") && Facts::probe().satisfied("btf");
-    const bool opens = Witness::open().has_value();
-    _exit((fact == opens ? 0 : 1) + (opens ? 10 : 0));
+const Rung* find(const std::vector<Rung>& rungs, std::string_view program) {
+  for (const Rung& rung : rungs) {
+    if (rung.program() == program) return &rung;
   }
-  int status = 0;
-  waitpid(pid, &status, 0);
-  return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
+  return nullptr;
 }
 
-TEST(Ladder, TheFactBpfMeansThatTheWitnessOpens) {
-  const int self = ask_as(geteuid());
-  EXPECT_TRUE(self == 0 || self == 10) << self;
-  if (geteuid() == 0) {
-    EXPECT_EQ(ask_as(1000), 0) << "without privilege: both say no";
+TEST(Ladder, lists_programs_in_order_without_privilege) {
+  auto rungs = rungs_of(open_test);
+  ASSERT_TRUE(rungs) << rungs.error().describe();
+  std::vector<std::string> names;
+  for (const Rung& rung : *rungs) names.push_back(rung.program());
+  EXPECT_THAT(names, testing::UnorderedElementsAre("enter__careless", "enter__careful",
+                                                   "exit__nowhere", "exit__here", "lost__nowhere"));
+  EXPECT_FALSE(rungs->front().tried);
+}
+
+TEST(Ladder, takes_the_first_that_is_neither_avoided_nor_refused) {
+  std::vector<Rung> rungs = {{.hook = "a", .name = "x"},
+                             {.hook = "a", .name = "y"},
+                             {.hook = "b", .name = "x"},
+                             {.hook = "b", .name = "z"}};
+  const auto taken = [&] {
+    std::string text;
+    for (const Rung& rung : rungs) text += rung.taken ? rung.program() + " " : "";
+    return text;
+  };
+  take_first(rungs, {});
+  EXPECT_EQ(taken(), "a__x b__x ");
+  take_first(rungs, {"x"});
+  EXPECT_EQ(taken(), "a__y b__z ");
+  rungs[1].tried = true;
+  take_first(rungs, {"x"});
+  EXPECT_EQ(taken(), "b__z ");
+  rungs[1].loads = true;
+  take_first(rungs, {"x"});
+  EXPECT_EQ(taken(), "a__y b__z ");
+}
+
+TEST(Ladder, an_object_that_cannot_be_opened) {
+  const auto nothing = []() -> std::shared_ptr<bpf_object> {
+    errno = ENOMEM;
+    return nullptr;
+  };
+  auto rungs = rungs_of(nothing);
+  ASSERT_FALSE(rungs);
+  EXPECT_EQ(rungs.error().err, ENOMEM);
+  Rung rung{.hook = "a", .name = "x"};
+  try_rung(rung, nothing);
+  EXPECT_TRUE(rung.tried);
+  EXPECT_FALSE(rung.loads);
+  EXPECT_EQ(rung.err, ENOMEM);
+}
+
+TEST(Ladder, survey_shows_what_the_verifier_said) {
+  RINGFENCE_NEEDS_WITNESS();
+  auto rungs = survey_object(open_test);
+  ASSERT_TRUE(rungs) << rungs.error().describe();
+  const Rung* careless = find(*rungs, "enter__careless");
+  ASSERT_NE(careless, nullptr);
+  EXPECT_TRUE(careless->tried);
+  EXPECT_FALSE(careless->loads);
+  EXPECT_FALSE(careless->taken);
+  EXPECT_EQ(careless->err, EACCES);
+  EXPECT_THAT(careless->log, HasSubstr("map_value_or_null"));
+  EXPECT_THAT(careless->reason, HasSubstr("verifier's log"));
+  const Rung* nowhere = find(*rungs, "exit__nowhere");
+  ASSERT_NE(nowhere, nullptr);
+  EXPECT_FALSE(nowhere->loads);
+  EXPECT_THAT(nowhere->reason, HasSubstr("no such hook"));
+  for (const char* good : {"enter__careful", "exit__here"}) {
+    const Rung* rung = find(*rungs, good);
+    ASSERT_NE(rung, nullptr);
+    EXPECT_TRUE(rung->loads && rung->taken) << good << ": " << rung->reason;
+    EXPECT_EQ(rung->reason, "");
   }
+  EXPECT_FALSE(find(*rungs, "lost__nowhere")->taken);
 }
 
-TEST(Ladder, ASurveyHasAReasonForEachRefusal) {
+// Whatever this kernel takes or refuses: exactly one rung is taken of a hook that has one that
+// loads, it is the first, and every refusal has a reason.
+TEST(Ladder, survey_of_the_witness_is_complete) {
+  RINGFENCE_NEEDS_WITNESS();
   const auto rungs = Witness::survey();
   ASSERT_FALSE(rungs.empty());
-  for (const Rung& r : rungs) {
-    EXPECT_TRUE(r.tried) << r.hook << " " << r.name;
-    EXPECT_EQ(r.reason.empty(), r.loads) << r.hook << " " << r.name;
-    EXPECT_EQ(r.err == 0, r.loads) << r.hook << " " << r.name;
+  std::map<std::string, int> taken;
+  std::map<std::string, bool> loaded;
+  for (const Rung& rung : rungs) {
+    SCOPED_TRACE(rung.program());
+    EXPECT_TRUE(rung.tried);
+    EXPECT_EQ(rung.loads, rung.reason.empty()) << rung.reason;
+    EXPECT_EQ(rung.loads, rung.err == 0);
+    if (rung.loads && !loaded[rung.hook]) EXPECT_TRUE(rung.taken);
+    loaded[rung.hook] = loaded[rung.hook] || rung.loads;
+    taken[rung.hook] += rung.taken ? 1 : 0;
+    if (rung.taken) EXPECT_TRUE(shared_witness()->offers(rung.hook));
   }
+  for (const auto& [hook, n] : taken) EXPECT_EQ(n, loaded[hook] ? 1 : 0) << hook;
+  EXPECT_EQ(taken["enter"], 1);
+  EXPECT_EQ(taken["exit"], 1);
 }
 
 }  // namespace

@@ -18,32 +18,13 @@
 namespace ringfence {
 namespace {
 
-constexpr size_t kLogBytes = size_t{256} << 10;
 // Everything rests on these two.
 constexpr std::array<std::string_view, 2> kNeeded = {"enter", "exit"};
 
-int quiet(libbpf_print_level /*level*/, const char* /*format*/, va_list /*args*/) { return 0; }
-
-// libbpf's messages are on a global switch; what they say is in our own errors.
-class QuietLibbpf {
- public:
-  QuietLibbpf() : before_(libbpf_set_print(quiet)) {}
-  ~QuietLibbpf() { libbpf_set_print(before_); }
-  QuietLibbpf(const QuietLibbpf&) = delete;
-  QuietLibbpf& operator=(const QuietLibbpf&) = delete;
-
- private:
-  libbpf_print_fn_t before_;
+struct Destroy {
+  void operator()(witness_bpf* s) const { witness_bpf__destroy(s); }
 };
-
-struct Skeleton {
-  struct Destroy {
-    void operator()(witness_bpf* s) const { witness_bpf__destroy(s); }
-  };
-  std::unique_ptr<witness_bpf, Destroy> it{};
-  // Of each program, what the verifier said.
-  std::vector<std::vector<char>> logs{};
-};
+using Skeleton = std::unique_ptr<witness_bpf, Destroy>;
 
 // Whether the kernel's mark_victim tracepoint gives a task (Linux 6.9) rather than a pid.
 bool victim_is_task() {
@@ -57,84 +38,18 @@ bool victim_is_task() {
   return btf_is_ptr(btf__type_by_id(kernel.get(), btf_params(proto)[1].type));
 }
 
-struct Name {
-  std::string hook, rung;
-};
-Name split_name(std::string_view program) {
-  const size_t at = program.find("__");
-  return {std::string(program.substr(0, at)), std::string(program.substr(at + 2))};
-}
-
-std::string refusal(int err, const std::string& log) {
-  switch (err) {
-    case EPERM:
-      return "EPERM: the kernel does not let this process load it (privilege, lockdown, or a "
-             "policy "
-             "of the host)";
-    case ESRCH:
-    case ENOENT:
-      return errno_name(err) + ": this kernel has no such hook";
-    case EACCES:
-    case EINVAL:
-      return errno_name(err) + (log.empty() ? ": refused without a word of the verifier"
-                                            : ": see the verifier's log");
-    default:
-      return errno_name(err);
-  }
-}
-
-// Opens the object with only `programs` chosen to load. The log of each goes to its own buffer.
-Result<Skeleton> open_with(const std::function<bool(std::string_view)>& chosen, bool logs,
-                           bool task_victim) {
-  Skeleton skeleton;
-  skeleton.it.reset(witness_bpf__open());
-  if (!skeleton.it) return system_error("open eBPF object", "witness");
-  skeleton.it->rodata->victim_is_task = task_victim;
-  bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, skeleton.it->obj) {
-    const bool on = chosen(bpf_program__name(program));
-    bpf_program__set_autoload(program, on);
-    if (on && logs) {
-      auto& log = skeleton.logs.emplace_back(kLogBytes);
-      bpf_program__set_log_buf(program, log.data(), log.size());
-    }
-  }
+Skeleton open_skeleton(bool task_victim) {
+  Skeleton skeleton(witness_bpf__open());
+  if (skeleton) skeleton->rodata->victim_is_task = task_victim;
   return skeleton;
 }
 
-std::vector<Rung> all_rungs() {
-  std::vector<Rung> rungs;
-  const QuietLibbpf hush;
-  const std::unique_ptr<witness_bpf, Skeleton::Destroy> skeleton(witness_bpf__open());
-  if (!skeleton) return rungs;
-  bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, skeleton->obj) {
-    const Name name = split_name(bpf_program__name(program));
-    rungs.push_back({.hook = name.hook, .name = name.rung});
-  }
-  return rungs;
-}
-
-// Loads this one program, and says in the rung what came of it.
-void try_rung(Rung& rung, bool task_victim) {
-  const QuietLibbpf hush;
-  rung.tried = true;
-  const std::string name = rung.hook + "__" + rung.name;
-  auto skeleton =
-      open_with([&](std::string_view program) { return program == name; }, true, task_victim);
-  if (!skeleton) {
-    rung.err = skeleton.error().err;
-    rung.reason = skeleton.error().describe();
-    return;
-  }
-  const int result = witness_bpf__load(skeleton->it.get());
-  if (result == 0) {
-    rung.loads = true;
-    return;
-  }
-  rung.err = -result;
-  if (!skeleton->logs.empty()) rung.log = skeleton->logs[0].data();
-  rung.reason = refusal(rung.err, rung.log);
+OpenObject opener() {
+  return [task_victim = victim_is_task()]() -> std::shared_ptr<bpf_object> {
+    const std::shared_ptr<witness_bpf> skeleton(open_skeleton(task_victim));
+    if (!skeleton) return nullptr;
+    return {skeleton, skeleton->obj};
+  };
 }
 
 // --- bpf(2) on maps -----------------------------------------------------------------------------
@@ -165,6 +80,14 @@ void remove(int map, const void* key) {
   attr.map_fd = static_cast<uint32_t>(map);
   attr.key = sys::arg(key);
   (void)sys::call(SYS_bpf, BPF_MAP_DELETE_ELEM, sys::arg(&attr), sizeof attr);
+}
+
+bool next_key(int map, const void* after, void* key) {
+  bpf_attr attr{};
+  attr.map_fd = static_cast<uint32_t>(map);
+  attr.key = sys::arg(after);
+  attr.next_key = sys::arg(key);
+  return sys::call(SYS_bpf, BPF_MAP_GET_NEXT_KEY, sys::arg(&attr), sizeof attr) == 0;
 }
 
 Result<UniqueFd> make_ring(size_t bytes) {
@@ -203,6 +126,7 @@ CallRecord convert(const rf_call& c) {
   r.traced = (c.flags & RF_TRACED) != 0;
   r.dispatched = (c.flags & RF_DISPATCHED) != 0;
   r.args_known = (c.flags & RF_NO_ARGS) == 0;
+  r.file_size = (c.flags & RF_FILE_SIZE) != 0;
   r.seccomp = c.seccomp;
   r.caps_failed = c.caps_failed;
   r.cap_last = c.cap_last;
@@ -219,11 +143,23 @@ CallRecord record_of(const rf_call& call) { return convert(call); }
 // --- Witness ------------------------------------------------------------------------------------
 
 struct Witness::State {
+  ~State();
   Skeleton skeleton;
   std::vector<Rung> ladder;
   std::vector<int> counted;  // enter and exit, for misses()
   std::vector<UniqueFd> rings;
+  int64_t owner_pid = 0;
 };
+
+Witness::State::~State() {
+  if (!skeleton || sys::call(SYS_getpid) == owner_pid) return;
+  // A forked process's copy: a program at a tracepoint is detached by an ioctl on what it shares
+  // with the owner, so that only the descriptors may go.
+  const bpf_object_skeleton& slots = *skeleton->skeleton;
+  for (int i = 0; i < slots.prog_cnt; ++i) {
+    if (*slots.progs[i].link != nullptr) (void)bpf_link__disconnect(*slots.progs[i].link);
+  }
+}
 
 Witness::Witness(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Witness::Witness(Witness&&) noexcept = default;
@@ -231,100 +167,83 @@ Witness& Witness::operator=(Witness&&) noexcept = default;
 Witness::~Witness() = default;
 
 std::vector<Rung> Witness::survey() {
-  auto rungs = all_rungs();
-  const bool task_victim = victim_is_task();
-  std::vector<std::string> taken;
-  for (Rung& rung : rungs) {
-    try_rung(rung, task_victim);
-    if (!rung.loads || std::find(taken.begin(), taken.end(), rung.hook) != taken.end()) continue;
-    rung.taken = true;
-    taken.push_back(rung.hook);
-  }
-  return rungs;
+  auto rungs = survey_object(opener());
+  return rungs ? std::move(*rungs) : std::vector<Rung>{};
 }
 
 Result<Witness> Witness::open(const WitnessOptions& options) {
   const QuietLibbpf hush;
-  auto rungs = all_rungs();
-  if (rungs.empty()) return system_error("open eBPF object", "witness");
-  const bool task_victim = victim_is_task();
-  const auto avoided = [&](const Rung& rung) {
-    return std::find(options.avoid.begin(), options.avoid.end(), rung.name) != options.avoid.end();
-  };
-  const auto choose_first = [&] {
-    std::string hook;
-    bool found = false;
-    for (Rung& rung : rungs) {
-      if (rung.hook != hook) {
-        hook = rung.hook;
-        found = false;
-      }
-      const bool out = avoided(rung) || (rung.tried && !rung.loads);
-      rung.taken = !out && !found;
-      found = found || rung.taken;
-    }
-  };
-  const auto taken = [&](std::string_view program) {
-    return std::any_of(rungs.begin(), rungs.end(), [&](const Rung& rung) {
-      return rung.taken && rung.hook + "__" + rung.name == program;
+  const OpenObject open_copy = opener();
+  auto found = rungs_of(open_copy);
+  if (!found) return tl::unexpected(found.error());
+  auto rungs = std::move(*found);
+  const auto rung_taken = [&](std::string_view program) -> Rung* {
+    const auto at = std::find_if(rungs.begin(), rungs.end(), [&](const Rung& rung) {
+      return rung.taken && rung.program() == program;
     });
+    return at != rungs.end() ? &*at : nullptr;
   };
-  choose_first();
+  take_first(rungs, options.avoid);
+  const bool task_victim = victim_is_task();
+  Skeleton skeleton;
+  const auto load = [&] {
+    skeleton = open_skeleton(task_victim);
+    if (!skeleton) return -errno;
+    choose_programs(skeleton->obj, [&](std::string_view p) { return rung_taken(p) != nullptr; });
+    return witness_bpf__load(skeleton.get());
+  };
+  // Why a hook that everything rests on is missing: what its first rung met.
+  const auto missing = [&]() -> Status {
+    for (const auto hook : kNeeded) {
+      const auto of_hook = [&](const Rung& rung) { return rung.hook == hook; };
+      if (std::any_of(rungs.begin(), rungs.end(),
+                      [&](const Rung& rung) { return of_hook(rung) && rung.taken; })) {
+        continue;
+      }
+      const auto first = std::find_if(rungs.begin(), rungs.end(), of_hook);
+      return unsupported_error("load eBPF witness", first->program(), first->err,
+                               first->tried ? first->reason : "no program is left to try");
+    }
+    return {};
+  };
+  if (auto ok = missing(); !ok) return tl::unexpected(ok.error());
   // All first choices at once; only when that fails, one by one.
-  auto skeleton = open_with(taken, false, task_victim);
-  if (!skeleton) return tl::unexpected(skeleton.error());
-  int result = witness_bpf__load(skeleton->it.get());
-  if (result != 0) {
+  if (load() != 0) {
     for (bool again = true; again;) {
       again = false;
       for (Rung& rung : rungs) {
         if (!rung.taken || rung.tried) continue;
-        try_rung(rung, task_victim);
+        try_rung(rung, open_copy);
         again = again || !rung.loads;
       }
-      choose_first();
+      take_first(rungs, options.avoid);
     }
-    for (const auto hook : kNeeded) {
-      const auto has = std::find_if(rungs.begin(), rungs.end(), [&](const Rung& rung) {
-        return rung.hook == hook && rung.taken;
-      });
-      if (has != rungs.end()) continue;
-      const auto first = std::find_if(rungs.begin(), rungs.end(),
-                                      [&](const Rung& rung) { return rung.hook == hook; });
-      return unsupported_error("load eBPF witness", first->hook + "__" + first->name, first->err,
-                               first->reason);
+    if (auto ok = missing(); !ok) return tl::unexpected(ok.error());
+    if (const int result = load(); result != 0) {
+      return unsupported_error("load eBPF witness", {}, -result);
     }
-    skeleton = open_with(taken, false, task_victim);
-    if (!skeleton) return tl::unexpected(skeleton.error());
-    result = witness_bpf__load(skeleton->it.get());
-    if (result != 0) return unsupported_error("load eBPF witness", {}, -result);
   }
   auto state = std::make_unique<State>();
   for (Rung& rung : rungs) {
-    if (!rung.taken) continue;
-    rung.loads = rung.tried = true;
+    if (rung.taken) rung.loads = rung.tried = true;
   }
-  bpf_program* program = nullptr;
-  bpf_object__for_each_program(program, skeleton->it->obj) {
-    const char* name = bpf_program__name(program);
-    if (!taken(name)) continue;
+  // The skeleton has a slot for the link of each of its programs; it ends them all.
+  const bpf_object_skeleton& slots = *skeleton->skeleton;
+  for (int i = 0; i < slots.prog_cnt; ++i) {
+    bpf_program* program = *slots.progs[i].prog;
+    Rung* rung = rung_taken(bpf_program__name(program));
+    if (rung == nullptr) continue;
     bpf_link* link = bpf_program__attach(program);
-    auto rung = std::find_if(rungs.begin(), rungs.end(),
-                             [&](const Rung& r) { return r.hook + "__" + r.name == name; });
     if (link == nullptr) {
       rung->err = errno;
       rung->taken = false;
       rung->reason = "attach: " + errno_name(rung->err);
       if (std::find(kNeeded.begin(), kNeeded.end(), rung->hook) != kNeeded.end()) {
-        return unsupported_error("attach eBPF witness", name, rung->err);
+        return unsupported_error("attach eBPF witness", rung->program(), rung->err);
       }
       continue;
     }
-    // The skeleton has a slot for the link of each of its programs; it ends them all.
-    for (int i = 0; i < skeleton->it->skeleton->prog_cnt; ++i) {
-      const bpf_prog_skeleton& slot = skeleton->it->skeleton->progs[i];
-      if (*slot.prog == program) *slot.link = link;
-    }
+    *slots.progs[i].link = link;
     if (rung->hook == "enter" || rung->hook == "exit") {
       state->counted.push_back(bpf_program__fd(program));
     }
@@ -333,12 +252,13 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
     auto ring = make_ring(kSlotBytes);
     if (!ring) return tl::unexpected(ring.error());
     const int fd = ring->get();
-    if (auto ok = update(bpf_map__fd(skeleton->it->maps.rings), &slot, &fd, "rings"); !ok) {
+    if (auto ok = update(bpf_map__fd(skeleton->maps.rings), &slot, &fd, "rings"); !ok) {
       return tl::unexpected(ok.error());
     }
     state->rings.push_back(std::move(*ring));
   }
-  state->skeleton = std::move(*skeleton);
+  state->owner_pid = sys::call(SYS_getpid);
+  state->skeleton = std::move(skeleton);
   state->ladder = std::move(rungs);
   return Witness(std::move(state));
 }
@@ -380,43 +300,43 @@ struct Watch::Ring {
 };
 
 Result<Watch> Witness::watch(uint64_t cgroup_id, const WatchOptions& options) const {
-  return watch_scope(bpf_map__fd(state_->skeleton.it->maps.scopes), cgroup_id, false, cgroup_id,
+  return watch_scope(bpf_map__fd(state_->skeleton->maps.scopes), cgroup_id, false, cgroup_id,
                      options);
 }
 
 Result<Watch> Witness::watch_process(int tgid, const WatchOptions& options) const {
-  state_->skeleton.it->bss->scope_by_tgid = true;
-  return watch_scope(bpf_map__fd(state_->skeleton.it->maps.by_tgid), static_cast<uint32_t>(tgid),
-                     true, kProcessTrial | static_cast<uint32_t>(tgid), options);
+  state_->skeleton->bss->scope_by_tgid = true;
+  return watch_scope(bpf_map__fd(state_->skeleton->maps.by_tgid), static_cast<uint32_t>(tgid), true,
+                     kProcessTrial | static_cast<uint32_t>(tgid), options);
 }
 
 Result<Watch> Witness::watch_pidns(uint32_t inode, const WatchOptions& options) const {
-  state_->skeleton.it->bss->scope_by_pidns = true;
-  return watch_scope(bpf_map__fd(state_->skeleton.it->maps.by_pidns), inode, true,
-                     kPidnsTrial | inode, options);
+  state_->skeleton->bss->scope_by_pidns = true;
+  return watch_scope(bpf_map__fd(state_->skeleton->maps.by_pidns), inode, true, kPidnsTrial | inode,
+                     options);
 }
 
 Status Witness::also_process(const Watch& watch, int tgid) const {
-  state_->skeleton.it->bss->scope_by_tgid = true;
+  state_->skeleton->bss->scope_by_tgid = true;
   const auto key = static_cast<uint32_t>(tgid);
-  return update(bpf_map__fd(state_->skeleton.it->maps.by_tgid), &key, &watch.id_, "scope");
+  return update(bpf_map__fd(state_->skeleton->maps.by_tgid), &key, &watch.id_, "scope");
 }
 
 Status Witness::also_group(const Watch& watch, uint64_t cgroup_id) const {
-  return update(bpf_map__fd(state_->skeleton.it->maps.scopes), &cgroup_id, &watch.id_, "scope");
+  return update(bpf_map__fd(state_->skeleton->maps.scopes), &cgroup_id, &watch.id_, "scope");
 }
 
 uint64_t Witness::noise(uint32_t nr, bool compat) const {
   const uint32_t key = nr | (compat ? 1U << 31 : 0);
   uint64_t known = 0;
   // No entry: no such call has succeeded so far.
-  if (!lookup(bpf_map__fd(state_->skeleton.it->maps.noise), &key, &known, "noise")) return 0;
+  if (!lookup(bpf_map__fd(state_->skeleton->maps.noise), &key, &known, "noise")) return 0;
   return known;
 }
 
 Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, uint64_t trial,
                                    const WatchOptions& options) const {
-  const auto& maps = state_->skeleton.it->maps;
+  const auto& maps = state_->skeleton->maps;
   auto before = misses();
   if (!before) return tl::unexpected(before.error());
   Watch watch;
@@ -479,8 +399,21 @@ Watch::~Watch() {
   if (!ring_ || id_ == 0 || sys::call(SYS_getpid) != owner_pid_) return;
   const auto short_form = static_cast<uint32_t>(scope_key_);
   remove(scope_fd_, short_key_ ? static_cast<const void*>(&short_form) : &scope_key_);
+  remove_below();
   if (own_ring_) remove(rings_fd_, &ring_key_);
   remove(trials_fd_, &id_);
+}
+
+// Groups that the target made, and processes that it forked and that are still there.
+void Watch::remove_below() const {
+  uint64_t key = 0;  // for the map of processes its first half
+  std::vector<uint64_t> ours;
+  for (bool more = next_key(scope_fd_, nullptr, &key); more;
+       more = next_key(scope_fd_, &key, &key)) {
+    uint64_t trial = 0;
+    if (lookup(scope_fd_, &key, &trial, "scope") && trial == id_) ours.push_back(key);
+  }
+  for (const uint64_t& each : ours) remove(scope_fd_, &each);
 }
 
 Status Watch::look_for(std::span<const rf_want> wants) const {

@@ -20,6 +20,7 @@
 #include "harness/base/result.h"
 #include "harness/base/unique_fd.h"
 #include "harness/witness/facts.h"
+#include "harness/witness/ladder.h"
 
 struct rf_want;
 struct rf_trial;
@@ -27,18 +28,6 @@ struct rf_event;
 struct rf_call;
 
 namespace ringfence {
-
-// One way to see one thing: a program, and what this kernel said to it.
-struct Rung {
-  std::string hook;    // "enter"
-  std::string name;    // "tp_btf"
-  bool tried = false;  // rungs below the one that was taken are not
-  bool loads = false;
-  bool taken = false;
-  int err = 0;
-  std::string reason{};  // of a refusal, for people
-  std::string log{};     // the verifier's, of a program that it refused
-};
 
 struct WitnessOptions {
   // Rungs that are passed over as if the kernel had refused them ("tp_btf"), so that tests reach
@@ -122,6 +111,7 @@ class Watch {
   friend class Witness;
   Watch() = default;
   struct Ring;
+  void remove_below() const;
   uint64_t id_ = 0;
   uint64_t misses_before_ = 0;
   size_t wants_ = 0;

@@ -41,6 +41,7 @@ enum rf_call_flags {
   RF_TRACED = 8,      /* a ptracer may have changed it */
   RF_DISPATCHED = 16, /* syscall user dispatch is on */
   RF_NO_ARGS = 32,    /* this hook does not give the arguments of a refused syscall */
+  RF_FILE_SIZE = 64,  /* SIGXFSZ was sent in it: beyond RLIMIT_FSIZE */
 };
 
 struct rf_call {

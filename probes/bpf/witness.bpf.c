@@ -4,8 +4,9 @@
  * A program is called HOOK__RUNG. The loader takes, for each hook, the first rung that this kernel
  * lets it load (harness/witness/ladder.h); the body is the same.
  */
+// clang-format off: the types first, libbpf's headers use them
 #include "probes/bpf/kernel_types.h"
-
+// clang-format on
 #include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
 #include <bpf/bpf_tracing.h>
@@ -21,12 +22,33 @@ char _license[] SEC("license") = "GPL";
 #define COMPAT_NR_fork 2
 #define COMPAT_NR_clone 120
 #define COMPAT_NR_vfork 190
+#define NR_rt_sigreturn 15
+#define NR_execve 59
+#define NR_execveat 322
+#define COMPAT_NR_execve 11
+#define COMPAT_NR_execveat 358
+#define EFAULT 14
+/* Errors of the kernel's own (include/linux/errno.h): a signal came, and the call is made again. */
+#define ERESTARTSYS 512
+#define ERESTART_RESTARTBLOCK 516
 #define SIGSYS 31
+#define SYS_SECCOMP 1 /* si_code; another is user dispatch's, and anybody may send the signal */
+#define SIGXFSZ 25
+#define SIGNAL_GROUP_EXIT 4 /* include/linux/sched/signal.h */
 #define AUDIT_ARCH_I386 0x40000003
 #define MAX_ERRNO 4095
 
 /* By the prototype in this kernel's BTF: mark_victim gives a task (from 6.9), or a pid. */
 const volatile bool victim_is_task = false;
+
+struct signal_struct {
+  unsigned int flags;
+} RF_CORE;
+/* The helper is there from Linux 5.15. */
+enum bpf_func_id___task_pt_regs { BPF_FUNC_task_pt_regs___task_pt_regs = 175 };
+struct task_struct___signal {
+  struct signal_struct* signal;
+} RF_CORE;
 /* Whether to look at by_tgid and by_pidns at all. */
 volatile bool scope_by_tgid = false;
 volatile bool scope_by_pidns = false;
@@ -82,6 +104,7 @@ struct task_state {
   __u32 flags;
   __u32 matched; /* a bit for each want */
   __u32 has_path;
+  __u32 fresh; /* forked, and not yet out of its parent's clone */
   __u64 args[6];
   char path[RF_PATH];
 };
@@ -96,8 +119,9 @@ struct ring {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
   __uint(max_entries, 4096);
 };
-/* One ring for each trial at a time, so that a talkative one takes nobody else's room. Changing a map
- * of maps waits for every program that runs, milliseconds: so trials that follow one another share. */
+/* One ring for each trial at a time, so that a talkative one takes nobody else's room. Changing a
+ * map of maps waits for every program that runs, milliseconds: so trials that follow one another
+ * share. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
   __uint(max_entries, 1024);
@@ -130,7 +154,8 @@ static __always_inline __u64 scope_of(struct task_struct* task) {
     unsigned int level = BPF_CORE_READ(pid, level);
     struct upid last;
     if (level > 32) return 0;
-    bpf_core_read(&last, sizeof last, (void*)&pid->numbers + level * bpf_core_type_size(struct upid));
+    bpf_core_read(&last, sizeof last,
+                  (void*)&pid->numbers + level * bpf_core_type_size(struct upid));
     __u32 inum = BPF_CORE_READ(last.ns, ns.inum);
     trial = bpf_map_lookup_elem(&by_pidns, &inum);
     if (trial) return *trial;
@@ -322,7 +347,8 @@ static __always_inline bool match(struct rf_trial* trial, struct task_state* sta
     }
     bool same = true;
     for (int i = 0; i < 6; ++i) {
-      if ((want->args & (1 << i)) && (state->args[i] & want->mask[i]) != want->value[i]) same = false;
+      if ((want->args & (1 << i)) && (state->args[i] & want->mask[i]) != want->value[i])
+        same = false;
     }
     if (!same) continue;
     if (want->path >= 0) {
@@ -400,13 +426,18 @@ static __always_inline int on_enter(struct pt_regs* regs, const unsigned long* a
   return 0;
 }
 
-static __always_inline void remember(struct rf_trial* trial, __u32 matched, const struct rf_call* call,
-                                     bool denied) {
+static __always_inline bool is_interrupted(long ret) {
+  return ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK;
+}
+
+static __always_inline void remember(struct rf_trial* trial, __u32 matched,
+                                     const struct rf_call* call, bool denied) {
   for (__u32 w = 0; w < RF_WANTS; ++w) {
     if (!(matched & (1u << w))) continue;
     struct rf_seen* seen = &trial->seen[w];
     if (__sync_fetch_and_add(&seen->count, 1) == 0) seen->first = *call;
     seen->last = *call;
+    if (is_interrupted(call->ret)) continue;
     if (denied) {
       __sync_fetch_and_add(&seen->denied, 1);
       if (call->flags & RF_NO_ENTER) __sync_fetch_and_add(&seen->no_enter, 1);
@@ -429,13 +460,13 @@ static __always_inline void learn_noise(const struct rf_call* call) {
 
 static __always_inline bool is_first_return(__s64 nr, long ret, bool compat) {
   if (ret != 0) return false;
-  if (compat) return nr == COMPAT_NR_fork || nr == COMPAT_NR_clone || nr == COMPAT_NR_vfork || nr == NR_clone3;
+  if (compat)
+    return nr == COMPAT_NR_fork || nr == COMPAT_NR_clone || nr == COMPAT_NR_vfork ||
+           nr == NR_clone3;
   return nr == NR_clone || nr == NR_fork || nr == NR_vfork || nr == NR_clone3;
 }
 
-static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret) {
-  __u64 id = scope_of_current();
-  if (!id) return 0;
+static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_here, long ret) {
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
   struct task_struct* task = (struct task_struct*)bpf_get_current_task();
@@ -453,7 +484,10 @@ static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret
   if (nr < 0) {
     nr = nr_here;
     if (nr < 0) return 0; /* cancelled by a tracer or by rt_sigreturn */
-    if (is_first_return(nr, ret, compat)) return 0;
+    const bool fresh = state->fresh;
+    state->fresh = 0;
+    /* Only once: a filter that answers 0 to a later clone looks the same. */
+    if (fresh && is_first_return(nr, ret, compat)) return 0;
     flags = RF_NO_ENTER | (compat ? RF_COMPAT : 0);
     state->caps_failed = 0;
     state->cap_last = RF_NO_CAP;
@@ -469,8 +503,14 @@ static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret
     state->matched = ~0u;
   } else {
     flags = state->flags;
+    state->fresh = 0;
+    /* Out of rt_sigreturn comes the number -1, and what the interrupted code had in its register:
+     * not a result. */
+    if (nr_here < 0) ret = 0;
   }
-  if (state->matched == ~0u && !match(trial, state, nr, flags & RF_COMPAT, args_known)) {
+  /* What the kernel could not read either, it was not asked for. */
+  if (state->matched == ~0u && !match(trial, state, nr, flags & RF_COMPAT, args_known) &&
+      ret != -EFAULT) {
     __sync_fetch_and_add(&trial->unreadable, 1);
   }
   /* The page of a name may come only when the kernel itself reads it: of a call that failed, it is
@@ -508,10 +548,11 @@ static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret
   call->tid = (__u32)ids;
 
   /* What the gate refuses may carry any value; what enters fails with -1 to -4095. */
-  const bool denied = (flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO);
+  const bool denied =
+      !is_interrupted(ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
   __sync_fetch_and_add(&trial->calls, 1);
   remember(trial, state->matched, call, denied);
-  if (!denied && call->caps_failed) learn_noise(call);
+  if (!denied && call->caps_failed && !is_interrupted(ret)) learn_noise(call);
   state->nr = -1;
   if (!denied && trial->denials_only) return 0;
   if (state->has_path) {
@@ -530,6 +571,12 @@ static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret
     bpf_ringbuf_submit(e, 0);
   }
   return 0;
+}
+
+static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret) {
+  __u64 id = scope_of_current();
+  if (!id) return 0;
+  return end_of_call(id, regs, nr_here, ret);
 }
 
 SEC("tp_btf/sys_enter")
@@ -609,7 +656,12 @@ static __always_inline int on_fork(struct task_struct* child) {
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
   __sync_fetch_and_add(&trial->tasks, 1);
-  if (!new_state(child, id)) __sync_fetch_and_add(&trial->orphans, 1);
+  struct task_state* state = new_state(child, id);
+  if (state) {
+    state->fresh = 1;
+  } else {
+    __sync_fetch_and_add(&trial->orphans, 1);
+  }
   const __u32 tid = BPF_CORE_READ(child, pid);
   const __u32 tgid = BPF_CORE_READ(child, tgid);
   if (scope_by_tgid && tid == tgid) {
@@ -634,6 +686,12 @@ int fork__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
 
 static __always_inline int on_exec(struct linux_binprm* binprm) {
   __u64 id = scope_of_current();
+  /* A thread that executes takes the leader's place, its pid and its time of birth (de_thread(),
+   * fs/exec.c). It is the same task, in the middle of this call. */
+  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
+  __u64 key = (__u64)task;
+  struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
+  if (state && state->trial == id) state->born = BPF_CORE_READ(task, start_boottime);
   if (id) tell_text(id, RF_EV_EXEC, 0, BPF_CORE_READ(binprm, filename));
   return 0;
 }
@@ -651,12 +709,31 @@ static __always_inline int on_end(struct task_struct* task) {
   struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
   if (!state) return 0;
   const __u64 id = state->trial;
+  const int code = BPF_CORE_READ(task, exit_code);
+  /* SECCOMP_RET_KILL_THREAD, where there are other threads, sends no signal and comes back to no
+   * exit of the syscall: the task ends on the spot, as if by SIGSYS, and it alone. */
+  struct task_struct___signal* group = (struct task_struct___signal*)task;
+  if (bpf_core_enum_value_exists(enum bpf_func_id___task_pt_regs,
+                                 BPF_FUNC_task_pt_regs___task_pt_regs) &&
+      (code & 0x7f) == SIGSYS && state->nr < 0 &&
+      state->born == BPF_CORE_READ(task, start_boottime) &&
+      !(BPF_CORE_READ(group, signal, flags) & SIGNAL_GROUP_EXIT)) {
+    struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
+    const __s64 nr = BPF_CORE_READ(regs, orig_ax);
+    struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
+    if (trial) {
+      __sync_fetch_and_add(&trial->sigsys, 1);
+      trial->sigsys_nr = nr;
+      trial->sigsys_compat = is_compat(task);
+    }
+    (void)end_of_call(id, regs, nr, nr);
+  }
   bpf_map_delete_elem(&tasks, &key);
   if (scope_by_tgid) {
     __u32 tid = BPF_CORE_READ(task, pid);
     if (tid == (__u32)BPF_CORE_READ(task, tgid)) bpf_map_delete_elem(&by_tgid, &tid);
   }
-  tell_number(id, RF_EV_EXIT, BPF_CORE_READ(task, exit_code), 0, 0, 0);
+  tell_number(id, RF_EV_EXIT, code, 0, 0, 0);
   return 0;
 }
 SEC("tp_btf/sched_process_exit")
@@ -680,10 +757,14 @@ static __always_inline int on_signal(int sig, void* info, struct task_struct* ta
   __u64 id = scope_of(task);
   if (!id) id = scope_of_current();
   if (!id) return 0;
+  if (sig == SIGXFSZ && task == (struct task_struct*)bpf_get_current_task()) {
+    struct task_state* state = state_of(task);
+    if (state && state->nr >= 0) state->flags |= RF_FILE_SIZE;
+  }
   struct sigsys_info copy = {};
   /* 0 and 1 are SEND_SIG_NOINFO and SEND_SIG_PRIV. */
   if ((__u64)info > 1) bpf_probe_read_kernel(&copy, sizeof copy, info);
-  if (sig == SIGSYS) {
+  if (sig == SIGSYS && copy.code == SYS_SECCOMP) {
     struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
     if (trial) {
       __sync_fetch_and_add(&trial->sigsys, 1);
@@ -692,7 +773,9 @@ static __always_inline int on_signal(int sig, void* info, struct task_struct* ta
     }
   }
   tell_number(id, RF_EV_SIGNAL, sig, copy.code, BPF_CORE_READ(task, pid),
-              sig != SIGSYS ? -1 : copy.arch == AUDIT_ARCH_I386 ? -2 - copy.nr : copy.nr);
+              sig != SIGSYS                  ? -1
+              : copy.arch == AUDIT_ARCH_I386 ? -2 - copy.nr
+                                             : copy.nr);
   return 0;
 }
 SEC("tp_btf/signal_generate")
@@ -782,7 +865,7 @@ int victim__tp_btf(__u64* ctx) { return on_victim(ctx[0]); }
 SEC("raw_tp/mark_victim")
 int victim__raw_tp(struct bpf_raw_tracepoint_args* ctx) { return on_victim(ctx->args[0]); }
 
-/* --- vsyscall: no syscall, so no enter and no exit --------------------------------------------- */
+/* --- vsyscall: neither enter nor exit -------------------------------------------------------- */
 
 static __always_inline int on_vsyscall(int nr) {
   __u64 id = scope_of_current();

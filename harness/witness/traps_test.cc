@@ -1,0 +1,279 @@
+// What looks like a denial to a tracer and is none, or looks like none and is one.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <linux/prctl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <sys/capability.h>
+#include <sys/ptrace.h>
+#include <sys/time.h>
+#include <sys/user.h>
+
+#include <algorithm>
+#include <csignal>
+#include <cstddef>
+#include <thread>
+
+#include "harness/witness/test_denials.h"
+
+namespace ringfence {
+namespace {
+
+using testing::HasSubstr;
+
+struct Sighting {
+  KernelFacts facts;
+  std::vector<StoryLine> story;
+  int status = -1;
+  int said = -1;
+};
+
+// Runs `act` in a watched child, looking for these calls.
+Sighting watched(const std::vector<rf_want>& wants, const Actor::Prepare& prepare,
+                 const Actor::Act& act) {
+  Sighting result;
+  auto group = test_group();
+  EXPECT_TRUE(group);
+  if (!group) return result;
+  auto watch = shared_witness()->watch(id_of(*group));
+  EXPECT_TRUE(watch);
+  if (!watch) return result;
+  Actor actor(group->unified_fd(), 0, prepare, act);
+  EXPECT_TRUE(actor.ready()) << actor.trouble();
+  EXPECT_TRUE(watch->look_for(wants));
+  result.status = actor.finish();
+  result.said = actor.said();
+  auto facts = watch->facts();
+  EXPECT_TRUE(facts);
+  if (facts) result.facts = *facts;
+  result.story = lines_of(*watch);
+  return result;
+}
+
+bool nothing() { return true; }
+
+TEST(Traps, a_success_with_failed_checks_teaches_noise) {
+  RINGFENCE_NEEDS_WITNESS();
+  if (!shared_witness()->offers("cap")) GTEST_SKIP() << "needs:cap_capable";
+  auto seen = watched({want_call(SYS_mmap), want_call(SYS_clone)}, drop_all, [] {
+    mmap(nullptr, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    const long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
+    if (pid == 0) _exit(0);
+    waitpid(static_cast<int>(pid), nullptr, 0);
+    return 0;
+  });
+  ASSERT_EQ(seen.facts.calls.size(), 2U);
+  for (const CallSeen& call : seen.facts.calls) {
+    EXPECT_EQ(call.count, 1U);
+    EXPECT_EQ(call.denied, 0U);
+    // The check did fail: were it not known as noise, the next denial would be put down to it.
+    EXPECT_EQ(call.last.cap_last, CAP_SYS_ADMIN);
+    EXPECT_TRUE(call.last.cap_last_denied);
+  }
+  EXPECT_EQ(seen.facts.decisive(), nullptr);
+
+  seen = watched({want_call(SYS_clone)}, drop_all,
+                 [] { return errno_of(syscall(SYS_clone, CLONE_NEWUTS | SIGCHLD, 0, 0, 0, 0)); });
+  EXPECT_EQ(seen.said, EPERM);
+  ASSERT_NE(seen.facts.decisive(), nullptr);
+  const auto found = attribute_call(*seen.facts.decisive(), {});
+  EXPECT_EQ(found.layer, Layer::kUnattributed);
+  EXPECT_THAT(found.why, HasSubstr("succeeded without it"));
+}
+
+TEST(Traps, a_new_task_comes_out_of_its_parents_clone) {
+  RINGFENCE_NEEDS_WITNESS();
+  const auto seen = watched(
+      {want_call(SYS_fork), want_call(SYS_clone), want_call(SYS_clone3), want_call(SYS_vfork)},
+      [] { return put_on(filter_on(SYS_acct, SECCOMP_RET_ERRNO | EPERM)); },
+      [] {
+        for (int i = 0; i < 4; ++i) {
+          clone_args args{};
+          args.exit_signal = SIGCHLD;
+          const long pid = i == 0   ? syscall(SYS_fork)
+                           : i == 1 ? syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0)
+                                    : syscall(SYS_clone3, &args, sizeof args);
+          if (pid == 0) _exit(0);
+          waitpid(static_cast<int>(pid), nullptr, 0);
+        }
+        std::thread([] {}).join();
+        return 0;
+      });
+  EXPECT_EQ(seen.facts.lost, 0U) << seen.facts.lost_what;
+  EXPECT_EQ(seen.facts.decisive(), nullptr) << describe_call(*seen.facts.decisive());
+  EXPECT_EQ(seen.facts.calls[0].count, 1U);
+  EXPECT_EQ(seen.facts.tasks, 5U);
+}
+
+TEST(Traps, the_return_from_a_signal_handler_is_no_result) {
+  RINGFENCE_NEEDS_WITNESS();
+  const auto seen = watched({want_call(SYS_rt_sigreturn), want_call(SYS_pause)}, nothing, [] {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    sigaction(SIGALRM, &action, nullptr);
+    const itimerval soon{.it_interval = {0, 0}, .it_value = {0, 20000}};
+    setitimer(ITIMER_REAL, &soon, nullptr);
+    return errno_of(syscall(SYS_pause));  // EINTR is what rt_sigreturn puts back
+  });
+  EXPECT_EQ(seen.said, EINTR);
+  EXPECT_EQ(seen.facts.calls[0].count, 1U);
+  EXPECT_EQ(seen.facts.calls[0].denied, 0U);
+  EXPECT_EQ(seen.facts.calls[0].last.ret, 0);
+  // Interrupted: neither denied nor allowed.
+  EXPECT_EQ(seen.facts.calls[1].count, 1U);
+  EXPECT_EQ(seen.facts.calls[1].denied, 0U);
+  EXPECT_EQ(seen.facts.calls[1].allowed, 0U);
+}
+
+TEST(Traps, a_ptracer_may_have_changed_anything) {
+  RINGFENCE_NEEDS_WITNESS();
+  const auto seen =
+      watched({want_call(SYS_mkdir), want_call(SYS_rmdir), want_call(SYS_link)}, nothing, [] {
+        const int pid = fork();
+        if (pid == 0) {
+          put_on(filter_on(SYS_rmdir, SECCOMP_RET_ERRNO | EPERM));
+          ptrace(PTRACE_TRACEME, 0, 0, 0);
+          raise(SIGSTOP);
+          syscall(SYS_mkdir, "/not-there/x", 0700);
+          syscall(SYS_rmdir, "/not-there");
+          raise(SIGSTOP);
+          syscall(SYS_link, "/not-there", "/x");
+          _exit(0);
+        }
+        int status = 0;
+        waitpid(pid, &status, 0);
+        ptrace(PTRACE_CONT, pid, 0, 0);
+        waitpid(pid, &status, 0);
+        // From here on call by call; link(2) becomes no call at all.
+        for (bool entering = true; !WIFEXITED(status); entering = !entering) {
+          if (ptrace(PTRACE_SYSCALL, pid, 0, 0) != 0) break;
+          waitpid(pid, &status, 0);
+          if (!WIFSTOPPED(status) || WSTOPSIG(status) != SIGTRAP) {
+            entering = !entering;
+            continue;
+          }
+          const long nr =
+              ptrace(PTRACE_PEEKUSER, pid, offsetof(user_regs_struct, orig_rax), nullptr);
+          if (nr == SYS_link) {
+            ptrace(PTRACE_POKEUSER, pid, offsetof(user_regs_struct, orig_rax), -1L);
+          }
+        }
+        return WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+      });
+  EXPECT_EQ(seen.said, 0);
+  ASSERT_EQ(seen.facts.calls.size(), 3U);
+  for (size_t i = 0; i < 2; ++i) {
+    ASSERT_EQ(seen.facts.calls[i].denied, 1U);
+    const auto found = attribute_call(seen.facts.calls[i].last_denied, {});
+    EXPECT_EQ(found.layer, Layer::kUnattributed);
+    EXPECT_THAT(found.why, HasSubstr("ptracer"));
+  }
+  EXPECT_TRUE(seen.facts.calls[1].last_denied.no_enter);
+  EXPECT_EQ(seen.facts.calls[2].count, 0U);
+}
+
+TEST(Traps, a_thread_that_executes_takes_the_leaders_place) {
+  RINGFENCE_NEEDS_WITNESS();
+  const auto seen = watched({want_call(SYS_execve)}, nothing, [] {
+    usleep(30000);  // so that the thread is born at another time than its leader
+    std::thread([] {
+      const char* args[] = {"true", nullptr};
+      execv("/bin/true", const_cast<char**>(args));
+    }).join();
+    return 1;
+  });
+  EXPECT_EQ(seen.status, 0);
+  EXPECT_EQ(seen.facts.lost, 0U) << seen.facts.lost_what;
+  EXPECT_EQ(seen.facts.calls[0].count, 1U);
+  EXPECT_EQ(seen.facts.calls[0].allowed, 1U);
+}
+
+TEST(Traps, a_call_that_began_before_the_watch_is_a_fact_lost) {
+  RINGFENCE_NEEDS_WITNESS();
+  auto group = test_group();
+  ASSERT_TRUE(group);
+  auto watch = shared_witness()->watch(id_of(*group));
+  ASSERT_TRUE(watch);
+  const rf_want wants[] = {want_call(SYS_read), want_call(SYS_kill)};
+  ASSERT_TRUE(watch->look_for(wants));
+  Actor actor(-1, 0, nothing, [] { return errno_of(syscall(SYS_kill, 0x7ffffff0, 0)); });
+  ASSERT_TRUE(actor.ready());
+  usleep(50000);  // it is in read(2) by now
+  const UniqueFd procs(openat(group->unified_fd(), "cgroup.procs", O_WRONLY | O_CLOEXEC));
+  const std::string pid = std::to_string(actor.pid());
+  ASSERT_EQ(write(procs.get(), pid.data(), pid.size()), static_cast<ssize_t>(pid.size()));
+  EXPECT_EQ(actor.finish(), 0);
+  auto facts = watch->facts();
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->lost, 1U);
+  EXPECT_THAT(facts->lost_what, HasSubstr("without a beginning"));
+  EXPECT_EQ(facts->calls[0].count, 0U);
+  EXPECT_EQ(facts->calls[1].denied, 1U);  // seen whole
+}
+
+TEST(Traps, sigsys_counts_only_when_a_filter_sent_it) {
+  RINGFENCE_NEEDS_WITNESS();
+  const auto ignored = [] {
+    struct sigaction action {};
+    action.sa_handler = [](int) {};
+    return sigaction(SIGSYS, &action, nullptr) == 0;
+  };
+  auto seen = watched({want_call(SYS_getppid)}, ignored, [] {
+    kill(getpid(), SIGSYS);
+    return 0;
+  });
+  EXPECT_EQ(seen.facts.sigsys, 0U);
+  // Syscall user dispatch: to the target itself, before any filter.
+  seen = watched({want_call(SYS_getppid)}, ignored, [] {
+    static volatile char selector = 0;
+    struct sigaction action {};
+    action.sa_handler = [](int) { selector = 0; };
+    sigaction(SIGSYS, &action, nullptr);
+    // The C library's own calls may go through: rt_sigreturn among them.
+    if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0, &selector) != 0) return errno;
+    selector = 1;
+    syscall(SYS_getppid);
+    prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF, 0, 0, 0);
+    return 0;
+  });
+  EXPECT_EQ(seen.said, 0);
+  EXPECT_EQ(seen.facts.sigsys, 0U);
+  EXPECT_EQ(seen.facts.calls[0].denied, 0U);
+}
+
+TEST(Traps, a_gate_with_user_dispatch_on_is_not_the_filter_for_sure) {
+  RINGFENCE_NEEDS_WITNESS();
+  const auto seen = watched({want_call(SYS_getppid)}, nothing, [] {
+    static volatile char selector = 0;
+    if (prctl(PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_ON, 0, 0, &selector) != 0) return errno;
+    if (!put_on(filter_on(SYS_getppid, SECCOMP_RET_ERRNO | EPERM))) return errno;
+    return errno_of(syscall(SYS_getppid));
+  });
+  EXPECT_EQ(seen.said, EPERM);
+  ASSERT_NE(seen.facts.decisive(), nullptr);
+  EXPECT_THAT(attribute_call(*seen.facts.decisive(), {}).why, HasSubstr("user dispatch"));
+}
+
+sigjmp_buf g_back;
+
+TEST(Traps, a_vsyscall_is_no_syscall) {
+  RINGFENCE_NEEDS_WITNESS();
+  if (!shared_witness()->offers("vsyscall")) GTEST_SKIP() << "needs:emulate_vsyscall";
+  const auto seen = watched({want_call(SYS_time)}, nothing, [] {
+    struct sigaction action {};
+    action.sa_handler = [](int) { siglongjmp(g_back, 1); };
+    sigaction(SIGSEGV, &action, nullptr);
+    if (sigsetjmp(g_back, 1) != 0) return ENOSYS;
+    using Time = long (*)(long*);
+    return reinterpret_cast<Time>(0xffffffffff600400)(nullptr) > 0 ? 0 : EINVAL;
+  });
+  if (seen.said == ENOSYS) GTEST_SKIP() << "host-lacks:vsyscall";
+  EXPECT_EQ(seen.said, 0);
+  EXPECT_EQ(seen.facts.calls[0].count, 0U);
+  EXPECT_EQ(seen.facts.lost, 0U);
+  EXPECT_TRUE(std::any_of(seen.story.begin(), seen.story.end(),
+                          [](const StoryLine& line) { return line.text == "vsyscall 1"; }));
+}
+
+}  // namespace
+}  // namespace ringfence
