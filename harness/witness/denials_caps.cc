@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 #include <sys/xattr.h>
 
+#include "harness/policy/policy.h"
 #include "harness/witness/test_denials.h"
 
 namespace ringfence {
@@ -115,12 +116,9 @@ void add_file_caps(std::vector<Denial>& rows) {
       [=] { return open(own_private().c_str(), O_RDONLY); },
       [] { return raw(SYS_fcntl, g_fd, F_SETLEASE, F_RDLCK); }, EACCES));
   rows.push_back(lacks("open_by_handle_at", SYS_open_by_handle_at, CAP_DAC_READ_SEARCH, [] {
-    struct {
-      file_handle head;
-      char bytes[16];
-    } handle{};
-    handle.head.handle_bytes = sizeof handle.bytes;
-    return raw(SYS_open_by_handle_at, AT_FDCWD, &handle, O_RDONLY);
+    // struct file_handle: bytes that follow, type, and 16 of them.
+    uint32_t handle[6] = {16, 1};
+    return raw(SYS_open_by_handle_at, AT_FDCWD, handle, O_RDONLY);
   }));
 }
 

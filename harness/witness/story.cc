@@ -46,7 +46,7 @@ std::string end_text(int64_t code) {
 
 std::string signal_with_cause(int64_t number, int64_t syscall) {
   std::string text = signal_text(number);
-  if (number == SIGSYS) {
+  if (number == SIGSYS && syscall != -1) {  // -1: sent by somebody, for no syscall
     // -2 - nr: of the 32-bit table.
     const bool compat = syscall < -1;
     const int64_t nr = compat ? -2 - syscall : syscall;

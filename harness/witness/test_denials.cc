@@ -1,6 +1,7 @@
 #include "harness/witness/test_denials.h"
 
 #include <arpa/inet.h>
+#include <bpf/bpf.h>
 #include <fcntl.h>
 #include <grp.h>
 #include <netinet/in.h>
@@ -24,6 +25,7 @@ int sleeper(uint32_t uid) {
   if (pid == 0) {
     prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (uid != 0 && !become(uid)) _exit(1);
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // other ids clear it
     for (;;) pause();
   }
   return pid;
@@ -181,6 +183,29 @@ bool private_mounts() {
 bool set_limit(int resource, uint64_t value) {
   const rlimit limit{value, value};
   return setrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0;
+}
+
+int own_map(const std::string& name) {
+  for (int fd = 3; fd < 1024; ++fd) {
+    bpf_map_info info{};
+    uint32_t size = sizeof info;
+    char target[64] = {};
+    const auto link = "/proc/self/fd/" + std::to_string(fd);
+    if (readlink(link.c_str(), target, sizeof target - 1) < 0) continue;
+    if (std::string(target).find("bpf-map") == std::string::npos) continue;
+    if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.name == name) return dup(fd);
+  }
+  return -1;
+}
+
+size_t keys_of(int map) {
+  uint64_t key = 0;
+  size_t count = 0;
+  for (int more = bpf_map_get_next_key(map, nullptr, &key); more == 0;
+       more = bpf_map_get_next_key(map, &key, &key)) {
+    ++count;
+  }
+  return count;
 }
 
 }  // namespace ringfence

@@ -1,6 +1,7 @@
 #pragma once
 // For the tests of this directory: one witness for the test program, and children in a watched
 // group that do something once the test says so.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -155,6 +156,10 @@ class Actor {
   UniqueFd go_;
   Told* told_ = nullptr;
 };
+
+// A map of the shared witness by its name; -1 when there is none. And how many keys it has.
+int own_map(const std::string& name);
+size_t keys_of(int map);
 
 // The lines of a watch's story so far.
 inline std::vector<StoryLine> lines_of(Watch& watch) {

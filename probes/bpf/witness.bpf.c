@@ -773,9 +773,9 @@ static __always_inline int on_signal(int sig, void* info, struct task_struct* ta
     }
   }
   tell_number(id, RF_EV_SIGNAL, sig, copy.code, BPF_CORE_READ(task, pid),
-              sig != SIGSYS                  ? -1
-              : copy.arch == AUDIT_ARCH_I386 ? -2 - copy.nr
-                                             : copy.nr);
+              sig != SIGSYS || copy.code <= 0 ? -1
+              : copy.arch == AUDIT_ARCH_I386  ? -2 - copy.nr
+                                              : copy.nr);
   return 0;
 }
 SEC("tp_btf/signal_generate")

@@ -1,0 +1,164 @@
+// What the witness could not see or tell is counted, and what decides a verdict is not lost with
+// the story.
+#include <bpf/bpf.h>
+#include <fcntl.h>
+#include <gmock/gmock.h>
+
+#include "harness/witness/test_denials.h"
+
+namespace ringfence {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int kNobody = 0x7ffffff0;
+constexpr uint64_t kCalls = 2000;
+
+struct Talk {
+  size_t read = 0;
+  KernelFacts facts;
+};
+
+// The same child in any case: `kCalls` denied calls, and one more.
+Talk talk(const Witness::WatchOptions& options, bool reads) {
+  Talk told;
+  auto group = test_group();
+  EXPECT_TRUE(group);
+  auto watch = shared_witness()->watch(id_of(*group), options);
+  EXPECT_TRUE(watch);
+  if (!watch) return told;
+  Actor actor(group->unified_fd(), 0, {}, [] {
+    for (uint64_t i = 0; i < kCalls; ++i) syscall(SYS_kill, kNobody, 0);
+    return errno_of(syscall(SYS_tkill, kNobody, 0));
+  });
+  EXPECT_TRUE(actor.ready());
+  const rf_want wants[] = {want_call(SYS_kill), want_call(SYS_tkill)};
+  EXPECT_TRUE(watch->look_for(wants));
+  // What it did until here is no part of the count.
+  (void)lines_of(*watch);
+  EXPECT_TRUE(watch->look_for(wants));
+  actor.finish();
+  told.facts = *watch->facts();
+  if (reads) told.read = lines_of(*watch).size();
+  return told;
+}
+
+void expect_facts(const KernelFacts& facts) {
+  ASSERT_EQ(facts.calls.size(), 2U);
+  EXPECT_EQ(facts.calls[0].denied, kCalls);
+  EXPECT_EQ(facts.calls[1].denied, 1U);
+  EXPECT_EQ(facts.calls[1].last_denied.ret, -ESRCH);
+  EXPECT_TRUE(facts.ended_in_denial());
+  EXPECT_EQ(facts.lost, 0U) << facts.lost_what;
+}
+
+TEST(Loss, of_the_story_is_counted_exactly) {
+  RINGFENCE_NEEDS_WITNESS();
+  const Talk whole = talk({.ring_bytes = size_t{1} << 20}, true);
+  EXPECT_EQ(whole.facts.story_lost, 0U);
+  EXPECT_GE(whole.read, kCalls + 1);
+  expect_facts(whole.facts);
+  const Talk page = talk({.ring_bytes = 4096}, true);
+  EXPECT_GT(page.facts.story_lost, kCalls / 2);
+  EXPECT_GT(page.read, 0U);
+  EXPECT_EQ(page.facts.story_lost + page.read, whole.read);
+  expect_facts(page.facts);
+}
+
+TEST(Loss, of_a_reader_that_never_reads_costs_no_fact) {
+  RINGFENCE_NEEDS_WITNESS();
+  const Talk told = talk({.ring_bytes = 4096}, false);
+  EXPECT_GT(told.facts.story_lost, kCalls / 2);
+  expect_facts(told.facts);
+  const Talk quiet = talk({.ring_bytes = size_t{1} << 20, .story = false}, true);
+  EXPECT_EQ(quiet.facts.story_lost, 0U);
+  EXPECT_GE(quiet.read, kCalls + 1);
+  expect_facts(quiet.facts);
+}
+
+TEST(Loss, a_ring_that_cannot_be_made) {
+  RINGFENCE_NEEDS_WITNESS();
+  auto group = test_group();
+  ASSERT_TRUE(group);
+  auto watch = shared_witness()->watch(id_of(*group), {.ring_bytes = 1000});
+  ASSERT_FALSE(watch);
+  EXPECT_EQ(watch.error().err, EINVAL);
+  EXPECT_THAT(watch.error().describe(), HasSubstr("ring buffer"));
+}
+
+// Pushes every state out that the map of tasks holds, as more tasks than it has room for would.
+void crowd_out_tasks() {
+  const int map = own_map("tasks");
+  ASSERT_GE(map, 0);
+  bpf_map_info info{};
+  uint32_t size = sizeof info;
+  ASSERT_EQ(bpf_obj_get_info_by_fd(map, &info, &size), 0);
+  const std::vector<char> state(info.value_size);
+  for (uint64_t key = 1; key <= uint64_t{info.max_entries} * 3; ++key) {
+    ASSERT_EQ(bpf_map_update_elem(map, &key, state.data(), BPF_ANY), 0);
+  }
+  close(map);
+}
+
+TEST(Loss, of_a_tasks_state_is_a_fact_lost_and_the_rest_stays_right) {
+  RINGFENCE_NEEDS_WITNESS();
+  auto group = test_group();
+  ASSERT_TRUE(group);
+  auto watch = shared_witness()->watch(id_of(*group));
+  ASSERT_TRUE(watch);
+  Actor actor(group->unified_fd(), 0, {}, [] {
+    syscall(SYS_tkill, kNobody, 0);
+    return errno_of(syscall(SYS_kill, kNobody, 0));
+  });
+  ASSERT_TRUE(actor.ready());
+  const rf_want wants[] = {want_call(SYS_read), want_call(SYS_kill), want_call(SYS_tkill)};
+  ASSERT_TRUE(watch->look_for(wants));
+  usleep(50000);  // it is in read(2) by now
+  crowd_out_tasks();
+  actor.finish();
+  auto facts = watch->facts();
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->lost, 1U);
+  EXPECT_THAT(facts->lost_what, HasSubstr("without a beginning"));
+  EXPECT_EQ(facts->calls[0].count, 0U);
+  EXPECT_EQ(facts->calls[1].denied, 1U);
+  EXPECT_EQ(facts->calls[2].denied, 1U);
+}
+
+// A refusal at the gate of a task whose state is gone looks like the end of a call that began
+// unseen: a fact lost, and no denial made up.
+TEST(Loss, of_the_state_before_a_refusal) {
+  RINGFENCE_NEEDS_WITNESS();
+  auto group = test_group();
+  ASSERT_TRUE(group);
+  auto watch = shared_witness()->watch(id_of(*group));
+  ASSERT_TRUE(watch);
+  auto* flag = static_cast<volatile int*>(
+      mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+  Actor actor(
+      group->unified_fd(), 0,
+      [] { return put_on(filter_on(SYS_getppid, SECCOMP_RET_ERRNO | EPERM)); },
+      [flag] {
+        *flag = 1;
+        while (*flag != 2) {
+        }
+        return errno_of(syscall(SYS_getppid));
+      });
+  ASSERT_TRUE(actor.ready());
+  const rf_want wants[] = {want_call(SYS_getppid)};
+  ASSERT_TRUE(watch->look_for(wants));
+  actor.go();
+  while (*flag != 1) usleep(1000);
+  crowd_out_tasks();
+  *flag = 2;
+  actor.wait_end();
+  EXPECT_EQ(actor.said(), EPERM);
+  auto facts = watch->facts();
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->calls[0].count, 0U);
+  EXPECT_EQ(facts->lost, 1U);
+  munmap(const_cast<int*>(flag), 4096);
+}
+
+}  // namespace
+}  // namespace ringfence
