@@ -20,6 +20,7 @@
 #include <sys/uio.h>
 #include <sys/xattr.h>
 
+#include "harness/policy/policy.h"
 #include "harness/witness/test_denials.h"
 
 namespace ringfence {
@@ -115,11 +116,12 @@ void add_file_caps(std::vector<Denial>& rows) {
       [=] { return open(own_private().c_str(), O_RDONLY); },
       [] { return raw(SYS_fcntl, g_fd, F_SETLEASE, F_RDLCK); }, EACCES));
   rows.push_back(lacks("open_by_handle_at", SYS_open_by_handle_at, CAP_DAC_READ_SEARCH, [] {
+    // struct file_handle: size and type, then the bytes.
     struct {
-      file_handle head;
-      char bytes[16];
-    } handle{};
-    handle.head.handle_bytes = sizeof handle.bytes;
+      unsigned bytes = 16;
+      int type = 0;
+      char handle[16]{};
+    } handle;
     return raw(SYS_open_by_handle_at, AT_FDCWD, &handle, O_RDONLY);
   }));
 }

@@ -448,7 +448,8 @@ std::vector<Denial> other_denials() {
                         return raw(SYS_execve, Scene::get().at("no-x").c_str(), none, none);
                       }});
   // What has never been there, or no longer: include/uapi, sys_ni.c.
-  for (const long nr : {SYS_uselib, SYS_nfsservctl, SYS_afs_syscall, 900L}) {
+  for (const long nr :
+       std::initializer_list<long>{SYS_uselib, SYS_nfsservctl, SYS_afs_syscall, 900}) {
     rows.push_back({.name = "a syscall that is not there",
                     .nr = nr,
                     .err = ENOSYS,

@@ -113,10 +113,14 @@ TEST(Ladder, survey_of_the_witness_is_complete) {
     EXPECT_TRUE(rung.tried);
     EXPECT_EQ(rung.loads, rung.reason.empty()) << rung.reason;
     EXPECT_EQ(rung.loads, rung.err == 0);
-    if (rung.loads && !loaded[rung.hook]) EXPECT_TRUE(rung.taken);
+    if (rung.loads && !loaded[rung.hook]) {
+      EXPECT_TRUE(rung.taken);
+    }
     loaded[rung.hook] = loaded[rung.hook] || rung.loads;
     taken[rung.hook] += rung.taken ? 1 : 0;
-    if (rung.taken) EXPECT_TRUE(shared_witness()->offers(rung.hook));
+    if (rung.taken) {
+      EXPECT_TRUE(shared_witness()->offers(rung.hook));
+    }
   }
   for (const auto& [hook, n] : taken) EXPECT_EQ(n, loaded[hook] ? 1 : 0) << hook;
   EXPECT_EQ(taken["enter"], 1);

@@ -1,6 +1,7 @@
 #pragma once
 // For the tests of this directory: one witness for the test program, and children in a watched
 // group that do something once the test says so.
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/sched.h>
 #include <poll.h>
