@@ -7,6 +7,10 @@
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+
+#include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 
 namespace ringfence {
@@ -19,12 +23,20 @@ std::string cap_list(const CapSet& set) {
   return fmt::format("{}", fmt::join(names, " "));
 }
 
+// The last capability that this kernel has (Linux 3.2). When it does not say, all that we know: a
+// drop that fails is an error then, and none that is passed over.
+int last_cap() {
+  const auto text = read_file("/proc/sys/kernel/cap_last_cap");
+  const auto last = text ? parse_int(trim(*text)) : std::nullopt;
+  return last ? std::min(*last, kCapLast) : kCapLast;
+}
+
 void add_bounding(Assembler& plan, const CapSet& keep) {
   Step step = Assembler::confining(Layer::kCap, "cap.bounding", "bounding set: " + cap_list(keep));
-  for (int cap = 0; cap <= kCapLast; ++cap) {
-    // EINVAL: this kernel's last capability is below that number.
+  const int last = last_cap();
+  for (int cap = 0; cap <= last; ++cap) {
     if (!keep.has(cap)) {
-      step.ops.push_back(tolerating(make_op(SYS_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0), EINVAL));
+      step.ops.push_back(make_op(SYS_prctl, PR_CAPBSET_DROP, cap, 0, 0, 0));
     }
   }
   step.confines = !step.ops.empty();

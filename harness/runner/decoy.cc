@@ -51,12 +51,6 @@ constexpr std::array kNeedImage = {"copy_exec", "exec_fd", "exec_as", "memfd_exe
 constexpr std::string_view kNeedPassed = "link_passed";
 constexpr std::string_view kNeedPlanted = "exec_planted";
 
-bool is_root_of_initial_userns() {
-  // Inode of the initial user namespace: PROC_USER_INIT_INO, include/linux/proc_ns.h.
-  return sys::call(SYS_geteuid) == 0 &&
-         read_link("/proc/self/ns/user").value_or("") == "user:[4026531837]";
-}
-
 std::string printable(std::string_view text) {
   std::string out;
   for (const char c : text.substr(0, 200)) {

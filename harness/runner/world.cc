@@ -14,6 +14,7 @@
 #include <array>
 #include <cstring>
 
+#include "harness/base/file.h"
 #include "harness/base/sys.h"
 #include "harness/policy/policy.h"
 #include "harness/runner/decoy.h"
@@ -103,6 +104,12 @@ constexpr std::array kDevices = {"/dev/null",   "/dev/zero",    "/dev/full",
                                  "/dev/random", "/dev/urandom", "/dev/tty"};
 
 }  // namespace
+
+bool is_root_of_initial_userns() {
+  // Inode of the initial user namespace: PROC_USER_INIT_INO, include/linux/proc_ns.h.
+  return sys::call(SYS_geteuid) == 0 &&
+         read_link("/proc/self/ns/user").value_or("") == "user:[4026531837]";
+}
 
 Status build_world(const std::string& rootfs, const std::vector<std::string>& binds,
                    bool privileged) {

@@ -21,4 +21,7 @@ Status raise_loopback();
 // The credentials of the worst parent: inheritable and ambient sets full, a foreign group, umask 0.
 Status be_worst_parent(bool privileged);
 
+// Whether this process is root outside every user namespace.
+bool is_root_of_initial_userns();
+
 }  // namespace ringfence

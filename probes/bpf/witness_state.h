@@ -1,0 +1,248 @@
+/* What the witness keeps: whom it watches, each trial's facts, each task's state, and the rings
+ * that tell the story. Included by witness.bpf.c alone. */
+#ifndef RINGFENCE_PROBES_BPF_WITNESS_STATE_H
+#define RINGFENCE_PROBES_BPF_WITNESS_STATE_H
+
+// clang-format off: the types first, libbpf's headers use them
+#include "probes/bpf/kernel_types.h"
+// clang-format on
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
+
+#include "probes/bpf/abi.h"
+
+#define NR_vfork 58
+#define NR_clone 56
+#define NR_fork 57
+#define NR_clone3 435
+#define COMPAT_NR_fork 2
+#define COMPAT_NR_clone 120
+#define COMPAT_NR_vfork 190
+#define NR_rt_sigreturn 15
+#define NR_execve 59
+#define NR_execveat 322
+#define COMPAT_NR_execve 11
+#define COMPAT_NR_execveat 358
+#define EFAULT 14
+/* Errors of the kernel's own (include/linux/errno.h): a signal came, and the call is made again. */
+#define ERESTARTSYS 512
+#define ERESTART_RESTARTBLOCK 516
+#define SIGSYS 31
+#define SYS_SECCOMP 1 /* si_code; another is user dispatch's, and anybody may send the signal */
+#define SIGXFSZ 25
+#define SIGNAL_GROUP_EXIT 4 /* include/linux/sched/signal.h */
+#define AUDIT_ARCH_I386 0x40000003
+#define MAX_ERRNO 4095
+
+/* By the prototype in this kernel's BTF: mark_victim gives a task (from 6.9), or a pid. */
+const volatile bool victim_is_task = false;
+
+struct signal_struct {
+  unsigned int flags;
+} RF_CORE;
+/* The helper is there from Linux 5.15. */
+enum bpf_func_id___task_pt_regs { BPF_FUNC_task_pt_regs___task_pt_regs = 175 };
+struct task_struct___signal {
+  struct signal_struct* signal;
+} RF_CORE;
+/* Whether to look at by_tgid and by_pidns at all. */
+volatile bool scope_by_tgid = false;
+volatile bool scope_by_pidns = false;
+
+/* v2 cgroup id -> trial. Groups made below a watched one are added as they come. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 8192);
+  __type(key, __u64);
+  __type(value, __u64);
+} scopes SEC(".maps");
+
+/* For targets in groups that are not ours alone: a process and what it forks; a pid namespace. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 8192);
+  __type(key, __u32);
+  __type(value, __u64);
+} by_tgid SEC(".maps");
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 64);
+  __type(key, __u32);
+  __type(value, __u64);
+} by_pidns SEC(".maps");
+
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1024);
+  __uint(map_flags, BPF_F_NO_PREALLOC);
+  __type(key, __u64);
+  __type(value, struct rf_trial);
+} trials SEC(".maps");
+
+/* Syscall number (the top bit: 32-bit table) -> capabilities whose check failed in one that
+ * succeeded all the same. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 2048);
+  __type(key, __u32);
+  __type(value, __u64);
+} noise SEC(".maps");
+
+/* By task_struct, never by tid: execve of a thread changes that, and numbers come again. */
+struct task_state {
+  __u64 born; /* start_boottime: tells a task from the next one at the same address */
+  __u64 trial;
+  __u64 began;
+  __u64 caps_failed;
+  __s32 nr; /* the syscall it is in, or -1 */
+  __s32 cap_last, cap_last_ret;
+  __u32 cap_userns, cred_userns;
+  __u32 flags;
+  __u32 matched; /* a bit for each want */
+  __u32 has_path;
+  __u32 fresh; /* forked, and not yet out of its parent's clone */
+  __u64 args[6];
+  char path[RF_PATH];
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_LRU_HASH);
+  __uint(max_entries, 16384);
+  __type(key, __u64);
+  __type(value, struct task_state);
+} tasks SEC(".maps");
+
+struct ring {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 4096);
+};
+/* One ring for each trial at a time, so that a talkative one takes nobody else's room. Changing a
+ * map of maps waits for every program that runs, milliseconds: so trials that follow one another
+ * share. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+  __uint(max_entries, 1024);
+  __type(key, __u64);
+  __array(values, struct ring);
+} rings SEC(".maps");
+
+struct scratch {
+  struct task_state fresh;
+  struct rf_call call;
+};
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, struct scratch);
+} scratches SEC(".maps");
+
+static __always_inline __u64 scope_of(struct task_struct* task) {
+  __u64 id = BPF_CORE_READ(task, cgroups, dfl_cgrp, kn, id);
+  __u64* trial = bpf_map_lookup_elem(&scopes, &id);
+  if (trial) return *trial;
+  if (scope_by_tgid) {
+    __u32 tgid = BPF_CORE_READ(task, tgid);
+    trial = bpf_map_lookup_elem(&by_tgid, &tgid);
+    if (trial) return *trial;
+  }
+  if (scope_by_pidns) {
+    struct pid* pid = BPF_CORE_READ(task, thread_pid);
+    unsigned int level = BPF_CORE_READ(pid, level);
+    struct upid last;
+    if (level > 32) return 0;
+    bpf_core_read(&last, sizeof last,
+                  (void*)&pid->numbers + level * bpf_core_type_size(struct upid));
+    __u32 inum = BPF_CORE_READ(last.ns, ns.inum);
+    trial = bpf_map_lookup_elem(&by_pidns, &inum);
+    if (trial) return *trial;
+  }
+  return 0;
+}
+
+static __always_inline __u64 scope_of_current(void) {
+  if (!scope_by_tgid && !scope_by_pidns) {
+    __u64 id = bpf_get_current_cgroup_id();
+    __u64* trial = bpf_map_lookup_elem(&scopes, &id);
+    return trial ? *trial : 0;
+  }
+  return scope_of((struct task_struct*)bpf_get_current_task());
+}
+
+/* --- The story ------------------------------------------------------------------------------ */
+
+static __always_inline void* room(struct rf_trial* trial, __u64 id, __u64 size) {
+  void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
+  void* at = ring ? bpf_ringbuf_reserve(ring, size, 0) : 0;
+  if (!at) __sync_fetch_and_add(&trial->ring_lost, 1);
+  return at;
+}
+
+static __always_inline void fill_head(struct rf_event* head, __u64 trial, __u32 kind) {
+  __u64 ids = bpf_get_current_pid_tgid();
+  head->at = bpf_ktime_get_ns();
+  head->trial = trial;
+  head->kind = kind;
+  head->tgid = ids >> 32;
+  head->tid = (__u32)ids;
+  head->pad = 0;
+  bpf_get_current_comm(head->comm, sizeof head->comm);
+}
+
+static __always_inline void tell_number(__u64 id, __u32 kind, __s64 number, __s64 a, __s64 b,
+                                        __s64 c) {
+  struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
+  if (!trial) return;
+  void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
+  struct rf_event_number* e = ring ? bpf_ringbuf_reserve(ring, sizeof *e, 0) : 0;
+  if (!e) {
+    __sync_fetch_and_add(&trial->ring_lost, 1);
+    return;
+  }
+  fill_head(&e->head, id, kind);
+  e->number = number;
+  e->more[0] = a;
+  e->more[1] = b;
+  e->more[2] = c;
+  bpf_ringbuf_submit(e, 0);
+}
+
+static __always_inline void tell_text(__u64 id, __u32 kind, __u64 number, const char* text) {
+  struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
+  if (!trial) return;
+  void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
+  struct rf_event_text* e = ring ? bpf_ringbuf_reserve(ring, sizeof *e, 0) : 0;
+  if (!e) {
+    __sync_fetch_and_add(&trial->ring_lost, 1);
+    return;
+  }
+  fill_head(&e->head, id, kind);
+  e->number = number;
+  if (bpf_probe_read_kernel_str(e->text, sizeof e->text, text) < 0) e->text[0] = 0;
+  bpf_ringbuf_submit(e, 0);
+}
+
+/* --- State of a task ------------------------------------------------------------------------ */
+
+static __always_inline struct task_state* state_of(struct task_struct* task) {
+  __u64 key = (__u64)task;
+  struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
+  if (state && state->born != BPF_CORE_READ(task, start_boottime)) return 0;
+  return state;
+}
+
+static __always_inline struct task_state* new_state(struct task_struct* task, __u64 trial) {
+  __u32 zero = 0;
+  struct scratch* s = bpf_map_lookup_elem(&scratches, &zero);
+  if (!s) return 0;
+  __u64 key = (__u64)task;
+  __builtin_memset(&s->fresh, 0, sizeof s->fresh);
+  s->fresh.born = BPF_CORE_READ(task, start_boottime);
+  s->fresh.trial = trial;
+  s->fresh.nr = -1;
+  s->fresh.cap_last = RF_NO_CAP;
+  bpf_map_update_elem(&tasks, &key, &s->fresh, BPF_ANY);
+  return bpf_map_lookup_elem(&tasks, &key);
+}
+
+#endif
