@@ -28,8 +28,8 @@ bool is_one_of(uint32_t nr, std::initializer_list<long> list) {
 }
 
 Layer cap_layer(int cap) {
-  const auto name = cap_name(cap);
-  return name.empty() ? Layer::kUnattributed : Layer::cap(name);
+  // A newer kernel may ask for one that has no name here.
+  return cap > kCapLast ? Layer::kUnattributed : Layer::cap(cap_name(cap));
 }
 
 // It never entered: nothing but the gate can have answered. The gate is seccomp, unless something

@@ -39,7 +39,7 @@ std::function<bool()> without(int cap) {
 
 // Who executes them lacks the capability, so that nothing of this takes effect; where it could, the
 // arguments are such that it would fail all the same.
-Denial lacks(const char* name, long nr, int cap, std::function<int()> act, int err = EPERM) {
+DenialRow lacks(const char* name, long nr, int cap, std::function<int()> act, int err = EPERM) {
   return {.name = name,
           .nr = nr,
           .err = err,
@@ -51,9 +51,9 @@ Denial lacks(const char* name, long nr, int cap, std::function<int()> act, int e
 
 // Opens in prepare what act then asks something of.
 int g_fd = -1;
-Denial lacks_on(const char* name, long nr, int cap, std::function<int()> open_it,
-                std::function<int()> act, int err = EPERM) {
-  Denial denial = lacks(name, nr, cap, std::move(act), err);
+DenialRow lacks_on(const char* name, long nr, int cap, std::function<int()> open_it,
+                   std::function<int()> act, int err = EPERM) {
+  DenialRow denial = lacks(name, nr, cap, std::move(act), err);
   denial.prepare = [cap, open_it = std::move(open_it)] {
     g_fd = open_it();
     return g_fd >= 0 && drop_cap(cap);
@@ -61,9 +61,9 @@ Denial lacks_on(const char* name, long nr, int cap, std::function<int()> open_it
   return denial;
 }
 
-Denial lacks_all(const char* name, long nr, int cap, const char* why, std::function<int()> act,
-                 int err = EPERM) {
-  Denial denial = lacks(name, nr, cap, std::move(act), err);
+DenialRow lacks_all(const char* name, long nr, int cap, const char* why, std::function<int()> act,
+                    int err = EPERM) {
+  DenialRow denial = lacks(name, nr, cap, std::move(act), err);
   denial.why = why;
   denial.prepare = drop_all;
   return denial;
@@ -79,7 +79,7 @@ int bind_port(uint16_t port) {
 
 int inet_socket() { return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
 
-void add_file_caps(std::vector<Denial>& rows) {
+void add_file_caps(std::vector<DenialRow>& rows) {
   const auto file = [] { return Scene::get().at("file"); };
   const auto own_private = [] { return Scene::get().at("private"); };
   rows.push_back(
@@ -122,7 +122,7 @@ void add_file_caps(std::vector<Denial>& rows) {
   }));
 }
 
-void add_id_caps(std::vector<Denial>& rows) {
+void add_id_caps(std::vector<DenialRow>& rows) {
   rows.push_back(lacks("setuid", SYS_setuid, CAP_SETUID, [] { return raw(SYS_setuid, 7); }));
   rows.push_back(
       lacks("setresuid", SYS_setresuid, CAP_SETUID, [] { return raw(SYS_setresuid, 7, 7, 7); }));
@@ -136,11 +136,11 @@ void add_id_caps(std::vector<Denial>& rows) {
   rows.push_back(lacks("kill of another's", SYS_kill, CAP_KILL,
                        [] { return raw(SYS_kill, Scene::get().other_user, 0); }));
   rows.push_back(lacks("tgkill of another's", SYS_tgkill, CAP_KILL, [] {
-    return raw(SYS_tgkill, Scene::get().other_user, Scene::get().other_user, SIGCONT);
+    return raw(SYS_tgkill, Scene::get().other_user, Scene::get().other_user, 0);
   }));
 }
 
-void add_process_caps(std::vector<Denial>& rows) {
+void add_process_caps(std::vector<DenialRow>& rows) {
   rows.push_back(lacks("ptrace", SYS_ptrace, CAP_SYS_PTRACE,
                        [] { return raw(SYS_ptrace, PTRACE_SEIZE, Scene::get().process, 0, 0); }));
   rows.push_back(lacks("process_vm_readv", SYS_process_vm_readv, CAP_SYS_PTRACE, [] {
@@ -162,7 +162,7 @@ void add_process_caps(std::vector<Denial>& rows) {
     const rlimit64 limit{1 << 20, 1 << 20};
     return raw(SYS_prlimit64, 0, RLIMIT_NOFILE, &limit, nullptr);
   }));
-  Denial mlock = lacks("mlock with no allowance", SYS_mlock, CAP_IPC_LOCK, [] {
+  DenialRow mlock = lacks("mlock with no allowance", SYS_mlock, CAP_IPC_LOCK, [] {
     static char page[8192];
     return raw(SYS_mlock, page, 4096);
   });
@@ -173,8 +173,8 @@ void add_process_caps(std::vector<Denial>& rows) {
       [] { return raw(SYS_shmget, 0x52460004, 4096, 0600); }, EACCES));
 }
 
-void add_net_caps(std::vector<Denial>& rows) {
-  Denial port = lacks_on(
+void add_net_caps(std::vector<DenialRow>& rows) {
+  DenialRow port = lacks_on(
       "bind below 1024", SYS_bind, CAP_NET_BIND_SERVICE, inet_socket, [] { return bind_port(79); },
       EACCES);
   port.clone_flags = CLONE_NEWNET;
@@ -183,7 +183,7 @@ void add_net_caps(std::vector<Denial>& rows) {
                        [] { return raw(SYS_socket, AF_INET, SOCK_RAW, IPPROTO_ICMP); }));
   rows.push_back(lacks("socket AF_PACKET", SYS_socket, CAP_NET_RAW,
                        [] { return raw(SYS_socket, AF_PACKET, SOCK_RAW, 0); }));
-  Denial up = lacks_on("ioctl SIOCSIFFLAGS", SYS_ioctl, CAP_NET_ADMIN, inet_socket, [] {
+  DenialRow up = lacks_on("ioctl SIOCSIFFLAGS", SYS_ioctl, CAP_NET_ADMIN, inet_socket, [] {
     ifreq request{};
     std::strcpy(request.ifr_name, "lo");
     return raw(SYS_ioctl, g_fd, SIOCSIFFLAGS, &request);
@@ -197,11 +197,15 @@ void add_net_caps(std::vector<Denial>& rows) {
       }));
 }
 
-void add_host_caps(std::vector<Denial>& rows) {
+void add_host_caps(std::vector<DenialRow>& rows) {
   rows.push_back(lacks("chroot", SYS_chroot, CAP_SYS_CHROOT, [] { return raw(SYS_chroot, "/"); }));
-  rows.push_back(lacks("iopl", SYS_iopl, CAP_SYS_RAWIO, [] { return raw(SYS_iopl, 3); }));
-  rows.push_back(
-      lacks("ioperm", SYS_ioperm, CAP_SYS_RAWIO, [] { return raw(SYS_ioperm, 0x80, 1, 1); }));
+  rows.push_back(lacks_on(
+      "ioctl FIBMAP", SYS_ioctl, CAP_SYS_RAWIO,
+      [] { return open(Scene::get().at("file").c_str(), O_RDONLY); },
+      [] {
+        int block = 0;
+        return raw(SYS_ioctl, g_fd, FIBMAP, &block);
+      }));
   rows.push_back(
       lacks("acct", SYS_acct, CAP_SYS_PACCT, [] { return raw(SYS_acct, "/not-there/acct"); }));
   // Wrong magic: EINVAL for who may.
@@ -217,7 +221,7 @@ void add_host_caps(std::vector<Denial>& rows) {
     const struct timezone zone { 99999, 0 };
     return raw(SYS_settimeofday, nullptr, &zone);
   }));
-  Denial hangup =
+  DenialRow hangup =
       lacks("vhangup", SYS_vhangup, CAP_SYS_TTY_CONFIG, [] { return raw(SYS_vhangup); });
   hangup.prepare = [] { return setsid() > 0 && drop_cap(CAP_SYS_TTY_CONFIG); };
   rows.push_back(hangup);
@@ -226,8 +230,8 @@ void add_host_caps(std::vector<Denial>& rows) {
   rows.push_back(lacks("timerfd_create", SYS_timerfd_create, CAP_WAKE_ALARM,
                        [] { return raw(SYS_timerfd_create, CLOCK_REALTIME_ALARM, 0); }));
   for (const bool all : {false, true}) {
-    Denial name = lacks(all ? "sethostname without any" : "sethostname", SYS_sethostname,
-                        CAP_SYS_ADMIN, [] { return raw(SYS_sethostname, "x", 1); });
+    DenialRow name = lacks(all ? "sethostname without any" : "sethostname", SYS_sethostname,
+                           CAP_SYS_ADMIN, [] { return raw(SYS_sethostname, "x", 1); });
     if (all) name.prepare = drop_all;
     name.clone_flags = CLONE_NEWUTS;
     rows.push_back(name);
@@ -254,8 +258,8 @@ void add_host_caps(std::vector<Denial>& rows) {
 
 }  // namespace
 
-std::vector<Denial> capability_denials() {
-  std::vector<Denial> rows;
+std::vector<DenialRow> capability_denials() {
+  std::vector<DenialRow> rows;
   add_file_caps(rows);
   add_id_caps(rows);
   add_process_caps(rows);

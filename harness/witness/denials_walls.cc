@@ -37,7 +37,7 @@ int raw(long nr, A... args) {
 constexpr auto kUndecided = Layer::kUnattributed;
 int g_fd = -1;
 
-Denial in_user_ns(const char* name, long nr, std::function<int()> act, int err = EPERM) {
+DenialRow in_user_ns(const char* name, long nr, std::function<int()> act, int err = EPERM) {
   return {.name = name,
           .nr = nr,
           .err = err,
@@ -49,8 +49,8 @@ Denial in_user_ns(const char* name, long nr, std::function<int()> act, int err =
           .clone_flags = CLONE_NEWUSER};
 }
 
-Denial hidden_by(const char* name, long nr, int err, Layer layer, uint64_t clone_flags,
-                 std::function<int()> act) {
+DenialRow hidden_by(const char* name, long nr, int err, Layer layer, uint64_t clone_flags,
+                    std::function<int()> act) {
   return {.name = name,
           .nr = nr,
           .err = err,
@@ -71,7 +71,7 @@ int connect_abstract() {
   return raw(SYS_connect, g_fd, &to, offsetof(sockaddr_un, sun_path) + 1 + name.size());
 }
 
-void add_user(std::vector<Denial>& rows) {
+void add_user(std::vector<DenialRow>& rows) {
   rows.push_back(
       in_user_ns("sethostname", SYS_sethostname, [] { return raw(SYS_sethostname, "x", 1); }));
   rows.push_back(in_user_ns("mount", SYS_mount, [] {
@@ -83,7 +83,7 @@ void add_user(std::vector<Denial>& rows) {
     return raw(SYS_adjtimex, &change);
   }));
   rows.push_back(in_user_ns("reboot", SYS_reboot, [] { return raw(SYS_reboot, 1, 2, 3, 0); }));
-  rows.push_back(in_user_ns("iopl", SYS_iopl, [] { return raw(SYS_iopl, 3); }));
+  rows.push_back(in_user_ns("acct", SYS_acct, [] { return raw(SYS_acct, "/not-there/acct"); }));
   rows.push_back(in_user_ns("mknod", SYS_mknod, [] {
     return raw(SYS_mknod, "/tmp/ringfence-null", S_IFCHR | 0666, 0x103);
   }));
@@ -92,24 +92,22 @@ void add_user(std::vector<Denial>& rows) {
   rows.push_back(in_user_ns("ptrace", SYS_ptrace, [] {
     return raw(SYS_ptrace, PTRACE_SEIZE, Scene::get().process, 0, 0);
   }));
-  Denial none = in_user_ns("sethostname with nothing held", SYS_sethostname,
-                           [] { return raw(SYS_sethostname, "x", 1); });
+  DenialRow none = in_user_ns("sethostname with nothing held", SYS_sethostname,
+                              [] { return raw(SYS_sethostname, "x", 1); });
   none.prepare = drop_all;
   none.layer = Layer::cap("SYS_ADMIN");
   none.why = "was asked for last, and is missing";
   rows.push_back(none);
   // Whose owner has no id there, of him no capability is asked.
-  Denial owner = in_user_ns("chown of what nobody owns there", SYS_chown,
-                            [] { return raw(SYS_chown, Scene::get().at("file").c_str(), 0, 0); });
-  owner.err = EPERM;
+  DenialRow owner = in_user_ns("chmod of what nobody owns there", SYS_chmod, [] {
+    return raw(SYS_chmod, Scene::get().at("private").c_str(), 0777);
+  });
   owner.layer = kUndecided;
   owner.why = "nothing seen that decides it";
-  owner.act = [] { return raw(SYS_chmod, Scene::get().at("file").c_str(), 0777); };
-  owner.nr = SYS_chmod;
   rows.push_back(owner);
 }
 
-void add_pid(std::vector<Denial>& rows) {
+void add_pid(std::vector<DenialRow>& rows) {
   const auto add = [&](const char* name, long nr, std::function<int()> act) {
     rows.push_back(hidden_by(name, nr, ESRCH, Layer::kPid, CLONE_NEWPID, std::move(act)));
   };
@@ -129,8 +127,8 @@ void add_pid(std::vector<Denial>& rows) {
     return raw(SYS_sched_setaffinity, who(), sizeof mask, &mask);
   });
   // The same without a process outside, or without the namespace: nothing is known of it.
-  Denial nobody = hidden_by("kill of nobody", SYS_kill, ESRCH, Layer::kPid, CLONE_NEWPID,
-                            [] { return raw(SYS_kill, 0x7ffffff0, 0); });
+  DenialRow nobody = hidden_by("kill of nobody", SYS_kill, ESRCH, Layer::kPid, CLONE_NEWPID,
+                               [] { return raw(SYS_kill, 0x7ffffff0, 0); });
   nobody.exists = false;
   nobody.layer = kUndecided;
   nobody.why = "ESRCH from within the kernel";
@@ -142,7 +140,7 @@ void add_pid(std::vector<Denial>& rows) {
   rows.push_back(nobody);
 }
 
-void add_ipc(std::vector<Denial>& rows) {
+void add_ipc(std::vector<DenialRow>& rows) {
   const auto add = [&](const char* name, long nr, int err, std::function<int()> act) {
     rows.push_back(hidden_by(name, nr, err, Layer::kIpc, CLONE_NEWIPC, std::move(act)));
   };
@@ -156,12 +154,12 @@ void add_ipc(std::vector<Denial>& rows) {
   });
 }
 
-void add_net(std::vector<Denial>& rows) {
-  Denial abstract = hidden_by("connect to an abstract socket", SYS_connect, ECONNREFUSED,
-                              Layer::kNet, CLONE_NEWNET, connect_abstract);
+void add_net(std::vector<DenialRow>& rows) {
+  DenialRow abstract = hidden_by("connect to an abstract socket", SYS_connect, ECONNREFUSED,
+                                 Layer::kNet, CLONE_NEWNET, connect_abstract);
   abstract.prepare = [] { return (g_fd = socket(AF_UNIX, SOCK_STREAM, 0)) >= 0; };
   rows.push_back(abstract);
-  Denial tcp =
+  DenialRow tcp =
       hidden_by("connect to a port", SYS_connect, ENETUNREACH, Layer::kNet, CLONE_NEWNET, [] {
         sockaddr_in to{};
         to.sin_family = AF_INET;
@@ -174,8 +172,9 @@ void add_net(std::vector<Denial>& rows) {
 }
 
 // In the jail, or with something mounted over what is asked for.
-Denial out_of_reach(const char* name, long nr, bool jail, std::function<int()> act) {
-  Denial denial = hidden_by(name, nr, ENOENT, jail ? Layer::kRoot : Layer::kMnt, 0, std::move(act));
+DenialRow out_of_reach(const char* name, long nr, bool jail, std::function<int()> act) {
+  DenialRow denial =
+      hidden_by(name, nr, ENOENT, jail ? Layer::kRoot : Layer::kMnt, 0, std::move(act));
   if (jail) {
     denial.prepare = [] { return chroot(Scene::get().at("jail").c_str()) == 0 && chdir("/") == 0; };
   } else {
@@ -194,7 +193,7 @@ bool read_only_dir(unsigned long flags) {
          mount("", scene.dir.c_str(), "", MS_BIND | MS_REMOUNT | flags, nullptr) == 0;
 }
 
-Denial read_only(const char* name, long nr, std::function<int()> act) {
+DenialRow read_only(const char* name, long nr, std::function<int()> act) {
   return {.name = name,
           .nr = nr,
           .err = EROFS,
@@ -204,7 +203,7 @@ Denial read_only(const char* name, long nr, std::function<int()> act) {
           .act = std::move(act)};
 }
 
-Denial locked(const char* name, unsigned long had, unsigned long wanted, Layer layer) {
+DenialRow locked(const char* name, unsigned long had, unsigned long wanted, Layer layer) {
   return {
       .name = name,
       .nr = SYS_mount,
@@ -221,8 +220,8 @@ Denial locked(const char* name, unsigned long had, unsigned long wanted, Layer l
 
 }  // namespace
 
-std::vector<Denial> namespace_denials() {
-  std::vector<Denial> rows;
+std::vector<DenialRow> namespace_denials() {
+  std::vector<DenialRow> rows;
   add_user(rows);
   add_pid(rows);
   add_ipc(rows);
@@ -230,9 +229,9 @@ std::vector<Denial> namespace_denials() {
   return rows;
 }
 
-std::vector<Denial> mount_denials() {
+std::vector<DenialRow> mount_denials() {
   const auto file = [] { return Scene::get().at("file"); };
-  std::vector<Denial> rows;
+  std::vector<DenialRow> rows;
   for (const bool jail : {true, false}) {
     rows.push_back(out_of_reach("openat", SYS_openat, jail, [=] {
       return raw(SYS_openat, AT_FDCWD, file().c_str(), O_RDONLY);
@@ -302,8 +301,8 @@ std::vector<Denial> mount_denials() {
   return rows;
 }
 
-std::vector<Denial> limit_denials() {
-  std::vector<Denial> rows;
+std::vector<DenialRow> limit_denials() {
+  std::vector<DenialRow> rows;
   const auto files = [&](const char* name, long nr, std::function<int()> act) {
     rows.push_back({.name = name,
                     .nr = nr,
@@ -345,8 +344,8 @@ std::vector<Denial> limit_denials() {
       "ftruncate", SYS_ftruncate, [] { return raw(SYS_ftruncate, g_fd, 1); }, true);
   // The file system's own end, with no limit set.
   too_big(
-      "pwrite64 at the end of the world", SYS_pwrite64,
-      [] { return raw(SYS_pwrite64, g_fd, "x", 1, 0x7fffffffffffffff - 1); }, false);
+      "truncate beyond what the file system knows", SYS_truncate,
+      [] { return raw(SYS_truncate, Scene::get().at("file").c_str(), 1L << 62); }, false);
   rows.push_back({.name = "fork of a user with enough processes",
                   .nr = SYS_fork,
                   .err = EAGAIN,
@@ -386,8 +385,8 @@ std::vector<Denial> limit_denials() {
   return rows;
 }
 
-std::vector<Denial> other_denials() {
-  std::vector<Denial> rows;
+std::vector<DenialRow> other_denials() {
+  std::vector<DenialRow> rows;
   // Plain permission: what would override it is asked for, and named.
   const auto plain = [&](const char* name, long nr, std::function<int()> act) {
     for (const bool root : {true, false}) {

@@ -350,6 +350,8 @@ std::string arguments_text(uint32_t nr, bool compat, const std::array<uint64_t, 
 
 std::string result_text(uint32_t nr, bool compat, int64_t ret) {
   constexpr int64_t kMaxErrno = 4095;  // MAX_ERRNO, include/linux/err.h
+  // ERESTARTSYS to ERESTART_RESTARTBLOCK, include/linux/errno.h: a signal came in between.
+  if (ret <= -512 && ret >= -516) return "interrupted";
   if (ret < 0 && ret >= -kMaxErrno) return errno_name(static_cast<int>(-ret));
   const bool address =
       !compat && (nr == SYS_mmap || nr == SYS_mremap || nr == SYS_brk || nr == SYS_shmat);

@@ -37,7 +37,7 @@ struct Scene {
 
 using FilterCode = std::vector<sock_filter>;
 
-struct Denial {
+struct DenialRow {
   const char* name;
   long nr;
   int err;  // what the caller gets; 0: no error
@@ -55,12 +55,12 @@ struct Denial {
   std::vector<Step::Setting> settings{};
 };
 
-std::vector<Denial> gate_denials();        // seccomp
-std::vector<Denial> capability_denials();  // one capability missing, or all
-std::vector<Denial> namespace_denials();
-std::vector<Denial> mount_denials();
-std::vector<Denial> limit_denials();
-std::vector<Denial> other_denials();  // plain permission, LSMs, the kernel's own
+std::vector<DenialRow> gate_denials();        // seccomp
+std::vector<DenialRow> capability_denials();  // one capability missing, or all
+std::vector<DenialRow> namespace_denials();
+std::vector<DenialRow> mount_denials();
+std::vector<DenialRow> limit_denials();
+std::vector<DenialRow> other_denials();  // plain permission, LSMs, the kernel's own
 
 // A filter that answers `action` to a call of this number in this table, and lets the rest pass.
 FilterCode filter_on(long nr, uint32_t action, bool compat = false);
