@@ -238,7 +238,7 @@ void check(const DenialRow& row, Count& count) {
   ++count.rows[found.layer.str()];
 }
 
-TEST(Denials, all) {
+TEST(Denials, All) {
   RINGFENCE_NEEDS_WITNESS();
   if (geteuid() != 0) GTEST_SKIP() << "needs:root";
   Count all;

@@ -28,7 +28,7 @@ const Rung* find(const std::vector<Rung>& rungs, std::string_view program) {
   return nullptr;
 }
 
-TEST(Ladder, lists_programs_in_order_without_privilege) {
+TEST(Ladder, ListsProgramsInOrderWithoutPrivilege) {
   auto rungs = rungs_of(open_test);
   ASSERT_TRUE(rungs) << rungs.error().describe();
   std::vector<std::string> names;
@@ -38,7 +38,7 @@ TEST(Ladder, lists_programs_in_order_without_privilege) {
   EXPECT_FALSE(rungs->front().tried);
 }
 
-TEST(Ladder, takes_the_first_that_is_neither_avoided_nor_refused) {
+TEST(Ladder, TakesTheFirstThatIsNeitherAvoidedNorRefused) {
   std::vector<Rung> rungs = {{.hook = "a", .name = "x"},
                              {.hook = "a", .name = "y"},
                              {.hook = "b", .name = "x"},
@@ -60,7 +60,7 @@ TEST(Ladder, takes_the_first_that_is_neither_avoided_nor_refused) {
   EXPECT_EQ(taken(), "a__y b__z ");
 }
 
-TEST(Ladder, an_object_that_cannot_be_opened) {
+TEST(Ladder, AnObjectThatCannotBeOpened) {
   const auto nothing = []() -> std::shared_ptr<bpf_object> {
     errno = ENOMEM;
     return nullptr;
@@ -75,7 +75,7 @@ TEST(Ladder, an_object_that_cannot_be_opened) {
   EXPECT_EQ(rung.err, ENOMEM);
 }
 
-TEST(Ladder, survey_shows_what_the_verifier_said) {
+TEST(Ladder, SurveyShowsWhatTheVerifierSaid) {
   RINGFENCE_NEEDS_WITNESS();
   auto rungs = survey_object(open_test);
   ASSERT_TRUE(rungs) << rungs.error().describe();
@@ -102,7 +102,7 @@ TEST(Ladder, survey_shows_what_the_verifier_said) {
 
 // Whatever this kernel takes or refuses: exactly one rung is taken of a hook that has one that
 // loads, it is the first, and every refusal has a reason.
-TEST(Ladder, survey_of_the_witness_is_complete) {
+TEST(Ladder, SurveyOfTheWitnessIsComplete) {
   RINGFENCE_NEEDS_WITNESS();
   const auto rungs = Witness::survey();
   ASSERT_FALSE(rungs.empty());

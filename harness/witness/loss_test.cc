@@ -52,7 +52,7 @@ void expect_facts(const KernelFacts& facts) {
   EXPECT_EQ(facts.lost, 0U) << facts.lost_what;
 }
 
-TEST(Loss, of_the_story_is_counted_exactly) {
+TEST(Loss, OfTheStoryIsCountedExactly) {
   RINGFENCE_NEEDS_WITNESS();
   const Talk whole = talk({.ring_bytes = size_t{1} << 20}, true);
   EXPECT_EQ(whole.facts.story_lost, 0U);
@@ -65,7 +65,7 @@ TEST(Loss, of_the_story_is_counted_exactly) {
   expect_facts(page.facts);
 }
 
-TEST(Loss, of_a_reader_that_never_reads_costs_no_fact) {
+TEST(Loss, OfAReaderThatNeverReadsCostsNoFact) {
   RINGFENCE_NEEDS_WITNESS();
   const Talk told = talk({.ring_bytes = 4096}, false);
   EXPECT_GT(told.facts.story_lost, kCalls / 2);
@@ -76,7 +76,7 @@ TEST(Loss, of_a_reader_that_never_reads_costs_no_fact) {
   expect_facts(quiet.facts);
 }
 
-TEST(Loss, a_ring_that_cannot_be_made) {
+TEST(Loss, ARingThatCannotBeMade) {
   RINGFENCE_NEEDS_WITNESS();
   auto group = test_group();
   ASSERT_TRUE(group);
@@ -110,7 +110,7 @@ void crowd_out_tasks() {
   for (const uint64_t& task : tasks) EXPECT_EQ(bpf_map_delete_elem(map.get(), &task), 0);
 }
 
-TEST(Loss, of_a_tasks_state_is_a_fact_lost_and_the_rest_stays_right) {
+TEST(Loss, OfATasksStateIsAFactLostAndTheRestStaysRight) {
   RINGFENCE_NEEDS_WITNESS();
   auto group = test_group();
   ASSERT_TRUE(group);
@@ -137,7 +137,7 @@ TEST(Loss, of_a_tasks_state_is_a_fact_lost_and_the_rest_stays_right) {
 
 // A refusal at the gate of a task whose state is gone looks like the end of a call that began
 // unseen: a fact lost, and no denial made up.
-TEST(Loss, of_the_state_before_a_refusal) {
+TEST(Loss, OfTheStateBeforeARefusal) {
   RINGFENCE_NEEDS_WITNESS();
   auto group = test_group();
   ASSERT_TRUE(group);

@@ -52,7 +52,7 @@ Sighting watched(const std::vector<rf_want>& wants, const Actor::Prepare& prepar
 
 bool nothing() { return true; }
 
-TEST(Traps, a_success_with_failed_checks_teaches_noise) {
+TEST(Traps, ASuccessWithFailedChecksTeachesNoise) {
   RINGFENCE_NEEDS_WITNESS();
   if (!shared_witness()->offers("cap")) GTEST_SKIP() << "needs:cap_capable";
   auto seen = watched({want_call(SYS_mmap), want_call(SYS_clone)}, drop_all, [] {
@@ -81,7 +81,7 @@ TEST(Traps, a_success_with_failed_checks_teaches_noise) {
   EXPECT_THAT(found.why, HasSubstr("succeeded without it"));
 }
 
-TEST(Traps, a_new_task_comes_out_of_its_parents_clone) {
+TEST(Traps, ANewTaskComesOutOfItsParentsClone) {
   RINGFENCE_NEEDS_WITNESS();
   const auto seen = watched(
       {want_call(SYS_fork), want_call(SYS_clone), want_call(SYS_clone3), want_call(SYS_vfork)},
@@ -105,7 +105,7 @@ TEST(Traps, a_new_task_comes_out_of_its_parents_clone) {
   EXPECT_EQ(seen.facts.tasks, 5U);
 }
 
-TEST(Traps, the_return_from_a_signal_handler_is_no_result) {
+TEST(Traps, TheReturnFromASignalHandlerIsNoResult) {
   RINGFENCE_NEEDS_WITNESS();
   const auto seen = watched({want_call(SYS_rt_sigreturn), want_call(SYS_pause)}, nothing, [] {
     struct sigaction action {};
@@ -125,7 +125,7 @@ TEST(Traps, the_return_from_a_signal_handler_is_no_result) {
   EXPECT_EQ(seen.facts.calls[1].allowed, 0U);
 }
 
-TEST(Traps, a_ptracer_may_have_changed_anything) {
+TEST(Traps, APtracerMayHaveChangedAnything) {
   RINGFENCE_NEEDS_WITNESS();
   const auto seen =
       watched({want_call(SYS_mkdir), want_call(SYS_rmdir), want_call(SYS_link)}, nothing, [] {
@@ -172,7 +172,7 @@ TEST(Traps, a_ptracer_may_have_changed_anything) {
   EXPECT_EQ(seen.facts.calls[2].count, 0U);
 }
 
-TEST(Traps, a_thread_that_executes_takes_the_leaders_place) {
+TEST(Traps, AThreadThatExecutesTakesTheLeadersPlace) {
   RINGFENCE_NEEDS_WITNESS();
   const auto seen = watched({want_call(SYS_execve)}, nothing, [] {
     usleep(30000);  // so that the thread is born at another time than its leader
@@ -188,7 +188,7 @@ TEST(Traps, a_thread_that_executes_takes_the_leaders_place) {
   EXPECT_EQ(seen.facts.calls[0].allowed, 1U);
 }
 
-TEST(Traps, a_call_that_began_before_the_watch_is_a_fact_lost) {
+TEST(Traps, ACallThatBeganBeforeTheWatchIsAFactLost) {
   RINGFENCE_NEEDS_WITNESS();
   auto group = test_group();
   ASSERT_TRUE(group);
@@ -211,7 +211,7 @@ TEST(Traps, a_call_that_began_before_the_watch_is_a_fact_lost) {
   EXPECT_EQ(facts->calls[1].denied, 1U);  // seen whole
 }
 
-TEST(Traps, sigsys_counts_only_when_a_filter_sent_it) {
+TEST(Traps, SigsysCountsOnlyWhenAFilterSentIt) {
   RINGFENCE_NEEDS_WITNESS();
   const auto ignored = [] {
     struct sigaction action {};
@@ -241,7 +241,7 @@ TEST(Traps, sigsys_counts_only_when_a_filter_sent_it) {
   EXPECT_EQ(seen.facts.calls[0].denied, 0U);
 }
 
-TEST(Traps, a_gate_with_user_dispatch_on_is_not_the_filter_for_sure) {
+TEST(Traps, AGateWithUserDispatchOnIsNotTheFilterForSure) {
   RINGFENCE_NEEDS_WITNESS();
   const auto seen = watched({want_call(SYS_getppid)}, nothing, [] {
     static volatile char selector = 0;
@@ -256,7 +256,7 @@ TEST(Traps, a_gate_with_user_dispatch_on_is_not_the_filter_for_sure) {
 
 sigjmp_buf g_back;
 
-TEST(Traps, a_vsyscall_is_no_syscall) {
+TEST(Traps, AVsyscallIsNoSyscall) {
   RINGFENCE_NEEDS_WITNESS();
   if (!shared_witness()->offers("vsyscall")) GTEST_SKIP() << "needs:emulate_vsyscall";
   const auto seen = watched({want_call(SYS_time)}, nothing, [] {

@@ -59,7 +59,7 @@ rf_want want_nobody() { return with_arg(want_call(SYS_kill), 0, kNobody, 0xfffff
 // --- Scope
 // -----------------------------------------------------------------------------------------
 
-TEST(Scope, only_who_is_in_the_group) {
+TEST(Scope, OnlyWhoIsInTheGroup) {
   RINGFENCE_NEEDS_WITNESS();
   Stage stage({want_nobody()});
   ask_for_nobody();
@@ -75,7 +75,7 @@ TEST(Scope, only_who_is_in_the_group) {
   EXPECT_EQ(other.facts().calls[0].count, 1U);
 }
 
-TEST(Scope, children_threads_and_groups_made_below) {
+TEST(Scope, ChildrenThreadsAndGroupsMadeBelow) {
   RINGFENCE_NEEDS_WITNESS();
   Stage stage({want_nobody()});
   const int fd = stage.fd();
@@ -108,7 +108,7 @@ TEST(Scope, children_threads_and_groups_made_below) {
   }));
 }
 
-TEST(Scope, who_leaves_is_counted_and_no_longer_seen) {
+TEST(Scope, WhoLeavesIsCountedAndNoLongerSeen) {
   RINGFENCE_NEEDS_WITNESS();
   Stage stage({want_nobody()});
   auto away = test_group();
@@ -126,7 +126,7 @@ TEST(Scope, who_leaves_is_counted_and_no_longer_seen) {
   EXPECT_THAT(facts.lost_what, HasSubstr("1 tasks that left the watched group"));
 }
 
-TEST(Scope, a_process_and_what_it_forks) {
+TEST(Scope, AProcessAndWhatItForks) {
   RINGFENCE_NEEDS_WITNESS();
   Actor actor(-1, 0, {}, [] {
     ask_for_nobody();
@@ -150,7 +150,7 @@ TEST(Scope, a_process_and_what_it_forks) {
   EXPECT_EQ(facts->tasks, 1U);
 }
 
-TEST(Scope, a_pid_namespace) {
+TEST(Scope, APidNamespace) {
   RINGFENCE_NEEDS_WITNESS();
   if (geteuid() != 0) GTEST_SKIP() << "needs:root";
   Actor actor(-1, CLONE_NEWPID, {}, [] {
@@ -177,7 +177,7 @@ TEST(Scope, a_pid_namespace) {
 // --- Matching
 // --------------------------------------------------------------------------------------
 
-TEST(Match, arguments_masks_and_both_tables) {
+TEST(Match, ArgumentsMasksAndBothTables) {
   RINGFENCE_NEEDS_WITNESS();
   Stage stage({with_arg(want_call(SYS_socket), 1, 1, 0xff), with_arg(want_call(SYS_lseek), 1, -5),
                with_arg(want_call(SYS_kill), 0, -7, 0xffffffff), want_call(SYS_kill),
@@ -208,7 +208,7 @@ TEST(Match, arguments_masks_and_both_tables) {
   EXPECT_EQ(facts.calls[5].last.ret, -EINVAL);
 }
 
-TEST(Match, strings) {
+TEST(Match, Strings) {
   RINGFENCE_NEEDS_WITNESS();
   const std::string shown = "/not-there/" + std::string(100, 'a');
   const std::string other = "/not-there/" + std::string(40, 'a');
@@ -239,7 +239,7 @@ TEST(Match, strings) {
   EXPECT_EQ(facts.lost, 0U);
 }
 
-TEST(Match, strings_that_cannot_be_read_at_once) {
+TEST(Match, StringsThatCannotBeReadAtOnce) {
   RINGFENCE_NEEDS_WITNESS();
   const auto fresh_page = [](const char* text) {
     const int fd = memfd_create("path", MFD_CLOEXEC);
@@ -267,7 +267,7 @@ TEST(Match, strings_that_cannot_be_read_at_once) {
   EXPECT_THAT(stage.facts().lost_what, HasSubstr("could not be read"));
 }
 
-TEST(Facts, counts_what_was_allowed_and_what_was_denied) {
+TEST(Facts, CountsWhatWasAllowedAndWhatWasDenied) {
   RINGFENCE_NEEDS_WITNESS();
   Stage stage({want_call(SYS_kill)});
   stage.run([] {
@@ -333,7 +333,7 @@ std::set<uint32_t> without(std::set<uint32_t> all, const std::set<uint32_t>& min
   return all;
 }
 
-TEST(Close, leaves_nothing_attached) {
+TEST(Close, LeavesNothingAttached) {
   RINGFENCE_NEEDS_WITNESS();
   const auto links_before = held(getpid(), "link_id");
   const auto programs_before = held(getpid(), "prog_id");
@@ -354,7 +354,7 @@ TEST(Close, leaves_nothing_attached) {
   EXPECT_TRUE(all_gone(programs, bpf_prog_get_fd_by_id));
 }
 
-TEST(Close, also_when_it_is_killed) {
+TEST(Close, AlsoWhenItIsKilled) {
   RINGFENCE_NEEDS_WITNESS();
   const auto links_before = held(getpid(), "link_id");
   const auto programs_before = held(getpid(), "prog_id");
@@ -376,7 +376,7 @@ TEST(Close, also_when_it_is_killed) {
   EXPECT_TRUE(all_gone(programs, bpf_prog_get_fd_by_id));
 }
 
-TEST(Watching, ends_with_the_watch_and_takes_the_groups_below_along) {
+TEST(Watching, EndsWithTheWatchAndTakesTheGroupsBelowAlong) {
   RINGFENCE_NEEDS_WITNESS();
   const int scopes = own_map("scopes");
   const int trials = own_map("trials");
@@ -393,7 +393,7 @@ TEST(Watching, ends_with_the_watch_and_takes_the_groups_below_along) {
   close(trials);
 }
 
-TEST(Watching, is_not_ended_by_a_forked_copy) {
+TEST(Watching, IsNotEndedByAForkedCopy) {
   RINGFENCE_NEEDS_WITNESS();
   Stage stage({want_nobody()});
   Actor copy(-1, 0, {}, [&] {
@@ -407,7 +407,7 @@ TEST(Watching, is_not_ended_by_a_forked_copy) {
   EXPECT_EQ(stage.facts().calls[0].count, 1U);
 }
 
-TEST(Watching, can_be_begun_in_a_forked_process) {
+TEST(Watching, CanBeBegunInAForkedProcess) {
   RINGFENCE_NEEDS_WITNESS();
   Actor worker(-1, 0, {}, [] {
     Stage stage({want_nobody()});
@@ -498,7 +498,7 @@ std::string rung_of(const Witness& witness, std::string_view hook) {
   return "none";
 }
 
-TEST(Rungs, raw_tracepoints_see_the_same) {
+TEST(Rungs, RawTracepointsSeeTheSame) {
   RINGFENCE_NEEDS_WITNESS();
   auto second = Witness::open({.avoid = {"tp_btf"}});
   ASSERT_TRUE(second) << second.error().describe();
@@ -507,7 +507,7 @@ TEST(Rungs, raw_tracepoints_see_the_same) {
   compare(*second, true);
 }
 
-TEST(Rungs, tracepoints_by_name_do_not_know_what_was_refused) {
+TEST(Rungs, TracepointsByNameDoNotKnowWhatWasRefused) {
   RINGFENCE_NEEDS_WITNESS();
   if (geteuid() != 0) GTEST_SKIP() << "needs:root";
   if (access("/sys/kernel/tracing/events", F_OK) != 0) {
@@ -533,7 +533,7 @@ TEST(Rungs, tracepoints_by_name_do_not_know_what_was_refused) {
   EXPECT_EQ(stage.facts().calls[0].count, 1U);
 }
 
-TEST(Rungs, none_left_is_unsupported_and_says_which_hook) {
+TEST(Rungs, NoneLeftIsUnsupportedAndSaysWhichHook) {
   auto none = Witness::open({.avoid = {"tp_btf", "raw_tp", "tp", "fexit"}});
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().kind, Error::Kind::unsupported);
@@ -541,7 +541,7 @@ TEST(Rungs, none_left_is_unsupported_and_says_which_hook) {
   EXPECT_THAT(none.error().describe(), HasSubstr("no program is left to try"));
 }
 
-TEST(Rungs, without_privilege_says_so) {
+TEST(Rungs, WithoutPrivilegeSaysSo) {
   Actor actor(
       -1, 0, [] { return geteuid() != 0 || become(4242); },
       [] {
