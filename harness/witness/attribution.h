@@ -2,6 +2,11 @@
 // Attribution: a pure function from a denied syscall, as the kernel saw it, to the layer that
 // denied it. What the facts do not decide stays `unattributed`, with the reason; never a guess.
 //
+// Plain permission of files (EACCES by mode and owner) shows as the capability that would have
+// overridden it, cap.DAC_OVERRIDE as a rule: the kernel asks for it last. EACCES without a
+// capability asked for is something else (an LSM, noexec, nodev), which nothing seen here tells
+// apart.
+//
 // Sources: seccomp(2), capabilities(7), the order of checks in syscall_trace_enter()
 // (kernel/entry/common.c), and the tests, which make every kind of denial for real.
 #include <optional>

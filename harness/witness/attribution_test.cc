@@ -48,7 +48,7 @@ std::string why_of(const CallRecord& call, const Surroundings& around = {}) {
 
 // --- What is a denial at all ---------------------------------------------------------------------
 
-TEST(Denied, is_an_error_or_a_refusal) {
+TEST(Denied, IsAnErrorOrARefusal) {
   EXPECT_TRUE(failed(SYS_kill, EPERM).denied());
   EXPECT_TRUE(failed(SYS_kill, 4095).denied());
   EXPECT_FALSE(failed(SYS_kill, 4096).denied());  // an address
@@ -57,7 +57,7 @@ TEST(Denied, is_an_error_or_a_refusal) {
   EXPECT_THAT(why_of(failed(SYS_kill, 0)), HasSubstr("not denied"));
 }
 
-TEST(Denied, is_not_what_a_signal_interrupted) {
+TEST(Denied, IsNotWhatASignalInterrupted) {
   for (const int err : {512, 513, 514, 516}) {
     EXPECT_FALSE(failed(SYS_read, err).denied());
     EXPECT_FALSE(refused(SYS_read, -err).denied());
@@ -71,7 +71,7 @@ TEST(Denied, is_not_what_a_signal_interrupted) {
 // --- The gate
 // --------------------------------------------------------------------------------------
 
-TEST(Gate, is_seccomp_with_any_value) {
+TEST(Gate, IsSeccompWithAnyValue) {
   const auto filter = words_of(filter_on(SYS_mkdir, SECCOMP_RET_ERRNO | EPERM));
   Surroundings around;
   for (const int64_t ret : {int64_t{-EPERM}, int64_t{0}, int64_t{SYS_mkdir}, int64_t{-ENOSYS},
@@ -82,7 +82,7 @@ TEST(Gate, is_seccomp_with_any_value) {
   }
 }
 
-TEST(Gate, excludes_what_else_may_have_done_it) {
+TEST(Gate, ExcludesWhatElseMayHaveDoneIt) {
   CallRecord call = refused(SYS_mkdir, -EPERM);
   Surroundings around;
   around.enter_misses = 3;
@@ -113,7 +113,7 @@ TEST(Gate, excludes_what_else_may_have_done_it) {
   EXPECT_EQ(layer_of(call), "seccomp");
 }
 
-TEST(Gate, asks_the_filter_with_table_and_arguments) {
+TEST(Gate, AsksTheFilterWithTableAndArguments) {
   const auto filter = words_of(filter_on(39, SECCOMP_RET_ERRNO | EPERM, true));
   Surroundings around;
   around.filter = filter;
@@ -138,7 +138,7 @@ TEST(Gate, asks_the_filter_with_table_and_arguments) {
 // --- Capabilities
 // ----------------------------------------------------------------------------------
 
-TEST(Capability, is_named_when_its_check_was_the_last_to_fail) {
+TEST(Capability, IsNamedWhenItsCheckWasTheLastToFail) {
   EXPECT_EQ(layer_of(lacking(SYS_sethostname, CAP_SYS_ADMIN)), "cap.SYS_ADMIN");
   EXPECT_EQ(layer_of(lacking(SYS_bind, CAP_NET_BIND_SERVICE, EACCES)), "cap.NET_BIND_SERVICE");
   CallRecord call = lacking(SYS_bpf, CAP_SYS_ADMIN);
@@ -148,7 +148,7 @@ TEST(Capability, is_named_when_its_check_was_the_last_to_fail) {
   EXPECT_THAT(found.why, HasSubstr("as is CAP_BPF before it"));
 }
 
-TEST(Capability, is_not_named_otherwise) {
+TEST(Capability, IsNotNamedOtherwise) {
   // A later check was passed: that one failed, and did not matter.
   CallRecord call = lacking(SYS_mount, CAP_SYS_ADMIN);
   call.cap_last = CAP_DAC_OVERRIDE;
@@ -172,7 +172,7 @@ TEST(Capability, is_not_named_otherwise) {
   EXPECT_THAT(why_of(call), HasSubstr("ptracer"));
 }
 
-TEST(Capability, held_and_asked_for_elsewhere_is_the_user_namespace) {
+TEST(Capability, HeldAndAskedForElsewhereIsTheUserNamespace) {
   CallRecord call = lacking(SYS_sethostname, CAP_SYS_ADMIN);
   call.cap_elsewhere = true;
   EXPECT_EQ(layer_of(call), "cap.SYS_ADMIN");  // not held at home either
@@ -182,7 +182,7 @@ TEST(Capability, held_and_asked_for_elsewhere_is_the_user_namespace) {
   EXPECT_EQ(layer_of(call), "cap.SYS_ADMIN");
 }
 
-TEST(Capability, of_files_is_said_to_be_plain_permission) {
+TEST(Capability, OfFilesIsSaidToBePlainPermission) {
   for (const int cap : {CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_FOWNER}) {
     const auto found = attribute_call(lacking(SYS_openat, cap, EACCES), {});
     EXPECT_TRUE(found.layer.name().starts_with("cap."));
@@ -192,7 +192,7 @@ TEST(Capability, of_files_is_said_to_be_plain_permission) {
               testing::Not(HasSubstr("plain permission")));
 }
 
-TEST(Capability, unseen_leaves_the_question_open) {
+TEST(Capability, UnseenLeavesTheQuestionOpen) {
   Surroundings around;
   around.caps_witnessed = false;
   EXPECT_THAT(why_of(failed(SYS_open, EACCES), around), HasSubstr("shows no capability checks"));
@@ -203,12 +203,12 @@ TEST(Capability, unseen_leaves_the_question_open) {
 // --- The rest
 // --------------------------------------------------------------------------------------
 
-TEST(Plain, access_without_a_capability_asked_for_is_not_known) {
+TEST(Plain, AccessWithoutACapabilityAskedForIsNotKnown) {
   EXPECT_THAT(why_of(failed(SYS_open, EACCES)), HasSubstr("an LSM"));
   EXPECT_THAT(why_of(failed(SYS_open, EPERM)), HasSubstr("nothing seen that decides it"));
 }
 
-TEST(Hidden, needs_something_that_exists_and_a_namespace_that_stands) {
+TEST(Hidden, NeedsSomethingThatExistsAndANamespaceThatStands) {
   struct Row {
     long nr;
     int err;
@@ -241,7 +241,7 @@ TEST(Hidden, needs_something_that_exists_and_a_namespace_that_stands) {
   }
 }
 
-TEST(Mount, read_only_and_locked) {
+TEST(Mount, ReadOnlyAndLocked) {
   EXPECT_EQ(layer_of(failed(SYS_mkdir, EROFS)), "mount.ro");
   CallRecord call = failed(SYS_mount, EPERM);
   call.cap_last = CAP_SYS_ADMIN;
@@ -262,7 +262,7 @@ TEST(Mount, read_only_and_locked) {
   EXPECT_EQ(layer_of(call), "unattributed");
 }
 
-TEST(Limit, needs_its_own_sign) {
+TEST(Limit, NeedsItsOwnSign) {
   Surroundings around;
   const CallRecord fork = failed(SYS_fork, EAGAIN);
   EXPECT_EQ(layer_of(fork), "unattributed");
@@ -289,12 +289,12 @@ TEST(Limit, needs_its_own_sign) {
   EXPECT_EQ(layer_of(big), "rlimit.FSIZE");
 }
 
-TEST(Kernel, says_enosys_itself_only_once_entered) {
+TEST(Kernel, SaysEnosysItselfOnlyOnceEntered) {
   EXPECT_EQ(layer_of(failed(SYS_uselib, ENOSYS)), "kernel");
   EXPECT_EQ(layer_of(refused(SYS_uselib, -ENOSYS)), "seccomp");
 }
 
-TEST(Sigsys, is_a_filter) {
+TEST(Sigsys, IsAFilter) {
   KernelFacts facts;
   EXPECT_FALSE(attribute_sigsys(facts));
   facts.sigsys = 1;
@@ -305,7 +305,7 @@ TEST(Sigsys, is_a_filter) {
   EXPECT_THAT(attribute_sigsys(facts)->why, HasSubstr("i386"));
 }
 
-TEST(Facts, the_last_denial_decides_unless_a_later_call_succeeded) {
+TEST(Facts, TheLastDenialDecidesUnlessALaterCallSucceeded) {
   KernelFacts facts;
   EXPECT_EQ(facts.decisive(), nullptr);
   EXPECT_FALSE(facts.ended_in_denial());
