@@ -115,7 +115,9 @@ Result<uint64_t> misses_of(int program_fd) {
 constexpr uint64_t kProcessTrial = 1ULL << 63;
 constexpr uint64_t kPidnsTrial = 1ULL << 62;
 
-CallRecord convert(const rf_call& c) {
+}  // namespace
+
+CallRecord record_of(const rf_call& c) {
   CallRecord r;
   r.at_ns = static_cast<int64_t>(c.at);
   r.nr = c.nr;
@@ -136,30 +138,14 @@ CallRecord convert(const rf_call& c) {
   return r;
 }
 
-}  // namespace
-
-CallRecord record_of(const rf_call& call) { return convert(call); }
-
 // --- Witness ------------------------------------------------------------------------------------
 
 struct Witness::State {
-  ~State();
   Skeleton skeleton;
   std::vector<Rung> ladder;
   std::vector<int> counted;  // enter and exit, for misses()
   std::vector<UniqueFd> rings;
-  int64_t owner_pid = 0;
 };
-
-Witness::State::~State() {
-  if (!skeleton || sys::call(SYS_getpid) == owner_pid) return;
-  // A forked process's copy: a program at a tracepoint is detached by an ioctl on what it shares
-  // with the owner, so that only the descriptors may go.
-  const bpf_object_skeleton& slots = *skeleton->skeleton;
-  for (int i = 0; i < slots.prog_cnt; ++i) {
-    if (*slots.progs[i].link != nullptr) (void)bpf_link__disconnect(*slots.progs[i].link);
-  }
-}
 
 Witness::Witness(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Witness::Witness(Witness&&) noexcept = default;
@@ -257,7 +243,6 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
     }
     state->rings.push_back(std::move(*ring));
   }
-  state->owner_pid = sys::call(SYS_getpid);
   state->skeleton = std::move(skeleton);
   state->ladder = std::move(rungs);
   return Witness(std::move(state));
@@ -460,8 +445,8 @@ Result<KernelFacts> Watch::facts() const {
     call.count = seen.count;
     call.allowed = seen.allowed;
     call.denied = seen.denied;
-    call.last = convert(seen.last);
-    call.last_denied = convert(seen.last_denied);
+    call.last = record_of(seen.last);
+    call.last_denied = record_of(seen.last_denied);
     if (call.denied > 0) {
       const uint32_t key = call.last_denied.nr | (call.last_denied.compat ? 1U << 31 : 0);
       uint64_t noise = 0;

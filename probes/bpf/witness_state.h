@@ -19,11 +19,6 @@
 #define COMPAT_NR_fork 2
 #define COMPAT_NR_clone 120
 #define COMPAT_NR_vfork 190
-#define NR_rt_sigreturn 15
-#define NR_execve 59
-#define NR_execveat 322
-#define COMPAT_NR_execve 11
-#define COMPAT_NR_execveat 358
 #define EFAULT 14
 /* Errors of the kernel's own (include/linux/errno.h): a signal came, and the call is made again. */
 #define ERESTARTSYS 512
