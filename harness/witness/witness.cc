@@ -285,6 +285,7 @@ struct Watch::Ring {
 };
 
 Result<Watch> Witness::watch(uint64_t cgroup_id, const WatchOptions& options) const {
+  hint(cgroup_id);
   return watch_scope(bpf_map__fd(state_->skeleton->maps.scopes), cgroup_id, false, cgroup_id,
                      options);
 }
@@ -307,7 +308,13 @@ Status Witness::also_process(const Watch& watch, int tgid) const {
   return update(bpf_map__fd(state_->skeleton->maps.by_tgid), &key, &watch.id_, "scope");
 }
 
+// Before the group gets into `scopes`: without it nobody looks there.
+void Witness::hint(uint64_t cgroup_id) const {
+  state_->skeleton->bss->scope_hint[cgroup_id % std::size(state_->skeleton->bss->scope_hint)] = 1;
+}
+
 Status Witness::also_group(const Watch& watch, uint64_t cgroup_id) const {
+  hint(cgroup_id);
   return update(bpf_map__fd(state_->skeleton->maps.scopes), &cgroup_id, &watch.id_, "scope");
 }
 

@@ -84,6 +84,7 @@ class Witness {
  private:
   Result<Watch> watch_scope(int scope_map, uint64_t key, bool short_key, uint64_t trial,
                             const WatchOptions& options) const;
+  void hint(uint64_t cgroup_id) const;
   struct State;
   explicit Witness(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;

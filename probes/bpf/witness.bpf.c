@@ -210,10 +210,11 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
   return 0;
 }
 
+/* Without `regs` the hook gives the number. */
 static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret) {
   __u64 id = scope_of_current();
   if (!id) return 0;
-  return end_of_call(id, regs, nr_here, ret);
+  return end_of_call(id, regs, regs ? (__s64)BPF_CORE_READ(regs, orig_ax) : nr_here, ret);
 }
 
 SEC("tp_btf/sys_enter")
@@ -230,13 +231,10 @@ int enter__tp(struct trace_event_raw_sys_enter* ctx) {
 }
 
 SEC("tp_btf/sys_exit")
-int BPF_PROG(exit__tp_btf, struct pt_regs* regs, long ret) {
-  return on_exit(regs, BPF_CORE_READ(regs, orig_ax), ret);
-}
+int BPF_PROG(exit__tp_btf, struct pt_regs* regs, long ret) { return on_exit(regs, 0, ret); }
 SEC("raw_tp/sys_exit")
 int exit__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  struct pt_regs* regs = (struct pt_regs*)ctx->args[0];
-  return on_exit(regs, BPF_CORE_READ(regs, orig_ax), ctx->args[1]);
+  return on_exit((struct pt_regs*)ctx->args[0], 0, ctx->args[1]);
 }
 SEC("tp/raw_syscalls/sys_exit")
 int exit__tp(struct trace_event_raw_sys_exit* ctx) { return on_exit(0, ctx->id, ctx->ret); }
@@ -245,6 +243,7 @@ int exit__tp(struct trace_event_raw_sys_exit* ctx) { return on_exit(0, ctx->id, 
 
 static __always_inline int on_cap(const struct cred* cred, struct user_namespace* target, int cap,
                                   int ret) {
+  if (!is_hinted(group_of_current())) return 0;
   struct task_state* state = state_of((struct task_struct*)bpf_get_current_task());
   /* Only what a watched task asks for itself, in a syscall. */
   if (!state || state->nr < 0 || cap < 0 || cap > 63) return 0;
@@ -451,6 +450,7 @@ static __always_inline int on_mkdir(struct cgroup* made, const char* path) {
   __u64 id = scope_of_current();
   if (!id) return 0;
   __u64 group = BPF_CORE_READ(made, kn, id);
+  scope_hint[group % RF_HINTS] = 1;
   if (bpf_map_update_elem(&scopes, &group, &id, BPF_ANY)) {
     struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
     if (trial) __sync_fetch_and_add(&trial->orphans, 1);
