@@ -10,25 +10,28 @@ char _license[] SEC("license") = "GPL";
 
 /* --- Syscalls ------------------------------------------------------------------------------- */
 
-static __always_inline bool is_compat(struct task_struct* task) {
-  return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+/* `self` comes from bpf_get_current_task_btf(), `regs` from a typed hook or from
+ * bpf_task_pt_regs(): the verifier knows what they point to, and a member is one load, where
+ * bpf_probe_read_kernel() would cost more than all the rest. */
+static __always_inline bool is_compat(struct task_struct* self) {
+  return self->thread_info.status & TS_COMPAT;
 }
 
 static __always_inline void read_args(__u64* args, struct pt_regs* regs, bool compat) {
   if (compat) {
-    args[0] = (__u32)BPF_CORE_READ(regs, bx);
-    args[1] = (__u32)BPF_CORE_READ(regs, cx);
-    args[2] = (__u32)BPF_CORE_READ(regs, dx);
-    args[3] = (__u32)BPF_CORE_READ(regs, si);
-    args[4] = (__u32)BPF_CORE_READ(regs, di);
-    args[5] = (__u32)BPF_CORE_READ(regs, bp);
+    args[0] = (__u32)regs->bx;
+    args[1] = (__u32)regs->cx;
+    args[2] = (__u32)regs->dx;
+    args[3] = (__u32)regs->si;
+    args[4] = (__u32)regs->di;
+    args[5] = (__u32)regs->bp;
   } else {
-    args[0] = BPF_CORE_READ(regs, di);
-    args[1] = BPF_CORE_READ(regs, si);
-    args[2] = BPF_CORE_READ(regs, dx);
-    args[3] = BPF_CORE_READ(regs, r10);
-    args[4] = BPF_CORE_READ(regs, r8);
-    args[5] = BPF_CORE_READ(regs, r9);
+    args[0] = regs->di;
+    args[1] = regs->si;
+    args[2] = regs->dx;
+    args[3] = regs->r10;
+    args[4] = regs->r8;
+    args[5] = regs->r9;
   }
 }
 
@@ -38,14 +41,14 @@ static __always_inline int on_enter(struct pt_regs* regs, const unsigned long* a
   if (!id) return 0;
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
-  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
-  struct task_state* state = state_of(task);
-  if (!state) state = new_state(task, id);
+  struct task_struct* self = bpf_get_current_task_btf();
+  struct task_state* state = state_of_self(self);
+  if (!state) state = new_state(self, id);
   if (!state) {
     __sync_fetch_and_add(&trial->orphans, 1);
     return 0;
   }
-  const bool compat = is_compat(task);
+  const bool compat = is_compat(self);
   state->trial = id;
   state->nr = nr;
   state->flags = compat ? RF_COMPAT : 0;
@@ -106,14 +109,14 @@ static __always_inline bool is_first_return(__s64 nr, long ret, bool compat) {
 static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_here, long ret) {
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
-  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
-  struct task_state* state = state_of(task);
-  const bool compat = is_compat(task);
+  struct task_struct* self = bpf_get_current_task_btf();
+  struct task_state* state = state_of_self(self);
+  const bool compat = is_compat(self);
   __u32 flags = 0;
   if (!state) {
     /* A new task comes out of its parent's clone; any other end without a state is a fact lost. */
     if (!is_first_return(nr_here, ret, compat)) __sync_fetch_and_add(&trial->orphans, 1);
-    new_state(task, id);
+    new_state(self, id);
     return 0;
   }
   __s64 nr = state->nr;
@@ -170,13 +173,13 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
   call->cap_last = state->cap_last;
   call->cap_last_ret = state->cap_last_ret;
   call->cap_userns = state->cap_userns;
-  const struct cred* cred = BPF_CORE_READ(task, cred);
-  call->cred_userns = BPF_CORE_READ(cred, user_ns, ns.inum);
-  bpf_core_read(&call->cap_effective, sizeof call->cap_effective, &cred->cap_effective);
-  call->seccomp = BPF_CORE_READ(task, seccomp.mode);
-  if (BPF_CORE_READ(task, ptrace)) flags |= RF_TRACED;
-  if (bpf_core_field_exists(task->thread_info.syscall_work) &&
-      (BPF_CORE_READ(task, thread_info.syscall_work) & SYSCALL_WORK_USER_DISPATCH)) {
+  const struct cred* cred = self->cred;
+  call->cred_userns = cred->user_ns->ns.inum;
+  call->cap_effective = cred->cap_effective.val;
+  call->seccomp = self->seccomp.mode;
+  if (self->ptrace) flags |= RF_TRACED;
+  if (bpf_core_field_exists(self->thread_info.syscall_work) &&
+      (self->thread_info.syscall_work & SYSCALL_WORK_USER_DISPATCH)) {
     flags |= RF_DISPATCHED;
   }
   call->flags = flags;
@@ -214,14 +217,14 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
 static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret) {
   __u64 id = scope_of_current();
   if (!id) return 0;
-  return end_of_call(id, regs, regs ? (__s64)BPF_CORE_READ(regs, orig_ax) : nr_here, ret);
+  return end_of_call(id, regs, regs ? (__s64)regs->orig_ax : nr_here, ret);
 }
 
 SEC("tp_btf/sys_enter")
 int BPF_PROG(enter__tp_btf, struct pt_regs* regs, long nr) { return on_enter(regs, 0, nr); }
 SEC("raw_tp/sys_enter")
 int enter__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_enter((struct pt_regs*)ctx->args[0], 0, ctx->args[1]);
+  return on_enter((struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf()), 0, ctx->args[1]);
 }
 SEC("tp/raw_syscalls/sys_enter")
 int enter__tp(struct trace_event_raw_sys_enter* ctx) {
@@ -234,7 +237,7 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(exit__tp_btf, struct pt_regs* regs, long ret) { return on_exit(regs, 0, ret); }
 SEC("raw_tp/sys_exit")
 int exit__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_exit((struct pt_regs*)ctx->args[0], 0, ctx->args[1]);
+  return on_exit((struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf()), 0, ctx->args[1]);
 }
 SEC("tp/raw_syscalls/sys_exit")
 int exit__tp(struct trace_event_raw_sys_exit* ctx) { return on_exit(0, ctx->id, ctx->ret); }
@@ -244,7 +247,7 @@ int exit__tp(struct trace_event_raw_sys_exit* ctx) { return on_exit(0, ctx->id, 
 static __always_inline int on_cap(const struct cred* cred, struct user_namespace* target, int cap,
                                   int ret) {
   if (!is_hinted(group_of_current())) return 0;
-  struct task_state* state = state_of((struct task_struct*)bpf_get_current_task());
+  struct task_state* state = state_of_self(bpf_get_current_task_btf());
   /* Only what a watched task asks for itself, in a syscall. */
   if (!state || state->nr < 0 || cap < 0 || cap > 63) return 0;
   state->cap_last = cap;
@@ -354,13 +357,14 @@ static __always_inline int on_end(struct task_struct* task) {
       (code & 0x7f) == SIGSYS && state->nr < 0 &&
       state->born == BPF_CORE_READ(task, start_boottime) &&
       !(BPF_CORE_READ(group, signal, flags) & SIGNAL_GROUP_EXIT)) {
-    struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
-    const __s64 nr = BPF_CORE_READ(regs, orig_ax);
+    struct task_struct* self = bpf_get_current_task_btf();
+    struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(self);
+    const __s64 nr = regs->orig_ax;
     struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
     if (trial) {
       __sync_fetch_and_add(&trial->sigsys, 1);
       trial->sigsys_nr = nr;
-      trial->sigsys_compat = is_compat(task);
+      trial->sigsys_compat = is_compat(self);
     }
     (void)end_of_call(id, regs, nr, nr);
   }

@@ -243,6 +243,14 @@ static __always_inline struct task_state* state_of(struct task_struct* task) {
   return state;
 }
 
+/* The same for a task as bpf_get_current_task_btf() gives it: read without a call. */
+static __always_inline struct task_state* state_of_self(struct task_struct* self) {
+  __u64 key = (__u64)self;
+  struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
+  if (state && state->born != self->start_boottime) return 0;
+  return state;
+}
+
 static __always_inline struct task_state* new_state(struct task_struct* task, __u64 trial) {
   __u32 zero = 0;
   struct scratch* s = bpf_map_lookup_elem(&scratches, &zero);
