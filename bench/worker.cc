@@ -49,7 +49,7 @@ void make(Call call, uint64_t times) {
       }
       return;
     case Call::sethostname:
-      for (uint64_t i = 0; i < times; ++i) syscall(SYS_sethostname, nullptr, -1);
+      for (uint64_t i = 0; i < times; ++i) syscall(SYS_sethostname, "", -1);
       return;
     case Call::kill:
       for (uint64_t i = 0; i < times; ++i) syscall(SYS_kill, kNobody, 0);

@@ -342,6 +342,7 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
   watch.scope_key_ = key;
   watch.short_key_ = short_key;
   watch.denials_only_ = !options.story;
+  watch.wakes_ = options.wakes;
   watch.ring_ = std::make_unique<Watch::Ring>();
   watch.own_ring_ = options.slot < 0 || static_cast<size_t>(options.slot) >= state_->rings.size();
   int ring_fd = -1;
@@ -416,6 +417,7 @@ Status Watch::look_for(std::span<const rf_want> wants) const {
   trial.wants = static_cast<uint32_t>(wants.size());
   trial.denials_only = denials_only_ ? 1 : 0;
   trial.ring = ring_key_;
+  trial.wakes = wakes_ ? 1 : 0;
   std::copy(wants.begin(), wants.end(), std::begin(trial.want));
   return update(trials_fd_, &id_, &trial, "trial");
 }

@@ -202,13 +202,13 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
     e->head.pad = 1;
     e->call = *call;
     __builtin_memcpy(e->path, state->path, sizeof e->path);
-    bpf_ringbuf_submit(e, 0);
+    bpf_ringbuf_submit(e, wake(trial));
   } else {
     struct rf_event_call* e = room(trial, id, sizeof *e);
     if (!e) return 0;
     fill_head(&e->head, id, RF_EV_CALL);
     e->call = *call;
-    bpf_ringbuf_submit(e, 0);
+    bpf_ringbuf_submit(e, wake(trial));
   }
   return 0;
 }
@@ -266,7 +266,7 @@ static __always_inline int on_cap(const struct cred* cred, struct user_namespace
   e->ret = ret;
   e->userns = state->cap_userns;
   e->cred_userns = state->cred_userns;
-  bpf_ringbuf_submit(e, 0);
+  bpf_ringbuf_submit(e, wake(trial));
   return 0;
 }
 

@@ -82,8 +82,9 @@ static __always_inline __u64 argument(const struct task_state* state, int index)
  * read here; after a syscall that used it, it can. */
 static __always_inline bool read_path(struct task_state* state, int index) {
   __builtin_memset(state->path, 0, sizeof state->path);
-  state->has_path =
-      bpf_probe_read_user_str(state->path, sizeof state->path, (void*)argument(state, index)) > 0;
+  void* at = (void*)argument(state, index);
+  /* A null pointer is no rare argument, and a fault costs more than a syscall. */
+  state->has_path = at && bpf_probe_read_user_str(state->path, sizeof state->path, at) > 0;
   return state->has_path;
 }
 

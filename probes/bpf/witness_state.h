@@ -190,6 +190,11 @@ static __always_inline void* room(struct rf_trial* trial, __u64 id, __u64 size) 
   return at;
 }
 
+/* A wakeup is an interrupt, which costs several times the event: only for a reader who sleeps. */
+static __always_inline __u64 wake(const struct rf_trial* trial) {
+  return trial->wakes ? 0 : BPF_RB_NO_WAKEUP;
+}
+
 static __always_inline void fill_head(struct rf_event* head, __u64 trial, __u32 kind) {
   __u64 ids = bpf_get_current_pid_tgid();
   head->at = bpf_ktime_get_ns();
@@ -216,7 +221,7 @@ static __always_inline void tell_number(__u64 id, __u32 kind, __s64 number, __s6
   e->more[0] = a;
   e->more[1] = b;
   e->more[2] = c;
-  bpf_ringbuf_submit(e, 0);
+  bpf_ringbuf_submit(e, wake(trial));
 }
 
 static __always_inline void tell_text(__u64 id, __u32 kind, __u64 number, const char* text) {
@@ -231,7 +236,7 @@ static __always_inline void tell_text(__u64 id, __u32 kind, __u64 number, const 
   fill_head(&e->head, id, kind);
   e->number = number;
   if (bpf_probe_read_kernel_str(e->text, sizeof e->text, text) < 0) e->text[0] = 0;
-  bpf_ringbuf_submit(e, 0);
+  bpf_ringbuf_submit(e, wake(trial));
 }
 
 /* --- State of a task ------------------------------------------------------------------------ */
