@@ -37,11 +37,11 @@ static __always_inline void read_args(__u64* args, struct pt_regs* regs, bool co
 
 /* `regs`, or `args` where the hook gives only those. */
 static __always_inline int on_enter(struct pt_regs* regs, const unsigned long* args, long nr) {
-  __u64 id = scope_of_current();
+  struct task_struct* self = bpf_get_current_task_btf();
+  __u64 id = scope_of_self(self);
   if (!id) return 0;
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
-  struct task_struct* self = bpf_get_current_task_btf();
   struct task_state* state = state_of_self(self);
   if (!state) state = new_state(self, id);
   if (!state) {
@@ -106,11 +106,22 @@ static __always_inline bool is_first_return(__s64 nr, long ret, bool compat) {
   return nr == NR_clone || nr == NR_fork || nr == NR_vfork || nr == NR_clone3;
 }
 
-static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_here, long ret) {
+/* The head of an event that tells of this call, which has the time and the task already. */
+static __always_inline void fill_call_head(struct rf_event* head, __u64 id,
+                                           const struct rf_call* call, bool has_path) {
+  head->at = call->at;
+  head->trial = id;
+  head->kind = RF_EV_CALL;
+  head->tgid = call->tgid;
+  head->tid = call->tid;
+  head->pad = has_path;
+  bpf_get_current_comm(head->comm, sizeof head->comm);
+}
+
+static __always_inline int end_of_call(__u64 id, struct task_struct* self, struct task_state* state,
+                                       struct pt_regs* regs, __s64 nr_here, long ret) {
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
-  struct task_struct* self = bpf_get_current_task_btf();
-  struct task_state* state = state_of_self(self);
   const bool compat = is_compat(self);
   __u32 flags = 0;
   if (!state) {
@@ -159,6 +170,14 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
     const int shown = path_argument(nr);
     if (shown >= 0) (void)read_path(state, shown);
   }
+  /* What the gate refuses may carry any value; what enters fails with -1 to -4095. */
+  const bool denied =
+      !is_interrupted(ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
+  __sync_fetch_and_add(&trial->calls, 1);
+  if (!denied && trial->denials_only && !state->matched && !state->caps_failed) {
+    state->nr = -1; /* Nobody asks for more of it. */
+    return 0;
+  }
   __u32 zero = 0;
   struct scratch* s = bpf_map_lookup_elem(&scratches, &zero);
   if (!s) return 0;
@@ -183,14 +202,9 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
     flags |= RF_DISPATCHED;
   }
   call->flags = flags;
-  __u64 ids = bpf_get_current_pid_tgid();
-  call->tgid = ids >> 32;
-  call->tid = (__u32)ids;
+  call->tgid = self->tgid;
+  call->tid = self->pid;
 
-  /* What the gate refuses may carry any value; what enters fails with -1 to -4095. */
-  const bool denied =
-      !is_interrupted(ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
-  __sync_fetch_and_add(&trial->calls, 1);
   remember(trial, state->matched, call, denied);
   if (!denied && call->caps_failed && !is_interrupted(ret)) learn_noise(call);
   state->nr = -1;
@@ -198,15 +212,14 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
   if (state->has_path) {
     struct rf_event_path* e = room(trial, id, sizeof *e);
     if (!e) return 0;
-    fill_head(&e->head, id, RF_EV_CALL);
-    e->head.pad = 1;
+    fill_call_head(&e->head, id, call, true);
     e->call = *call;
     __builtin_memcpy(e->path, state->path, sizeof e->path);
     bpf_ringbuf_submit(e, wake(trial));
   } else {
     struct rf_event_call* e = room(trial, id, sizeof *e);
     if (!e) return 0;
-    fill_head(&e->head, id, RF_EV_CALL);
+    fill_call_head(&e->head, id, call, false);
     e->call = *call;
     bpf_ringbuf_submit(e, wake(trial));
   }
@@ -215,9 +228,13 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
 
 /* Without `regs` the hook gives the number. */
 static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret) {
-  __u64 id = scope_of_current();
+  struct task_struct* self = bpf_get_current_task_btf();
+  if (!is_hinted(group_of_self(self))) return 0;
+  struct task_state* state = state_of_self(self);
+  /* Whom a call belongs to was found out when it began. */
+  __u64 id = state && state->nr >= 0 ? state->trial : scope_of_self(self);
   if (!id) return 0;
-  return end_of_call(id, regs, regs ? (__s64)regs->orig_ax : nr_here, ret);
+  return end_of_call(id, self, state, regs, regs ? (__s64)regs->orig_ax : nr_here, ret);
 }
 
 SEC("tp_btf/sys_enter")
@@ -244,16 +261,18 @@ int exit__tp(struct trace_event_raw_sys_exit* ctx) { return on_exit(0, ctx->id, 
 
 /* --- Capability checks ---------------------------------------------------------------------- */
 
+/* `typed`: the verifier knows what the arguments point to. */
 static __always_inline int on_cap(const struct cred* cred, struct user_namespace* target, int cap,
-                                  int ret) {
-  if (!is_hinted(group_of_current())) return 0;
-  struct task_state* state = state_of_self(bpf_get_current_task_btf());
+                                  int ret, bool typed) {
+  struct task_struct* self = bpf_get_current_task_btf();
+  if (!is_hinted(group_of_self(self))) return 0;
+  struct task_state* state = state_of_self(self);
   /* Only what a watched task asks for itself, in a syscall. */
   if (!state || state->nr < 0 || cap < 0 || cap > 63) return 0;
   state->cap_last = cap;
   state->cap_last_ret = ret;
-  state->cap_userns = BPF_CORE_READ(target, ns.inum);
-  state->cred_userns = BPF_CORE_READ(cred, user_ns, ns.inum);
+  state->cap_userns = typed ? target->ns.inum : BPF_CORE_READ(target, ns.inum);
+  state->cred_userns = typed ? cred->user_ns->ns.inum : BPF_CORE_READ(cred, user_ns, ns.inum);
   if (ret == 0) return 0;
   state->caps_failed |= 1ULL << (cap & 63);
   __u64 id = state->trial;
@@ -274,17 +293,17 @@ static __always_inline int on_cap(const struct cred* cred, struct user_namespace
 SEC("tp_btf/cap_capable")
 int BPF_PROG(cap__tp_btf, const struct cred* cred, struct user_namespace* target,
              const struct user_namespace* capable, int cap, int ret) {
-  return on_cap(cred, target, cap, ret);
+  return on_cap(cred, target, cap, ret, true);
 }
 SEC("raw_tp/cap_capable")
 int cap__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
   return on_cap((const struct cred*)ctx->args[0], (struct user_namespace*)ctx->args[1],
-                (int)ctx->args[3], (int)ctx->args[4]);
+                (int)ctx->args[3], (int)ctx->args[4], false);
 }
 SEC("fexit/cap_capable")
 int BPF_PROG(cap__fexit, const struct cred* cred, struct user_namespace* target, int cap,
              unsigned int opts, int ret) {
-  return on_cap(cred, target, cap, ret);
+  return on_cap(cred, target, cap, ret, true);
 }
 
 /* --- Processes ------------------------------------------------------------------------------ */
@@ -366,7 +385,7 @@ static __always_inline int on_end(struct task_struct* task) {
       trial->sigsys_nr = nr;
       trial->sigsys_compat = is_compat(self);
     }
-    (void)end_of_call(id, regs, nr, nr);
+    (void)end_of_call(id, self, state, regs, nr, nr);
   }
   bpf_map_delete_elem(&tasks, &key);
   if (scope_by_tgid) {

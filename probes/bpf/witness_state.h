@@ -162,8 +162,8 @@ static __always_inline __u64 scope_of(struct task_struct* task) {
 
 /* What bpf_get_current_cgroup_id() gives, without the call: calls are most of what a program that
  * is not interested costs. */
-static __always_inline __u64 group_of_current(void) {
-  return bpf_get_current_task_btf()->cgroups->dfl_cgrp->kn->id;
+static __always_inline __u64 group_of_self(const struct task_struct* self) {
+  return self->cgroups->dfl_cgrp->kn->id;
 }
 
 /* Whether to look at all. */
@@ -171,14 +171,17 @@ static __always_inline bool is_hinted(__u64 group) {
   return scope_hint[group % RF_HINTS] || scope_by_tgid || scope_by_pidns;
 }
 
-static __always_inline __u64 scope_of_current(void) {
-  __u64 id = group_of_current();
+static __always_inline __u64 scope_of_self(struct task_struct* self) {
+  __u64 id = group_of_self(self);
   if (!is_hinted(id)) return 0;
   if (!scope_by_tgid && !scope_by_pidns) {
     __u64* trial = bpf_map_lookup_elem(&scopes, &id);
     return trial ? *trial : 0;
   }
-  return scope_of((struct task_struct*)bpf_get_current_task());
+  return scope_of(self);
+}
+static __always_inline __u64 scope_of_current(void) {
+  return scope_of_self(bpf_get_current_task_btf());
 }
 
 /* --- The story ------------------------------------------------------------------------------ */
