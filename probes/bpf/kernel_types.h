@@ -104,6 +104,7 @@ struct task_struct {
   struct thread_info thread_info;
   unsigned int ptrace;
   int exit_code;
+  char comm[16];
   int pid;
   int tgid;
   __u64 start_boottime;

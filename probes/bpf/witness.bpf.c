@@ -72,6 +72,7 @@ static __always_inline bool is_interrupted(long ret) {
 
 static __always_inline void remember(struct rf_trial* trial, __u32 matched,
                                      const struct rf_call* call, bool denied) {
+  if (!matched) return;
   for (__u32 w = 0; w < RF_WANTS; ++w) {
     if (!(matched & (1u << w))) continue;
     struct rf_seen* seen = &trial->seen[w];
@@ -104,18 +105,6 @@ static __always_inline bool is_first_return(__s64 nr, long ret, bool compat) {
     return nr == COMPAT_NR_fork || nr == COMPAT_NR_clone || nr == COMPAT_NR_vfork ||
            nr == NR_clone3;
   return nr == NR_clone || nr == NR_fork || nr == NR_vfork || nr == NR_clone3;
-}
-
-/* The head of an event that tells of this call, which has the time and the task already. */
-static __always_inline void fill_call_head(struct rf_event* head, __u64 id,
-                                           const struct rf_call* call, bool has_path) {
-  head->at = call->at;
-  head->trial = id;
-  head->kind = RF_EV_CALL;
-  head->tgid = call->tgid;
-  head->tid = call->tid;
-  head->pad = has_path;
-  bpf_get_current_comm(head->comm, sizeof head->comm);
 }
 
 static __always_inline int end_of_call(__u64 id, struct task_struct* self, struct task_state* state,
@@ -212,14 +201,15 @@ static __always_inline int end_of_call(__u64 id, struct task_struct* self, struc
   if (state->has_path) {
     struct rf_event_path* e = room(trial, id, sizeof *e);
     if (!e) return 0;
-    fill_call_head(&e->head, id, call, true);
+    fill_head_at(&e->head, self, call->at, id, RF_EV_CALL);
+    e->head.pad = 1;
     e->call = *call;
     __builtin_memcpy(e->path, state->path, sizeof e->path);
     bpf_ringbuf_submit(e, wake(trial));
   } else {
     struct rf_event_call* e = room(trial, id, sizeof *e);
     if (!e) return 0;
-    fill_call_head(&e->head, id, call, false);
+    fill_head_at(&e->head, self, call->at, id, RF_EV_CALL);
     e->call = *call;
     bpf_ringbuf_submit(e, wake(trial));
   }

@@ -95,9 +95,9 @@ static __always_inline bool match(struct rf_trial* trial, struct task_state* sta
   bool readable = true;
   state->matched = 0;
   state->has_path = 0;
-  for (__u32 w = 0; w < RF_WANTS; ++w) {
+  for (__u32 w = 0; w < RF_WANTS && w < trial->wants; ++w) {
     struct rf_want* want = &trial->want[w];
-    if (w >= trial->wants || want->nr != nr || (want->compat != 0) != compat) continue;
+    if (want->nr != nr || (want->compat != 0) != compat) continue;
     if (!args_known && (want->args || want->path >= 0)) {
       readable = false;
       continue;

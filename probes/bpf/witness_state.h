@@ -198,15 +198,20 @@ static __always_inline __u64 wake(const struct rf_trial* trial) {
   return trial->wakes ? 0 : BPF_RB_NO_WAKEUP;
 }
 
-static __always_inline void fill_head(struct rf_event* head, __u64 trial, __u32 kind) {
-  __u64 ids = bpf_get_current_pid_tgid();
-  head->at = bpf_ktime_get_ns();
+static __always_inline void fill_head_at(struct rf_event* head, const struct task_struct* self,
+                                         __u64 at, __u64 trial, __u32 kind) {
+  head->at = at;
   head->trial = trial;
   head->kind = kind;
-  head->tgid = ids >> 32;
-  head->tid = (__u32)ids;
+  head->tgid = self->tgid;
+  head->tid = self->pid;
   head->pad = 0;
-  bpf_get_current_comm(head->comm, sizeof head->comm);
+  /* A byte at a time, as BTF has it: still a third of what bpf_get_current_comm() costs. */
+  for (int i = 0; i < RF_COMM; ++i) head->comm[i] = self->comm[i];
+}
+
+static __always_inline void fill_head(struct rf_event* head, __u64 trial, __u32 kind) {
+  fill_head_at(head, bpf_get_current_task_btf(), bpf_ktime_get_ns(), trial, kind);
 }
 
 static __always_inline void tell_number(__u64 id, __u32 kind, __s64 number, __s64 a, __s64 b,
