@@ -3,11 +3,15 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
+#include <iterator>
 #include <memory>
 #include <string_view>
 
+#include "harness/base/file.h"
 #include "witness.skel.h"
 
 namespace ringfence::bench {
@@ -15,6 +19,8 @@ namespace {
 
 constexpr std::string_view kTypedTracepoint = "tp_btf/";
 constexpr std::string_view kRawTracepoint = "raw_tp/";
+constexpr std::array<std::string_view, 6> kForEverybody = {"tp/",   "kprobe",    "fentry",
+                                                           "fexit", "kretprobe", "lsm/"};
 
 // r0 = 0; exit.
 constexpr std::array<bpf_insn, 2> kNothing = {{
@@ -24,8 +30,8 @@ constexpr std::array<bpf_insn, 2> kNothing = {{
 
 }  // namespace
 
-Result<size_t> count_attached() {
-  size_t count = 0;
+Result<Links> attached_links() {
+  Links links;
   uint32_t id = 0;
   while (bpf_link_get_next_id(id, &id) == 0) {
     const UniqueFd link(bpf_link_get_fd_by_id(id));
@@ -38,10 +44,39 @@ Result<size_t> count_attached() {
     if (bpf_obj_get_info_by_fd(link.get(), &info, &size) != 0) {
       return system_error("BPF_OBJ_GET_INFO_BY_FD", "link");
     }
-    if (info.type == BPF_LINK_TYPE_RAW_TRACEPOINT || info.type == BPF_LINK_TYPE_TRACING) ++count;
+    if (info.type == BPF_LINK_TYPE_RAW_TRACEPOINT || info.type == BPF_LINK_TYPE_TRACING) {
+      links.insert(id);
+    }
   }
   if (errno != ENOENT) return system_error("BPF_LINK_GET_NEXT_ID");
-  return count;
+  return links;
+}
+
+Result<Links> own_links() {
+  auto names = list_directory("/proc/self/fdinfo");
+  if (!names) return tl::unexpected(names.error());
+  Links links;
+  for (const std::string& name : *names) {
+    const auto text = read_file("/proc/self/fdinfo/" + name);
+    if (!text) continue;  // the directory's own descriptor is gone
+    constexpr std::string_view kKey = "link_id:";
+    for (const std::string_view line : split(*text, '\n')) {
+      if (!line.starts_with(kKey)) continue;
+      const std::string_view number = trim(line.substr(kKey.size()));
+      uint32_t id = 0;
+      if (std::from_chars(number.data(), number.data() + number.size(), id).ec == std::errc{}) {
+        links.insert(id);
+      }
+    }
+  }
+  return links;
+}
+
+Links without(const Links& all, const Links& known) {
+  Links rest;
+  std::set_difference(all.begin(), all.end(), known.begin(), known.end(),
+                      std::inserter(rest, rest.end()));
+  return rest;
 }
 
 Result<EmptyPrograms> EmptyPrograms::load(std::span<const std::string> programs) {
@@ -66,8 +101,10 @@ Result<EmptyPrograms> EmptyPrograms::load(std::span<const std::string> programs)
     } else if (section.starts_with(kRawTracepoint)) {
       loaded.tracepoint = section.substr(kRawTracepoint.size());
     } else {
+      const auto starts = [&](std::string_view kind) { return section.starts_with(kind); };
+      if (std::none_of(kForEverybody.begin(), kForEverybody.end(), starts)) continue;
       return unsupported_error("empty program", std::string(section), ENOTSUP,
-                               "only tracepoints have one");
+                               "only raw and typed tracepoints have one");
     }
     loaded.program = UniqueFd(
         bpf_prog_load(type, "rf_empty", "GPL", kNothing.data(), kNothing.size(), &options));

@@ -5,6 +5,18 @@
 #include "probes/bpf/abi.h"
 
 namespace ringfence::bench {
+namespace {
+
+constexpr uint64_t kBurst = 1000;
+
+double rate(uint64_t events, int64_t ns) {
+  return ns > 0 ? static_cast<double>(events) * 1e9 / static_cast<double>(ns) : 0;
+}
+
+}  // namespace
+
+double Told::per_second() const { return rate(made, took.all); }
+double Told::peak_per_second() const { return rate(burst, took.fastest); }
 
 Result<Told> flood(const Witness& witness, uint64_t group, Worker& worker, const Flood& flood,
                    uint64_t calls) {
@@ -13,7 +25,9 @@ Result<Told> flood(const Witness& witness, uint64_t group, Worker& worker, const
   if (!watch) return tl::unexpected(watch.error());
   Told told;
   told.flood = flood;
-  told.made = calls;
+  const uint64_t bursts = (calls + kBurst - 1) / kBurst;
+  told.burst = kBurst;
+  told.made = bursts * kBurst;
   const auto count = [&told](const rf_event& /*event*/, size_t /*size*/) { ++told.read; };
   bool losing = false;
   const auto look = [&]() -> Status {
@@ -22,8 +36,8 @@ Result<Told> flood(const Witness& witness, uint64_t group, Worker& worker, const
     told.lost = facts->story_lost;
     return {};
   };
-  if (auto ok = worker.begin(Call::kill, calls); !ok) return tl::unexpected(ok.error());
-  for (told.took_ns = -1; told.took_ns < 0;) {
+  if (auto ok = worker.begin(Call::kill, kBurst, bursts); !ok) return tl::unexpected(ok.error());
+  for (bool over = false; !over;) {
     if (flood.reads_along) {
       if (auto read = watch->story(count); !read) return tl::unexpected(read.error());
       if (!losing) {
@@ -34,7 +48,8 @@ Result<Told> flood(const Witness& witness, uint64_t group, Worker& worker, const
     }
     auto took = worker.poll();
     if (!took) return tl::unexpected(took.error());
-    told.took_ns = *took;
+    over = took->has_value();
+    if (over) told.took = **took;
   }
   for (bool more = true; more;) {
     auto read = watch->story(count);
@@ -47,12 +62,14 @@ Result<Told> flood(const Witness& witness, uint64_t group, Worker& worker, const
 }
 
 std::string render(const Told& told) {
-  return fmt::format("{}: {} events at {:.2f} million a second, {} read, {} lost{}: {}\n",
-                     told.flood.name, told.made, told.per_second() / 1e6, told.read, told.lost,
-                     told.lost == 0 || !told.flood.reads_along
-                         ? ""
-                         : fmt::format(" (the first after {})", told.without_loss),
-                     told.exact() ? "counted exactly" : "WRONG, they do not add up");
+  std::string first;
+  if (told.lost > 0 && told.flood.reads_along) {
+    first = fmt::format(" (none of the first {})", told.without_loss);
+  }
+  return fmt::format(
+      "{}: {} events at {:.2f} million a second (at most {:.2f}), {} read, {} lost{}: {}\n",
+      told.flood.name, told.made, told.per_second() / 1e6, told.peak_per_second() / 1e6, told.read,
+      told.lost, first, told.exact() ? "counted exactly" : "WRONG, they do not add up");
 }
 
 }  // namespace ringfence::bench

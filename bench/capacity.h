@@ -23,16 +23,16 @@ struct Told {
   uint64_t made = 0;  // refused calls, an event each
   uint64_t read = 0;
   uint64_t lost = 0;  // as the witness counted
-  int64_t took_ns = 0;
+  Worker::Took took;
+  uint64_t burst = 0;  // of so many calls
   // None was lost before that many; `made` when none was at all.
   uint64_t without_loss = 0;
   [[nodiscard]] bool exact() const { return made == read + lost; }
-  [[nodiscard]] double per_second() const {
-    return took_ns > 0 ? static_cast<double>(made) * 1e9 / static_cast<double>(took_ns) : 0;
-  }
+  [[nodiscard]] double per_second() const;
+  [[nodiscard]] double peak_per_second() const;  // of the fastest burst
 };
 
-// `worker` makes `calls` refused calls in the group, as fast as it can.
+// `worker` makes at least `calls` refused calls in the group, as fast as it can.
 Result<Told> flood(const Witness& witness, uint64_t group, Worker& worker, const Flood& flood,
                    uint64_t calls);
 // A line for people.

@@ -24,7 +24,6 @@
 #include "bench/capacity.h"
 #include "bench/compare.h"
 #include "bench/worker.h"
-#include "harness/base/file.h"
 #include "harness/base/sys.h"
 #include "harness/spawn/cgroup_leaf.h"
 #include "harness/witness/witness.h"
@@ -74,9 +73,10 @@ class Stage {
   static Result<std::unique_ptr<Stage>> make(const Arguments& args);
 
   [[nodiscard]] const std::vector<Seen>& contestants() const { return contestants_; }
-  [[nodiscard]] size_t own() const { return own_; }
+  // Links of ours: now, and all that there were.
+  [[nodiscard]] const Links& own() const { return own_; }
+  [[nodiscard]] const Links& ever() const { return ever_; }
   [[nodiscard]] const std::string& no_peer() const { return no_peer_; }
-  [[nodiscard]] Witness& witness() { return *witness_; }
 
   Status be(Attached state);
   // The cost of a thousand calls, in nanoseconds.
@@ -94,7 +94,7 @@ class Stage {
   std::optional<Witness> witness_;
   std::vector<Watch> watches_;
   Attached state_ = Attached::nothing;
-  size_t own_ = 0;  // links of ours
+  Links own_, ever_;
 };
 
 Result<uint64_t> id_of(const CgroupLeaf& group) {
@@ -189,31 +189,32 @@ Status Stage::be(Attached state) {
   watches_.clear();
   witness_.reset();
   empty_->detach();
-  own_ = 0;
   state_ = state;
   if (state == Attached::empty) {
     if (auto ok = empty_->attach(); !ok) return ok;
-    own_ = empty_->size();
   } else if (state == Attached::witness) {
     auto opened = Witness::open();
     if (!opened) return tl::unexpected(opened.error());
     witness_ = std::move(*opened);
-    own_ = empty_->size();
-    return watch();
+    if (auto ok = watch(); !ok) return ok;
   }
+  auto held = own_links();
+  if (!held) return tl::unexpected(held.error());
+  own_ = std::move(*held);
+  ever_.insert(own_.begin(), own_.end());
   return {};
 }
 
 Result<int64_t> Stage::cost(const Seen& seen, Call call, size_t calls) {
   if (seen.traced) calls = std::max<size_t>(calls / kTraced, 2);
   auto took = workers_[seen.worker].time(call, calls, kBursts);
-  if (!took) return took;
+  if (!took) return tl::unexpected(took.error());
   for (Watch& watch : watches_) {
     if (auto read = watch.story([](const rf_event&, size_t) {}); !read) {
       return tl::unexpected(read.error());
     }
   }
-  return *took * static_cast<int64_t>(kThousand) / static_cast<int64_t>(calls);
+  return took->fastest * static_cast<int64_t>(kThousand) / static_cast<int64_t>(calls);
 }
 
 // --- The rounds
@@ -230,7 +231,7 @@ struct Round {
   size_t others = 0;
 };
 
-Result<Round> run_round(Stage& stage, bool backwards, size_t calls, size_t others_before) {
+Result<Round> run_round(Stage& stage, bool backwards, size_t calls, const Links& before) {
   const auto& contestants = stage.contestants();
   Round round;
   round.costs.resize(contestants.size());
@@ -244,10 +245,9 @@ Result<Round> run_round(Stage& stage, bool backwards, size_t calls, size_t other
     order.insert(std::find(order.begin(), order.end(), size_t{1}), kAfter);
   }
   const auto look = [&]() -> Status {
-    auto attached = count_attached();
+    auto attached = attached_links();
     if (!attached) return tl::unexpected(attached.error());
-    const size_t expected = stage.own() + others_before;
-    round.others = std::max(round.others, *attached > expected ? *attached - expected : 0);
+    round.others = std::max(round.others, without(without(*attached, stage.own()), before).size());
     return {};
   };
   for (const size_t index : order) {
@@ -263,7 +263,7 @@ Result<Round> run_round(Stage& stage, bool backwards, size_t calls, size_t other
   return round;
 }
 
-Result<Measured> measure(Stage& stage, const Arguments& args, size_t others_before) {
+Result<Measured> measure(Stage& stage, const Arguments& args, const Links& before) {
   Measured measured;
   CompareOptions options;
   options.warmup = 1;
@@ -274,7 +274,7 @@ Result<Measured> measure(Stage& stage, const Arguments& args, size_t others_befo
   }
   size_t kept = 0;
   for (size_t i = 0; kept < options.rounds; ++i) {
-    auto round = run_round(stage, i % 2 == 1, args.calls, others_before);
+    auto round = run_round(stage, i % 2 == 1, args.calls, before);
     if (!round) return tl::unexpected(round.error());
     if (i < options.warmup) continue;
     if (round->others > 0) {
@@ -445,25 +445,34 @@ int bench_main(int argc, char** argv) {
   signal(SIGPIPE, SIG_IGN);  // a worker that ended is an error of ours
   auto args = parse(argc, argv);
   if (!args) return complain(args.error());
-  auto others = count_attached();
-  if (!others) {
-    fmt::print(stderr, "ringfence-bench-witness: needs:bpf: {}\n", others.error().describe());
+  auto before = attached_links();
+  if (!before) {
+    fmt::print(stderr, "ringfence-bench-witness: needs:bpf: {}\n", before.error().describe());
     return kSkipped;
   }
+  if (!before->empty()) {
+    fmt::print("{} programs of others are attached, and part of every figure\n", before->size());
+  }
   if (auto ok = pin_to_cpu(0); !ok) return complain(ok.error());
+  Links ours;
   {
     auto stage = Stage::make(*args);
     if (!stage) return complain(stage.error());
-    auto measured = measure(**stage, *args, *others);
+    auto measured = measure(**stage, *args, *before);
     if (!measured) return complain(measured.error());
     show(*measured, **stage);
     if (!args->json.empty()) {
       if (auto ok = write_json(*measured, args->json); !ok) return complain(ok.error());
     }
+    ours = (*stage)->ever();
   }
   auto exact = floods(*args);
   if (!exact) return complain(exact.error());
-  return *exact ? 0 : kWrong;
+  auto after = attached_links();
+  if (!after) return complain(after.error());
+  const size_t left = ours.size() - without(ours, *after).size();
+  fmt::print("of {} links that were made {} are left\n", ours.size(), left);
+  return *exact && left == 0 ? 0 : kWrong;
 }
 
 }  // namespace

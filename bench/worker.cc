@@ -98,13 +98,15 @@ void serve_worker(int socket, int cpu) {
   if ((cpu >= 0 && !pin_to_cpu(cpu)) || !give_up_sys_admin()) _exit(1);
   Order order{};
   while (read(socket, &order, sizeof order) == static_cast<ssize_t>(sizeof order)) {
-    int64_t best = INT64_MAX;
+    Worker::Took took{INT64_MAX, 0};
     for (uint64_t i = 0; i < order.bursts; ++i) {
       const int64_t begin = now();
       make(order.call, order.calls);
-      best = std::min(best, now() - begin);
+      const int64_t burst = now() - begin;
+      took.fastest = std::min(took.fastest, burst);
+      took.all += burst;
     }
-    if (write(socket, &best, sizeof best) != static_cast<ssize_t>(sizeof best)) break;
+    if (write(socket, &took, sizeof took) != static_cast<ssize_t>(sizeof took)) break;
   }
   _exit(0);
 }
@@ -163,30 +165,27 @@ Result<Worker> Worker::start(const WorkerOptions& options) {
   return worker;
 }
 
-Status Worker::begin(Call call, uint64_t calls) {
-  const Order order{call, calls, 1};
+Status Worker::begin(Call call, uint64_t calls, uint64_t bursts) {
+  const Order order{call, calls, bursts};
   return sys::write_full(socket_.get(), &order, sizeof order);
 }
 
-Result<int64_t> Worker::poll() {
-  int64_t took = -1;
+Result<std::optional<Worker::Took>> Worker::answer(int flags) {
+  Took took;
   const int64_t n = sys::call(SYS_recvfrom, static_cast<uint64_t>(socket_.get()), sys::arg(&took),
-                              sizeof took, MSG_DONTWAIT, 0, 0);
-  if (n == -EAGAIN) return -1;
+                              sizeof took, static_cast<uint64_t>(flags), 0, 0);
+  if (n == -EAGAIN) return std::nullopt;
   if (n != static_cast<int64_t>(sizeof took)) return system_error("worker", "ended", EPIPE);
   return took;
 }
 
-Result<int64_t> Worker::time(Call call, uint64_t calls, uint64_t bursts) {
-  const Order order{call, calls, bursts};
-  if (auto ok = sys::write_full(socket_.get(), &order, sizeof order); !ok) {
-    return tl::unexpected(ok.error());
-  }
-  int64_t took = -1;
-  const int64_t n = sys::call(SYS_recvfrom, static_cast<uint64_t>(socket_.get()), sys::arg(&took),
-                              sizeof took, 0, 0, 0);
-  if (n != static_cast<int64_t>(sizeof took)) return system_error("worker", "ended", EPIPE);
-  return took;
+Result<std::optional<Worker::Took>> Worker::poll() { return answer(MSG_DONTWAIT); }
+
+Result<Worker::Took> Worker::time(Call call, uint64_t calls, uint64_t bursts) {
+  if (auto ok = begin(call, calls, bursts); !ok) return tl::unexpected(ok.error());
+  auto took = answer(0);
+  if (!took) return tl::unexpected(took.error());
+  return **took;
 }
 
 }  // namespace ringfence::bench

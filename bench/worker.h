@@ -5,6 +5,7 @@
 // It is asked over a socket and times itself, so that neither its start nor the question is in
 // the figure. Units: nanoseconds. Sources: clone3(2) (CLONE_INTO_CGROUP), sched_setaffinity(2).
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -37,14 +38,19 @@ class Worker {
   Worker& operator=(Worker&&) = delete;
   ~Worker();
 
-  // Bursts of `calls` calls each; what the fastest of them took: the others were disturbed.
-  Result<int64_t> time(Call call, uint64_t calls, uint64_t bursts);
-  // The same without waiting: one burst; `poll` gives what it took once it is over, before that -1.
-  Status begin(Call call, uint64_t calls);
-  Result<int64_t> poll();
+  struct Took {
+    int64_t fastest = 0;  // of the bursts: the others were disturbed
+    int64_t all = 0;
+  };
+  // Bursts of `calls` calls each.
+  Result<Took> time(Call call, uint64_t calls, uint64_t bursts);
+  // The same without waiting; `poll` gives what they took once they are over.
+  Status begin(Call call, uint64_t calls, uint64_t bursts);
+  Result<std::optional<Took>> poll();
 
  private:
   Worker() = default;
+  Result<std::optional<Took>> answer(int flags);
   UniqueFd socket_;
   int pid_ = -1;
 };
