@@ -310,6 +310,16 @@ std::string over(const Comparison& comparison, size_t other, size_t baseline) {
                      r.baseline, r.ratio, r.low, r.high, least);
 }
 
+// What one adds to the cost of nothing, by what another does.
+std::string adds(const Comparison& comparison, size_t other, size_t baseline) {
+  const auto added = [&](size_t index) {
+    return spread(comparison.series[index].samples).median -
+           spread(comparison.series[0].samples).median;
+  };
+  return fmt::format("{} adds {:.1f} times what {} adds\n", comparison.series[other].name,
+                     added(other) / added(baseline), comparison.series[baseline].name);
+}
+
 void show(const Measured& measured, const Stage& stage) {
   for (size_t c = 0; c < kCalls.size(); ++c) {
     const Comparison& comparison = measured.by_call[c];
@@ -318,6 +328,7 @@ void show(const Measured& measured, const Stage& stage) {
     fmt::print("{}{}{}", over(comparison, 2, 1), over(comparison, 3, 1), over(comparison, 4, 1));
     if (comparison.series.size() > 6) {
       fmt::print("{}{}", over(comparison, 6, 3), over(comparison, 7, 3));
+      fmt::print("{}{}", adds(comparison, 6, 3), adds(comparison, 6, 4));
     }
     fmt::print("\n");
   }

@@ -76,6 +76,23 @@ TEST(Loss, OfAReaderThatNeverReadsCostsNoFact) {
   expect_facts(quiet.facts);
 }
 
+// A wakeup is dear: it comes where it is asked for, and without it the story is there all the same.
+TEST(Loss, OfSleepOnlyForAReaderWhoWaits) {
+  RINGFENCE_NEEDS_WITNESS();
+  for (const bool wakes : {true, false}) {
+    auto group = test_group();
+    ASSERT_TRUE(group);
+    auto watch = shared_witness()->watch(id_of(*group), {.wakes = wakes});
+    ASSERT_TRUE(watch);
+    Actor actor(group->unified_fd(), 0, {}, [] { return errno_of(syscall(SYS_kill, kNobody, 0)); });
+    ASSERT_TRUE(actor.ready());
+    actor.finish();
+    pollfd waits{.fd = watch->story_fd(), .events = POLLIN, .revents = 0};
+    EXPECT_EQ(poll(&waits, 1, wakes ? 20000 : 100), wakes ? 1 : 0);
+    EXPECT_FALSE(lines_of(*watch).empty());
+  }
+}
+
 TEST(Loss, ARingThatCannotBeMade) {
   RINGFENCE_NEEDS_WITNESS();
   auto group = test_group();
