@@ -310,11 +310,12 @@ std::string over(const Comparison& comparison, size_t other, size_t baseline) {
                      r.baseline, r.ratio, r.low, r.high, least);
 }
 
-// What one adds to the cost of nothing, by what another does.
+// What one adds to the cost of nothing, by what another does; of the least, which others disturb
+// the least.
 std::string adds(const Comparison& comparison, size_t other, size_t baseline) {
   const auto added = [&](size_t index) {
-    return spread(comparison.series[index].samples).median -
-           spread(comparison.series[0].samples).median;
+    return static_cast<double>(spread(comparison.series[index].samples).min -
+                               spread(comparison.series[0].samples).min);
   };
   return fmt::format("{} adds {:.1f} times what {} adds\n", comparison.series[other].name,
                      added(other) / added(baseline), comparison.series[baseline].name);
