@@ -219,6 +219,62 @@ void add_slowest(std::string& out, const Style& style, const std::vector<RunResu
   }
 }
 
+// Of several runs: what each says of the cases on which they do not agree, and how many of each.
+void add_side_by_side(std::string& out, const Style& style, const std::vector<RunResult>& results) {
+  if (results.size() < 2) return;
+  std::map<std::string, std::vector<const CaseRecord*>> cases;
+  for (size_t i = 0; i < results.size(); ++i) {
+    for (const auto& record : results[i].cases) {
+      auto& row = cases[record.id];
+      row.resize(results.size());
+      row[i] = &record;
+    }
+  }
+  constexpr size_t kColumn = 10;
+  out += "\n" + paint(style, Tone::strong, "side by side") + "\n";
+  for (size_t i = 0; i < results.size(); ++i) {
+    out += fit(fmt::format("  {}: {}", i + 1, terminal_safe(run_label(results[i].header))),
+               width_of(style)) +
+           "\n";
+  }
+  size_t width = std::string_view("total").size();
+  std::vector<std::string> apart;
+  for (const auto& [id, row] : cases) {
+    const auto differs = [&](const CaseRecord* r) {
+      return r == nullptr || row[0] == nullptr || r->verdict != row[0]->verdict ||
+             r->reason != row[0]->reason || r->decided_by != row[0]->decided_by;
+    };
+    if (std::none_of(row.begin(), row.end(), differs)) continue;
+    apart.push_back(id);
+    width = std::max(width, id.size());
+  }
+  width = std::min(width, size_t{40});
+  std::string head = pad("", width);
+  for (size_t i = 0; i < results.size(); ++i) head += "  " + pad(std::to_string(i + 1), kColumn);
+  out += paint(style, Tone::dim, head) + "\n";
+  for (const auto& id : apart) {
+    Line line(style, width_of(style));
+    line.add(Tone::plain, pad(fit(terminal_safe(id), width), width));
+    for (const CaseRecord* record : cases[id]) {
+      line.add(Tone::plain, "  ");
+      line.add(record != nullptr ? tone_of(record->verdict) : Tone::dim,
+               pad(record != nullptr ? verdict_name(record->verdict) : "-", kColumn));
+    }
+    out += line.str() + "\n";
+  }
+  for (const Verdict verdict : kOrder) {
+    Line line(style, width_of(style));
+    line.add(Tone::plain, pad(verdict_name(verdict), width));
+    for (const auto& run : results) {
+      const int n = count_of(run.summary.counts, verdict);
+      line.add(Tone::plain, "  ");
+      line.add(n > 0 ? tone_of(verdict) : Tone::dim, pad(std::to_string(n), kColumn));
+    }
+    out += line.str() + "\n";
+  }
+  out += apart.empty() ? "all cases agree\n" : "all other cases agree\n";
+}
+
 void add_notes(std::string& out, const Style& style, const std::vector<RunResult>& results) {
   std::vector<std::string> lines;
   for (const auto& run : results) {
@@ -315,6 +371,7 @@ std::string render_end(const std::vector<RunResult>& results,
     add_skips(out, style, results);
     add_table(out, style, results);
     add_slowest(out, style, results);
+    add_side_by_side(out, style, results);
     add_notes(out, style, results);
     if (!reports.empty()) out += "\n" + paint(style, Tone::strong, "reports") + "\n";
     for (const auto& place : reports) {
@@ -332,11 +389,13 @@ std::string render_end(const std::vector<RunResult>& results,
     for (const auto& record : run.cases) ++counts[record.verdict];
     duration = saturated_sum(duration, run.summary.duration_ns);
     interrupted = interrupted || run.summary.interrupted;
+    const std::string whose =
+        results.size() > 1 ? terminal_safe(run_label(run.header)) + ": " : std::string();
     for (const auto& complaint : run.summary.complaints) {
-      out += paint(style, Tone::warning, terminal_safe(complaint)) + "\n";
+      out += paint(style, Tone::warning, whose + terminal_safe(complaint)) + "\n";
     }
     for (const auto& note : run.summary.notes) {
-      out += paint(style, Tone::warning, terminal_safe(note)) + "\n";
+      out += paint(style, Tone::warning, whose + terminal_safe(note)) + "\n";
     }
   }
   if (interrupted) out += paint(style, Tone::warning, "interrupted: not every case ran") + "\n";

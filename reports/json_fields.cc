@@ -215,6 +215,10 @@ void JsonFields::text_map(const char* name, std::map<std::string, std::string>& 
   }
 }
 
+void JsonFields::text_map_if_there(const char* name, std::map<std::string, std::string>& out) {
+  if (json_.is_object() && json_.contains(name)) text_map(name, out);
+}
+
 void JsonFields::integer_map(const char* name, std::map<std::string, int64_t>& out) {
   const Json* value = find(name);
   if (value == nullptr) return;

@@ -42,6 +42,7 @@ class JsonFields {
   // The same for a field that older files do not have.
   void texts_if_there(const char* name, std::vector<std::string>& out);
   void text_map(const char* name, std::map<std::string, std::string>& out);
+  void text_map_if_there(const char* name, std::map<std::string, std::string>& out);
   void integer_map(const char* name, std::map<std::string, int64_t>& out);
   // Calls `each` with the fields of every object of the array.
   void objects(const char* name, const std::function<void(JsonFields&)>& each);

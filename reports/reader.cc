@@ -59,6 +59,7 @@ HeaderRecord read_header(JsonFields& f) {
   f.texts("unenforced", r.unenforced);
   f.texts("notes", r.notes);
   f.text_map("facts", r.facts);
+  f.text_map_if_there("axes", r.axes);
   return r;
 }
 
@@ -310,6 +311,39 @@ Result<std::vector<RunResult>> StreamReader::read(std::string_view text) {
 Result<std::vector<RunResult>> parse_results(std::string_view text, const std::string& name,
                                              ReadOptions options) {
   return StreamReader(name, options).read(text);
+}
+
+Result<SummaryRecord> parse_summary(std::string_view line, const std::string& name) {
+  JsonComplaint complaint;
+  nlohmann::json json;
+  SummaryRecord summary;
+  if (parse_json(line, json, complaint)) {
+    JsonFields fields(json, "", complaint);
+    std::string type;
+    fields.choice("type", type, {"summary"});
+    summary = read_summary(fields);
+    fields.close();
+  }
+  if (complaint.any()) {
+    return usage_error("read results", terminal_safe(name + ": " + complaint.pointer),
+                       terminal_safe(complaint.what + "; expected " + complaint.allowed));
+  }
+  return summary;
+}
+
+std::optional<std::string> started_case(std::string_view line) {
+  JsonComplaint complaint;
+  nlohmann::json json;
+  if (!line.starts_with("{\"type\":\"started\"") || !parse_json(line, json, complaint)) {
+    return std::nullopt;
+  }
+  JsonFields fields(json, "", complaint);
+  std::string type, id;
+  fields.choice("type", type, {"started"});
+  fields.word("id", id);
+  fields.close();
+  if (complaint.any()) return std::nullopt;
+  return id;
 }
 
 Result<std::vector<RunResult>> read_results(const std::string& path, ReadOptions options) {

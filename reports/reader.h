@@ -8,6 +8,7 @@
 // run_id. Records of the types ablation, sweep, bench and device_line are reserved: accepted when
 // they have a run_id of the file, and not kept. Errors: usage, "FILE:line: JSON pointer", with what
 // is allowed. Nothing throws.
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -28,5 +29,11 @@ Result<std::vector<RunResult>> read_results(const std::string& path, ReadOptions
 // The same from memory; `name` stands for the file in errors.
 Result<std::vector<RunResult>> parse_results(std::string_view text, const std::string& name,
                                              ReadOptions options = {});
+
+// One record of type summary alone, whose counts are then nobody's to check.
+Result<SummaryRecord> parse_summary(std::string_view line, const std::string& name);
+// The id in `{"type":"started","id":ID}`, which only the report "live" has; nothing for any other
+// line.
+std::optional<std::string> started_case(std::string_view line);
 
 }  // namespace ringfence

@@ -29,24 +29,28 @@ Json trial(const std::optional<TrialRecord>& record) {
 std::string record_line(const HeaderRecord& r) {
   Json facts = Json::object();
   for (const auto& [name, value] : r.facts) facts[to_utf8(name)] = to_utf8(value);
-  return line(Json{{"type", "header"},
-                   {"run_id", to_utf8(r.run_id)},
-                   {"started", to_utf8(r.started)},
-                   {"version", to_utf8(r.version)},
-                   {"kernel", to_utf8(r.kernel)},
-                   {"machine", to_utf8(r.machine)},
-                   {"cgroup_mode", to_utf8(r.cgroup_mode)},
-                   {"lsms", texts(r.lsms)},
-                   {"cpu", to_utf8(r.cpu)},
-                   {"hypervisor", to_utf8(r.hypervisor)},
-                   {"root", r.root},
-                   {"target", to_utf8(r.target)},
-                   {"mode", to_utf8(r.mode)},
-                   {"policy", to_utf8(r.policy)},
-                   {"seed", r.seed},
-                   {"unenforced", texts(r.unenforced)},
-                   {"notes", texts(r.notes)},
-                   {"facts", std::move(facts)}});
+  Json axes = Json::object();
+  for (const auto& [name, value] : r.axes) axes[to_utf8(name)] = to_utf8(value);
+  Json header = {{"type", "header"},
+                 {"run_id", to_utf8(r.run_id)},
+                 {"started", to_utf8(r.started)},
+                 {"version", to_utf8(r.version)},
+                 {"kernel", to_utf8(r.kernel)},
+                 {"machine", to_utf8(r.machine)},
+                 {"cgroup_mode", to_utf8(r.cgroup_mode)},
+                 {"lsms", texts(r.lsms)},
+                 {"cpu", to_utf8(r.cpu)},
+                 {"hypervisor", to_utf8(r.hypervisor)},
+                 {"root", r.root},
+                 {"target", to_utf8(r.target)},
+                 {"mode", to_utf8(r.mode)},
+                 {"policy", to_utf8(r.policy)},
+                 {"seed", r.seed},
+                 {"unenforced", texts(r.unenforced)},
+                 {"notes", texts(r.notes)},
+                 {"facts", std::move(facts)}};
+  if (!axes.empty()) header["axes"] = std::move(axes);
+  return line(header);
 }
 
 std::string record_line(const CaseRecord& r) {
@@ -115,6 +119,10 @@ std::string record_line(const SummaryRecord& r) {
                    {"interrupted", r.interrupted},
                    {"complaints", texts(r.complaints)},
                    {"notes", texts(r.notes)}});
+}
+
+std::string started_line(const std::string& id) {
+  return line(Json{{"type", "started"}, {"id", to_utf8(id)}});
 }
 
 }  // namespace ringfence

@@ -14,5 +14,7 @@ std::string record_line(const CaseRecord& record);
 std::string record_line(const GrantedRecord& record);
 std::string record_line(const FindingRecord& record);
 std::string record_line(const SummaryRecord& record);
+// `{"type":"started","id":ID}`: no record, a line of the report "live".
+std::string started_line(const std::string& id);
 
 }  // namespace ringfence

@@ -32,7 +32,7 @@ Status Output::write(const std::string& text) {
   return {};
 }
 
-std::vector<std::string> writer_formats() { return {"jsonl", "junit", "ktap"}; }
+std::vector<std::string> writer_formats() { return {"jsonl", "junit", "ktap", "live"}; }
 
 Status check_writer_format(const std::string& format) {
   const auto formats = writer_formats();
@@ -52,6 +52,7 @@ Result<std::unique_ptr<Writer>> make_writer(const std::string& format, const std
   if (!output) return tl::unexpected(output.error());
   if (format == "junit") return std::make_unique<JunitWriter>(std::move(*output));
   if (format == "ktap") return std::make_unique<KtapWriter>(std::move(*output));
+  if (format == "live") return std::make_unique<LiveWriter>(std::move(*output));
   return std::make_unique<JsonlWriter>(std::move(*output));
 }
 
@@ -79,6 +80,7 @@ Status JsonlWriter::add(const GrantedRecord& r) { return output_.write(record_li
 Status JsonlWriter::add(const FindingRecord& r) { return output_.write(record_line(r) + "\n"); }
 Status JsonlWriter::end(const SummaryRecord& r) { return output_.write(record_line(r) + "\n"); }
 Status JsonlWriter::finish() { return {}; }
+Status LiveWriter::started(const std::string& id) { return output_.write(started_line(id) + "\n"); }
 
 Result<RunResult*> CollectingWriter::run(const std::string& run_id) {
   for (RunResult& result : results_) {
@@ -115,6 +117,7 @@ std::string primitive_of(const std::string& id) { return id.substr(0, id.find('.
 std::string run_label(const HeaderRecord& header) {
   std::string label = header.target + " " + header.kernel;
   if (!header.policy.empty()) label += " policy:" + header.policy;
+  for (const auto& [name, value] : header.axes) label += fmt::format(" {}={}", name, value);
   return label;
 }
 

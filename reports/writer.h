@@ -24,6 +24,8 @@ class Writer {
   virtual ~Writer() = default;
 
   virtual Status begin(const HeaderRecord& header) = 0;
+  // A case begins. Not a record: only "live" says it.
+  virtual Status started(const std::string& /*id*/) { return {}; }
   virtual Status add(const CaseRecord& record) = 0;
   virtual Status add(const GrantedRecord& record) = 0;
   virtual Status add(const FindingRecord& record) = 0;
@@ -31,7 +33,7 @@ class Writer {
   virtual Status finish() = 0;
 };
 
-// "jsonl", "junit", "ktap".
+// "jsonl", "junit", "ktap", "live".
 std::vector<std::string> writer_formats();
 // Usage error with the nearest name and the list for a format that is none of these.
 Status check_writer_format(const std::string& format);
@@ -84,8 +86,15 @@ class JsonlWriter : public Writer {
   Status end(const SummaryRecord& summary) override;
   Status finish() override;
 
- private:
+ protected:
   Output output_;
+};
+
+// JSONL with a line `{"type":"started","id":ID}` when a case begins: for programs that watch a run.
+class LiveWriter : public JsonlWriter {
+ public:
+  explicit LiveWriter(Output output) : JsonlWriter(std::move(output)) {}
+  Status started(const std::string& id) override;
 };
 
 // JUnit XML in the common shape (junit-10.xsd): a testsuite per primitive, which is the first

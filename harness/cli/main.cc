@@ -10,6 +10,7 @@
 #include "harness/base/suggest.h"
 #include "harness/base/sys.h"
 #include "harness/cli/commands.h"
+#include "harness/kernels/agent.h"
 
 namespace ringfence::cli {
 
@@ -83,6 +84,7 @@ int run_main(int argc, char** argv) {
   add_plan(app, action);
   add_spawn(app, action);
   add_trace(app, action);
+  add_kernels(app, action);
   add_completion(app, action);
   // After the commands, which would inherit it.
   app.footer(
@@ -111,6 +113,9 @@ int run_main(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   try {
+    // In a machine that this program was packed into.
+    if (ringfence::is_agent(argv[0])) ringfence::agent_main();
+    if (ringfence::is_modprobe(argv[0])) return ringfence::modprobe_main(argc, argv);
     return ringfence::cli::run_main(argc, argv);
   } catch (const std::exception& error) {
     // None of ours: memory is out, or a library threw where nobody expects it.

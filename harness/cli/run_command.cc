@@ -14,6 +14,7 @@
 #include "harness/base/number.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/load.h"
+#include "harness/cli/reporter.h"
 #include "harness/runner/runner.h"
 #include "reports/console.h"
 #include "reports/writer.h"
@@ -35,89 +36,6 @@ struct Arguments {
   std::optional<uint64_t> seed;
   std::optional<int> min_held;
   bool shuffle = false, quiet = false, verbose = false, no_ebpf = false;
-};
-
-// Hands the run's records to the console and to every report.
-class Reporter : public Observer {
- public:
-  explicit Reporter(Console& console) : console_(console) {}
-
-  // All or none.
-  Status open(const std::vector<std::string>& specs) {
-    std::vector<ReportPlace> places;
-    for (const auto& spec : specs) {
-      auto place = parse(spec);
-      if (!place) return tl::unexpected(place.error());
-      const bool twice = std::any_of(places.begin(), places.end(),
-                                     [&](const auto& p) { return p.path == place->path; });
-      if (twice) return usage_error("--report", spec, "two reports cannot go to one path");
-      places.push_back(std::move(*place));
-    }
-    for (const auto& place : places) {
-      const bool there = place.path == "-" || ::access(place.path.c_str(), F_OK) == 0;
-      auto writer = make_writer(place.format, place.path);
-      if (!writer) {
-        discard();
-        return tl::unexpected(writer.error());
-      }
-      if (!there) made_.push_back(place.path);
-      writers_.push_back(std::move(*writer));
-    }
-    places_ = std::move(places);
-    return {};
-  }
-
-  // Bad input leaves nothing behind: removes the reports that open() has created.
-  void discard() {
-    for (const auto& path : made_) (void)::unlink(path.c_str());
-    made_.clear();
-  }
-
-  void header(const HeaderRecord& header, size_t total) override {
-    console_.begin(header, total);
-    each([&](Writer& w) { return w.begin(header); });
-  }
-  void started(const Case& c, size_t /*running*/) override { console_.case_started(c.id); }
-  void finished(const CaseRecord& record) override {
-    console_.case_finished(record);
-    each([&](Writer& w) { return w.add(record); });
-  }
-  void granted(const GrantedRecord& record) override {
-    each([&](Writer& w) { return w.add(record); });
-  }
-  void waiting() override { console_.tick(); }
-
-  // The first failure of any writer.
-  Status end(const RunResult& result) {
-    each([&](Writer& w) { return w.end(result.summary); });
-    each([&](Writer& w) { return w.finish(); });
-    return status_;
-  }
-  [[nodiscard]] const std::vector<ReportPlace>& places() const { return places_; }
-
- private:
-  static Result<ReportPlace> parse(const std::string& spec) {
-    const size_t equals = spec.find('=');
-    if (equals == std::string::npos || equals + 1 == spec.size()) {
-      return usage_error("--report", spec, "write FORMAT=PATH, for example jsonl=report.jsonl");
-    }
-    ReportPlace place{spec.substr(0, equals), spec.substr(equals + 1)};
-    if (auto ok = check_writer_format(place.format); !ok) return tl::unexpected(ok.error());
-    return place;
-  }
-
-  template <typename F>
-  void each(F&& f) {
-    for (auto& writer : writers_) {
-      if (auto ok = f(*writer); !ok && status_) status_ = ok;
-    }
-  }
-
-  Console& console_;
-  std::vector<std::unique_ptr<Writer>> writers_;
-  std::vector<ReportPlace> places_;
-  std::vector<std::string> made_;  // files that were not there before
-  Status status_;
 };
 
 Status parse_shard(const std::string& text, RunOptions& options) {
@@ -203,9 +121,7 @@ int run_command(const Arguments& args) {
     return complain(chosen.error());
   }
 
-  const bool report_on_stdout = std::any_of(args.reports.begin(), args.reports.end(),
-                                            [](const auto& spec) { return spec.ends_with("=-"); });
-  const int console_fd = report_on_stdout ? STDERR_FILENO : STDOUT_FILENO;
+  const int console_fd = report_on_stdout(args.reports) ? STDERR_FILENO : STDOUT_FILENO;
   const Detail detail = args.quiet     ? Detail::quiet
                         : args.verbose ? Detail::verbose
                                        : Detail::normal;
@@ -222,7 +138,7 @@ int run_command(const Arguments& args) {
     return complain(result.error());
   }
   conclude(*result, rules);
-  const auto written = reporter.end(*result);
+  const auto written = reporter.end({*result});
   (void)console.end({*result}, reporter.places());
   if (!written) return complain(written.error());
   return result->summary.exit_code;
@@ -247,7 +163,8 @@ void add_run(CLI::App& app, Action& action) {
       ->check(CLI::Range(1, 4096));
   run->add_option("--timeout", args->timeout, "Seconds for one trial; 10 by default")
       ->check(CLI::Range(0.01, 86400.0));
-  run->add_option("--report", args->reports, "jsonl, junit or ktap; repeatable; PATH - is stdout")
+  run->add_option("--report", args->reports,
+                  "jsonl, junit, ktap or live; repeatable; PATH - is stdout")
       ->type_name("FORMAT=PATH")
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);

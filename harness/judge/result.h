@@ -86,6 +86,8 @@ struct HeaderRecord {
   std::vector<std::string> unenforced;  // JSON pointers
   std::vector<std::string> notes;
   std::map<std::string, std::string> facts;  // what doctor shows, by name
+  // What tells this run from the others of a matrix: "cmdline" -> "lockdown=integrity".
+  std::map<std::string, std::string> axes{};
 };
 
 struct SummaryRecord {

@@ -59,6 +59,7 @@ class Observer {
   virtual void started(const Case&, size_t /*running*/) {}
   virtual void finished(const CaseRecord&) {}
   virtual void granted(const GrantedRecord&) {}
+  virtual void finding(const FindingRecord&) {}
   // Some times a second while cases run.
   virtual void waiting() {}
 };
