@@ -50,13 +50,12 @@ struct FileSystem {
   bool needed;
 };
 constexpr unsigned long kPlain = MS_NOSUID | MS_NODEV | MS_NOEXEC;
-constexpr std::array<FileSystem, 12> kFileSystems = {{
+constexpr std::array<FileSystem, 11> kFileSystems = {{
     {"proc", "/proc", kPlain, nullptr, true},
     {"sysfs", "/sys", kPlain, nullptr, true},
     {"devtmpfs", "/dev", MS_NOSUID, "mode=755", true},
     {"devpts", "/dev/pts", MS_NOSUID | MS_NOEXEC, "gid=5,mode=620,ptmxmode=666", true},
     {"tmpfs", "/dev/shm", MS_NOSUID | MS_NODEV, "mode=1777", true},
-    {"tmpfs", "/tmp", MS_NOSUID | MS_NODEV, "mode=1777", true},
     {"tmpfs", "/run", MS_NOSUID | MS_NODEV, "mode=755", true},
     {"cgroup2", "/sys/fs/cgroup", kPlain, nullptr, true},
     {"mqueue", "/dev/mqueue", kPlain, nullptr, false},

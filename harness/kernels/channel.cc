@@ -79,7 +79,9 @@ std::optional<Frame> FrameReader::next() {
       ++at_;
       continue;
     }
-    lost_ += sequence - expected_;
+    // One that comes late is out of place, and no gap.
+    const uint32_t gap = sequence - expected_;
+    lost_ += gap < 1U << 31 ? gap : 1;
     expected_ = sequence + 1;
     Frame result{static_cast<FrameKind>(frame[3]), std::string(frame.substr(kHead, length))};
     at_ += kHead + length + kTail;
