@@ -173,8 +173,17 @@ class Teller {
     group_.reset();
   }
 
+  // Who a task is outside, once it is not root there.
+  void tell_uid(const StoryLine& line) {
+    uint32_t& known = uids_[line.tid];
+    if (known == line.uid) return;
+    known = line.uid;
+    add(line, fmt::format("is user {} outside", line.uid), false);
+  }
+
   void one(const StoryLine& line) {
     if (line.text.empty() || is_childs_end(line)) return;
+    if (inside_.count(line.tid) > 0) tell_uid(line);
     if (line.kind == RF_EV_CAP) {
       // Told with the call if that is denied: the kernel asks for capabilities in many that
       // succeed.
@@ -251,6 +260,7 @@ class Teller {
   std::map<int, int> inside_;                     // tid -> tgid of what is watched
   std::map<int, std::vector<StoryLine>> checks_;  // capability checks that failed, by tid
   std::optional<Group> group_;
+  std::map<int, uint32_t> uids_;                  // told last, by tid
   TaskNames names_;
   std::vector<EvidenceLine> lines_;
   size_t told_ = 0;

@@ -96,6 +96,7 @@ StoryLine tell(const rf_event& event, size_t size) {
   line.tgid = static_cast<int>(event.tgid);
   line.tid = static_cast<int>(event.tid);
   line.kind = event.kind;
+  line.uid = event.uid;
   switch (event.kind) {
     case RF_EV_CALL:
       if (const auto* e = as<rf_event_call>(event, size)) {
@@ -103,9 +104,9 @@ StoryLine tell(const rf_event& event, size_t size) {
         line.call = record_of(e->call);
         line.denied = line.call.denied();
         const auto* with_path = as<rf_event_path>(event, size);
-        if (event.pad != 0 && with_path != nullptr) line.path = text_of(with_path->path);
         std::optional<std::string_view> path;
-        if (event.pad != 0 && with_path != nullptr) {
+        if (with_path != nullptr) {
+          line.path = text_of(with_path->path);
           path = std::string_view(with_path->path, strnlen(with_path->path, RF_PATH));
         }
         line.text = describe_call(line.call, path);

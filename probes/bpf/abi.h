@@ -114,14 +114,14 @@ struct rf_event {
   __u64 trial;
   __u32 kind;
   __u32 tgid, tid;
-  __u32 pad;
+  __u32 uid;          /* real, of the task, in the initial user namespace */
   char comm[RF_COMM]; /* of the task, as it was then */
 };
 struct rf_event_call {
   struct rf_event head;
   struct rf_call call;
 };
-struct rf_event_path { /* the same with the string that the syscall was given */
+struct rf_event_path { /* the same, longer by the string that the syscall was given */
   struct rf_event head;
   struct rf_call call;
   char path[RF_PATH];

@@ -196,7 +196,6 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
     struct rf_event_path* e = room(trial, id, sizeof *e);
     if (!e) return 0;
     fill_head(&e->head, id, RF_EV_CALL);
-    e->head.pad = 1;
     e->call = *call;
     __builtin_memcpy(e->path, state->path, sizeof e->path);
     bpf_ringbuf_submit(e, 0);

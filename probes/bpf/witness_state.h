@@ -180,7 +180,7 @@ static __always_inline void fill_head(struct rf_event* head, __u64 trial, __u32 
   head->kind = kind;
   head->tgid = ids >> 32;
   head->tid = (__u32)ids;
-  head->pad = 0;
+  head->uid = (__u32)bpf_get_current_uid_gid();
   bpf_get_current_comm(head->comm, sizeof head->comm);
 }
 
