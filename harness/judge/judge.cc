@@ -129,6 +129,7 @@ Surroundings surroundings(const Case& c, const TrialOutcome& trial,
   around.memory_event = around.memory_event || trial.kernel.oom_kills > 0;
   around.enter_misses = trial.kernel.enter_misses;
   around.caps_witnessed = trial.kernel.caps_watched;
+  around.net_witnessed = trial.kernel.net.watched;
   return around;
 }
 
@@ -154,12 +155,14 @@ bool one_and_the_same(const Layer& expected, const Layer& seen) {
   return expected.name().starts_with("cap.") && (seen == Layer::kUser || seen == Layer::kDac);
 }
 
-// Only what the kernel says outright contradicts: the gate, a capability, a read-only mount.
+// Only what the kernel says outright contradicts: the gate, a capability, a read-only mount, the
+// device controller.
 bool says_another(const Layer& expected, const Layer& seen) {
   if (seen == expected || seen == Layer::kUnattributed || one_and_the_same(expected, seen)) {
     return false;
   }
-  return seen == Layer::kSeccomp || seen == Layer::kReadOnly || seen.name().starts_with("cap.");
+  return seen == Layer::kSeccomp || seen == Layer::kReadOnly || seen == Layer{"cgroup.devices"} ||
+         seen.name().starts_with("cap.");
 }
 
 // A denial counts when the harness itself saw something that an attempt which was never made, or a
@@ -310,6 +313,7 @@ WitnessRecord kernel_witness(const Case& c, const TrialOutcome& trial) {
   if (kernel.sigsys > 0) {
     says += "; SIGSYS for " + call_name(kernel.sigsys_nr, kernel.sigsys_compat);
   }
+  if (c.expected == Layer::kNet && kernel.net.watched) says += "; " + kernel.net.describe();
   if (kernel.lost > 0) says += "; lost: " + kernel.lost_what;
   return {"ebpf", says, kernel.lost};
 }
@@ -387,6 +391,12 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   out.decided_by = decided.str();
   return give(Verdict::held, "", says(confined));
 }
+    // A namespace without a way out is what such a policy makes; then its own stack refused
+    // nothing.
+    if (const NetSeen& net = confined.kernel.net; c.expected == Layer::kNet && net.left > 0) {
+      return give(Verdict::unproven, "other_layer",
+                  "expected ns.net, but packets of the target found a way out: " + net.describe());
+    }
 
 CaseRecord untried(const Case& c, Mode mode, Verdict verdict, std::string reason,
                    std::string detail) {

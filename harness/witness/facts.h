@@ -22,7 +22,11 @@ struct CallRecord {
   bool dispatched = false;  // PR_SET_SYSCALL_USER_DISPATCH is on
   bool args_known = true;
   bool file_size = false;  // SIGXFSZ was sent in it: beyond RLIMIT_FSIZE
-  uint32_t seccomp = 0;    // SECCOMP_MODE_* of the task
+  // The device controller was asked in it (of v1 and v2 alike), and no capability after that.
+  bool device_asked = false;
+  bool sent = false;     // a packet went out of the stack in it
+  bool left = false;     // ... by another device than loopback
+  uint32_t seccomp = 0;  // SECCOMP_MODE_* of the task
   // Capability checks inside it.
   uint64_t caps_failed = 0;
   int cap_last = -1;  // the last that was asked for, -1: none
@@ -46,6 +50,16 @@ struct CallSeen {
   CallRecord last_denied;  // valid when denied > 0
 };
 
+// What the sockets of a trial's group did (programs of the group).
+struct NetSeen {
+  bool watched = false;  // then nothing seen means that there was nothing
+  uint64_t packets_out = 0, bytes_out = 0;
+  uint64_t packets_in = 0, bytes_in = 0;
+  uint64_t left = 0;  // packets that went out by another device than loopback
+  uint64_t sockets = 0, connects = 0;
+  [[nodiscard]] std::string describe() const;  // "3 packets out, 2 in, all by loopback"
+};
+
 struct KernelFacts {
   bool present = false;  // a witness watched this trial from its first instruction
   std::string absent{};  // why not, a word: "needs:bpf"
@@ -62,6 +76,9 @@ struct KernelFacts {
   uint64_t sigsys = 0;
   uint32_t sigsys_nr = 0;
   bool sigsys_compat = false;
+  NetSeen net{};
+  bool devices_watched = false;
+  uint64_t devices_asked = 0;  // times that the device controller was
   // The string that the decisive call was given, where the story has it.
   std::optional<std::string> decisive_path{};
   // The last denied of the calls that the case names, null when none was.

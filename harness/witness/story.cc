@@ -12,6 +12,7 @@
 #include "harness/base/result.h"
 #include "harness/policy/policy.h"
 #include "harness/policy/read.h"
+#include "harness/witness/group_text.h"
 #include "harness/witness/witness.h"
 #include "probes/bpf/abi.h"
 
@@ -68,7 +69,7 @@ std::string number_text(const rf_event_number& e) {
     case RF_EV_VSYSCALL:
       return fmt::format("vsyscall {}", e.number);
     default:
-      return {};
+      return group_event_text(e);
   }
 }
 
@@ -95,8 +96,8 @@ StoryLine tell(const rf_event& event, size_t size) {
   line.at_ns = static_cast<int64_t>(event.at);
   line.tgid = static_cast<int>(event.tgid);
   line.tid = static_cast<int>(event.tid);
-  line.kind = event.kind;
   line.uid = event.uid;
+  line.kind = event.kind;
   switch (event.kind) {
     case RF_EV_CALL:
       if (const auto* e = as<rf_event_call>(event, size)) {

@@ -20,6 +20,7 @@
 #include "harness/base/result.h"
 #include "harness/base/unique_fd.h"
 #include "harness/witness/facts.h"
+#include "harness/witness/group_programs.h"
 #include "harness/witness/ladder.h"
 
 struct rf_want;
@@ -53,11 +54,18 @@ class Witness {
 
   [[nodiscard]] const std::vector<Rung>& ladder() const;
   // Whether a hook is attached: enter, exit, cap, fork, exec, end, signal, attach, mkdir, freeze,
-  // thaw, victim, vsyscall.
+  // thaw, victim, vsyscall, state; or, of ingress, egress, socket, connect4, connect6 and device,
+  // whether attach_to_group() has a program for it.
   [[nodiscard]] bool offers(std::string_view hook) const;
   // Runs of the enter and exit programs that the kernel left out since they were loaded, since the
   // same program was already running on that CPU (recursion_misses, Linux 5.12).
   [[nodiscard]] Result<uint64_t> misses() const;
+
+  // Attaches the programs that belong to a group (packets, sockets, connections, devices) to this
+  // one, of our own making: 0.6 ms on an idle machine. From then on, and while what is returned
+  // lives, every group that is watched has to be below it: that nothing was seen counts. One hook
+  // that cannot be had is no error, see GroupPrograms::absent().
+  [[nodiscard]] Result<GroupPrograms> attach_to_group(int group_fd) const;
 
   static constexpr size_t kSlotBytes = size_t{1} << 18;
   struct WatchOptions {

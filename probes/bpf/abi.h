@@ -42,6 +42,9 @@ enum rf_call_flags {
   RF_DISPATCHED = 16, /* syscall user dispatch is on */
   RF_NO_ARGS = 32,    /* this hook does not give the arguments of a refused syscall */
   RF_FILE_SIZE = 64,  /* SIGXFSZ was sent in it: beyond RLIMIT_FSIZE */
+  RF_DEVICE = 1024,   /* the device controller was asked, and no capability after it */
+  RF_SENT = 2048,     /* a packet went out of the stack in it */
+  RF_LEFT = 4096,     /* ... by another device than loopback */
 };
 
 struct rf_call {
@@ -73,6 +76,14 @@ struct rf_seen {
   struct rf_call last_denied; /* of those with an error */
 };
 
+/* Of the sockets of a trial's group (cgroup programs). */
+struct rf_net {
+  __u64 packets_out, bytes_out;
+  __u64 packets_in, bytes_in;
+  __u64 left; /* packets that went out by another device than loopback */
+  __u64 sockets, connects;
+};
+
 /* One watched trial: what to look for (written by the harness before the target starts), and what
  * was seen. */
 struct rf_trial {
@@ -92,6 +103,8 @@ struct rf_trial {
   __u32 sigsys_compat; /* ... in the 32-bit table */
   __u32 pad;
   __u32 unreadable; /* a string argument that could not be read, or a refused call without args */
+  struct rf_net net;
+  __u64 devices; /* times that the device controller was asked */
   struct rf_seen seen[RF_WANTS];
 };
 
@@ -134,8 +147,16 @@ struct rf_event_cap {
   __u32 cred_userns;
 };
 /* FORK: a child's tid; EXIT: code as wait(2) gives it; SIGNAL: number, si_code, tid that it is for,
+  RF_EV_SOCKET = 32,
+  RF_EV_CONNECT,
+  RF_EV_SOCK_STATE,
+  RF_EV_DEVICE,
  * and of SIGSYS the syscall (-2 - nr: of the 32-bit table); OOM: tid of the victim; FREEZE: 1 or 0;
- * VSYSCALL: the address. */
+ * VSYSCALL: the address.
+ * SOCKET: family, type, protocol; CONNECT: family, port and address as in the packet (an IPv4 one
+ * in the first four bytes); SOCK_STATE: protocol, old state << 8 | new, own port << 16 | the
+ * other's, inode of the network namespace, tgid 0; DEVICE: type, access, major, minor
+ * (BPF_DEVCG_*). */
 struct rf_event_number {
   struct rf_event head;
   __s64 number;

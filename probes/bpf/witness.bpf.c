@@ -5,6 +5,8 @@
  * lets it load (harness/witness/ladder.h); the body is the same.
  */
 #include "probes/bpf/witness_calls.h"
+#include "probes/bpf/witness_group.h"
+#include "probes/bpf/witness_tasks.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -252,6 +254,7 @@ static __always_inline int on_cap(const struct cred* cred, struct user_namespace
   state->cap_userns = BPF_CORE_READ(target, ns.inum);
   state->cred_userns = BPF_CORE_READ(cred, user_ns, ns.inum);
   if (ret == 0) return 0;
+  state->flags &= ~RF_DEVICE;
   state->caps_failed |= 1ULL << (cap & 63);
   __u64 id = state->trial;
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
