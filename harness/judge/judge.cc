@@ -330,6 +330,11 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   const TrialOutcome& confined = *trials.confined;
   // What the harness saw stays seen, whatever went wrong afterwards.
   if (confined.goal.yes) return give(Verdict::breached, "goal_seen", confined.goal.says);
+  // So does a task of it that is where the policy keeps it from, or has what the policy keeps.
+  const std::optional<Stray>& stray = confined.kernel.stray;
+  if (stray && (mode == Mode::policy_mode || stray->layer == c.expected)) {
+    return give(Verdict::breached, "not_separate", stray->says);
+  }
   // A policy that does not even let its program start is alive in no sense.
   if (confined.error_word == "spawn_failed" && confined.failed_step == "exec") {
     return give(Verdict::unproven, "liveness_failed", confined.error);
@@ -366,6 +371,13 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
     return give(Verdict::unproven, "inmate_contradicts",
                 "the inmate says that it got through; " + confined.goal.says);
   }
+  if (stray) {
+    return give(Verdict::unproven, "not_separate",
+                stray->says + ", which is not what this case is about");
+  }
+  if (!confined.kernel.disagree.empty()) {
+    return give(Verdict::unproven, "witnesses_disagree", confined.kernel.disagree);
+  }
   if (confined.lost > 0) {
     return give(Verdict::unproven, "evidence_lost",
                 fmt::format("{} messages or facts had no room", confined.lost));
@@ -379,6 +391,12 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
                   fmt::format("expected {}, but the kernel says {}: {}", c.expected.str(),
                               seen.layer.str(), seen.why));
     }
+    // A namespace without a way out is what such a policy makes; then its own stack refused
+    // nothing.
+    if (const NetSeen& net = confined.kernel.net; c.expected == Layer::kNet && net.left > 0) {
+      return give(Verdict::unproven, "other_layer",
+                  "expected ns.net, but packets of the target found a way out: " + net.describe());
+    }
   }
   const Layer decided = mode == Mode::case_mode ? c.expected : attribute(c, confined, program);
   if (const Attribution seen = by_kernel(c, confined, program);
@@ -391,12 +409,6 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   out.decided_by = decided.str();
   return give(Verdict::held, "", says(confined));
 }
-    // A namespace without a way out is what such a policy makes; then its own stack refused
-    // nothing.
-    if (const NetSeen& net = confined.kernel.net; c.expected == Layer::kNet && net.left > 0) {
-      return give(Verdict::unproven, "other_layer",
-                  "expected ns.net, but packets of the target found a way out: " + net.describe());
-    }
 
 CaseRecord untried(const Case& c, Mode mode, Verdict verdict, std::string reason,
                    std::string detail) {

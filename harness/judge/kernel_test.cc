@@ -94,6 +94,39 @@ TEST(Kernel, APacketThatLeftIsNoNetworkNamespacesDenial) {
   EXPECT_NE(s.judge(Mode::policy_mode).decided_by, "ns.net");
 }
 
+TEST(Kernel, ATaskThatIsNotApartAnyMore) {
+  Scene s = watched();
+  s.confined.kernel.stray = Stray{Layer::kPid, "task 7 (inmate) is in the host's ns.pid, 1"};
+  for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+    const Judgement j = s.judge(mode);
+    EXPECT_EQ(j.verdict, Verdict::breached);
+    EXPECT_EQ(j.reason, "not_separate");
+    EXPECT_EQ(j.detail, s.confined.kernel.stray->says);
+  }
+  // Lost facts take nothing away from what was seen.
+  s.confined.kernel.lost = 1;
+  EXPECT_EQ(s.judge().verdict, Verdict::breached);
+  // Of another layer than the case's: the policy does not stand as it should.
+  s = watched();
+  s.confined.kernel.stray = Stray{Layer::kUts, "task 7 (inmate) is in the host's ns.uts, 1"};
+  EXPECT_EQ(s.judge().verdict, Verdict::unproven);
+  EXPECT_EQ(s.judge().reason, "not_separate");
+  EXPECT_EQ(s.judge(Mode::policy_mode).verdict, Verdict::breached);
+  // In the control nothing is kept apart.
+  s = watched();
+  s.control.kernel.stray = Stray{Layer::kPid, "x"};
+  EXPECT_EQ(s.judge().verdict, Verdict::held);
+}
+
+TEST(Kernel, TwoViewsThatDisagreeProveNothing) {
+  Scene s = watched();
+  s.confined.kernel.disagree = "process 7: the kernel's list has CapEff 0, /proc has ff";
+  EXPECT_EQ(s.judge().verdict, Verdict::unproven);
+  EXPECT_EQ(s.judge().reason, "witnesses_disagree");
+  s.confined.goal.yes = true;
+  EXPECT_EQ(s.judge().verdict, Verdict::breached);
+}
+
 TEST(Kernel, TheDeviceControllerIsAnotherLayer) {
   Scene s = watched();
   s.confined.kernel.calls = {seen(denied(SYS_kill, EPERM))};

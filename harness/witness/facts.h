@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "harness/witness/task_states.h"
+
 namespace ringfence {
 
 // One syscall as the kernel saw it end. `ret` is its value or -errno.
@@ -79,6 +81,13 @@ struct KernelFacts {
   NetSeen net{};
   bool devices_watched = false;
   uint64_t devices_asked = 0;  // times that the device controller was
+  // The tasks of the group at each inspection, and those that were left at the end; and who looked:
+  // the decoy host, and the harness outside it.
+  std::vector<TaskState> states{};
+  std::vector<TaskState> hosts{};
+  std::string disagree{};        // with /proc, of a process that was inspected; in words
+  uint64_t states_lost = 0;      // looks that failed
+  std::optional<Stray> stray{};  // of the confined trial: what is not apart as the policy has it
   // The string that the decisive call was given, where the story has it.
   std::optional<std::string> decisive_path{};
   // The last denied of the calls that the case names, null when none was.

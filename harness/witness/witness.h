@@ -55,7 +55,7 @@ class Witness {
   [[nodiscard]] const std::vector<Rung>& ladder() const;
   // Whether a hook is attached: enter, exit, cap, fork, exec, end, signal, attach, mkdir, freeze,
   // thaw, victim, vsyscall, state; or, of ingress, egress, socket, connect4, connect6 and device,
-  // whether attach_to_group() has a program for it.
+  // whether attach_to_group() has a program for it; tasks: the iterator of Watch::tasks().
   [[nodiscard]] bool offers(std::string_view hook) const;
   // Runs of the enter and exit programs that the kernel left out since they were loaded, since the
   // same program was already running on that CPU (recursion_misses, Linux 5.12).
@@ -112,6 +112,9 @@ class Watch {
   [[nodiscard]] Result<KernelFacts> facts() const;
   // Hands every event that is in the ring to `tell`, oldest first; how many.
   Result<size_t> story(const std::function<void(const rf_event&, size_t)>& tell);
+  // The tasks that are in what is watched, as far as the caller's pid namespace shows them, and the
+  // caller; some 30 us. May be called in a forked process. `unsupported` without the hook "tasks".
+  [[nodiscard]] Result<TaskStates> tasks() const;
   // Readable when there are events, for poll(2).
   [[nodiscard]] int story_fd() const;
 

@@ -108,6 +108,33 @@ struct rf_trial {
   struct rf_seen seen[RF_WANTS];
 };
 
+enum rf_ns {
+  RF_NS_PID,
+  RF_NS_MNT,
+  RF_NS_NET,
+  RF_NS_UTS,
+  RF_NS_IPC,
+  RF_NS_USER,
+  RF_NS_CGROUP,
+  RF_NS_TIME,
+  RF_NS_COUNT
+};
+
+/* A task as it is, as the iterator gives it: a read(2) is a sequence of these. */
+struct rf_task {
+  __u64 trial; /* 0: the reader itself */
+  __u64 cgroup;
+  __u64 cap_effective, cap_permitted, cap_bounding;
+  __u32 tgid, tid;  /* in the initial pid namespace */
+  __u32 here;       /* tid in the reader's, 0: it has none there */
+  __u32 uid, gid;   /* in the initial user namespace */
+  __u32 user_level; /* user namespaces above its own */
+  __u32 seccomp;    /* SECCOMP_MODE_* */
+  __u32 no_new_privs;
+  __u32 ns[RF_NS_COUNT]; /* inodes; the one that it is in, not its children's */
+  char comm[RF_COMM];
+};
+
 enum rf_event_kind {
   RF_EV_CALL = 1,
   RF_EV_CAP,
@@ -120,6 +147,10 @@ enum rf_event_kind {
   RF_EV_CGROUP_FREEZE,
   RF_EV_OOM,
   RF_EV_VSYSCALL,
+  RF_EV_SOCKET = 32,
+  RF_EV_CONNECT,
+  RF_EV_SOCK_STATE,
+  RF_EV_DEVICE,
 };
 
 struct rf_event {
@@ -147,10 +178,6 @@ struct rf_event_cap {
   __u32 cred_userns;
 };
 /* FORK: a child's tid; EXIT: code as wait(2) gives it; SIGNAL: number, si_code, tid that it is for,
-  RF_EV_SOCKET = 32,
-  RF_EV_CONNECT,
-  RF_EV_SOCK_STATE,
-  RF_EV_DEVICE,
  * and of SIGSYS the syscall (-2 - nr: of the 32-bit table); OOM: tid of the victim; FREEZE: 1 or 0;
  * VSYSCALL: the address.
  * SOCKET: family, type, protocol; CONNECT: family, port and address as in the packet (an IPv4 one
