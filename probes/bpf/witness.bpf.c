@@ -114,7 +114,10 @@ static __always_inline int end_of_call(__u64 id, struct pt_regs* regs, __s64 nr_
   __u32 flags = 0;
   if (!state) {
     /* A new task comes out of its parent's clone; any other end without a state is a fact lost. */
-    if (!is_first_return(nr_here, ret, compat)) __sync_fetch_and_add(&trial->orphans, 1);
+    if (!is_first_return(nr_here, ret, compat)) {
+      __sync_fetch_and_add(&trial->orphans, 1);
+      rf_debug("trial %llu: syscall %lld ends without a beginning", id, nr_here);
+    }
     new_state(task, id);
     return 0;
   }
@@ -251,10 +254,10 @@ static __always_inline int on_cap(const struct cred* cred, struct user_namespace
   if (!state || state->nr < 0 || cap < 0 || cap > 63) return 0;
   state->cap_last = cap;
   state->cap_last_ret = ret;
+  state->flags &= ~RF_DEVICE;
   state->cap_userns = BPF_CORE_READ(target, ns.inum);
   state->cred_userns = BPF_CORE_READ(cred, user_ns, ns.inum);
   if (ret == 0) return 0;
-  state->flags &= ~RF_DEVICE;
   state->caps_failed |= 1ULL << (cap & 63);
   __u64 id = state->trial;
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);

@@ -11,6 +11,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "probes/bpf/abi.h"
+#include "probes/bpf/debug.h"
 
 #define NR_vfork 58
 #define NR_clone 56
@@ -169,7 +170,10 @@ static __always_inline __u64 scope_of_current(void) {
 static __always_inline void* room(struct rf_trial* trial, __u64 id, __u64 size) {
   void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
   void* at = ring ? bpf_ringbuf_reserve(ring, size, 0) : 0;
-  if (!at) __sync_fetch_and_add(&trial->ring_lost, 1);
+  if (!at) {
+    __sync_fetch_and_add(&trial->ring_lost, 1);
+    rf_debug("no room in the ring of trial %llu", id);
+  }
   return at;
 }
 
