@@ -298,10 +298,15 @@ Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uin
 namespace {
 WitnessRecord kernel_witness(const Case& c, const TrialOutcome& trial) {
   const KernelFacts& kernel = trial.kernel;
-  if (!kernel.present) return {"ebpf", "absent: " + kernel.absent, 0};
+  if (!kernel.present) {
+    std::string says = "absent: " + kernel.absent;
+    if (kernel.lost > 0) says += "; lost: " + kernel.lost_what;
+    return {"ebpf", says, kernel.lost};
+  }
   std::string says;
   if (const CallRecord* call = kernel.decisive()) {
-    says = describe_call(*call, kernel.decisive_path);
+    const std::string_view path = kernel.decisive_path();
+    says = describe_call(*call, path.empty() ? std::nullopt : std::optional(path));
   } else if (kernel_watched(c, trial)) {
     says = kernel.attempted() ? "the calls were made, none was denied" : "no such call was made";
   } else {

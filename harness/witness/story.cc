@@ -23,16 +23,6 @@ const T* as(const rf_event& event, size_t size) {
   return size >= sizeof(T) ? reinterpret_cast<const T*>(&event) : nullptr;
 }
 
-template <size_t N>
-std::string text_of(const char (&bytes)[N]) {
-  std::string out;
-  for (size_t i = 0; i < N && bytes[i] != 0; ++i) {
-    const auto c = static_cast<unsigned char>(bytes[i]);
-    out += c >= 0x20 && c != 0x7f ? bytes[i] : '.';
-  }
-  return out;
-}
-
 std::string signal_text(int64_t number) {
   const char* name = sigabbrev_np(static_cast<int>(number));
   return name != nullptr ? fmt::format("SIG{}", name) : fmt::format("signal {}", number);
@@ -73,7 +63,7 @@ std::string number_text(const rf_event_number& e) {
 }
 
 std::string group_text(const rf_event_text& e) {
-  const std::string text = text_of(e.text);
+  const std::string text = shown(e.text);
   switch (e.head.kind) {
     case RF_EV_EXEC:
       return "executes " + (text.empty() ? std::string("a descriptor") : text);
@@ -90,6 +80,15 @@ std::string group_text(const rf_event_text& e) {
 
 }  // namespace
 
+std::string shown(std::span<const char> bytes) {
+  std::string out;
+  for (size_t i = 0; i < bytes.size() && bytes[i] != 0; ++i) {
+    const auto c = static_cast<unsigned char>(bytes[i]);
+    out += c >= 0x20 && c != 0x7f ? bytes[i] : '.';
+  }
+  return out;
+}
+
 StoryLine tell(const rf_event& event, size_t size) {
   StoryLine line;
   line.at_ns = static_cast<int64_t>(event.at);
@@ -103,7 +102,7 @@ StoryLine tell(const rf_event& event, size_t size) {
         line.call = record_of(e->call);
         line.denied = line.call.denied();
         const auto* with_path = as<rf_event_path>(event, size);
-        if (event.pad != 0 && with_path != nullptr) line.path = text_of(with_path->path);
+        if (event.pad != 0 && with_path != nullptr) line.path = shown(with_path->path);
         std::optional<std::string_view> path;
         if (event.pad != 0 && with_path != nullptr) {
           path = std::string_view(with_path->path, strnlen(with_path->path, RF_PATH));
