@@ -130,7 +130,9 @@ std::vector<Rung> story_rungs() {
     rung.loads = map.has_value();
     if (map) continue;
     rung.err = map.error().err;
-    rung.reason = map.error().describe();
+    rung.reason = rung.err == EPERM ? "EPERM: the kernel does not let this process make the map "
+                                      "(privilege, lockdown, or a policy of the host)"
+                                    : errno_name(rung.err) + ": this kernel has no such map";
   }
   return rungs;
 }

@@ -150,6 +150,7 @@ struct Witness::State {
   std::vector<Program> attached;
   StoryTransport transport = StoryTransport::ringbuf;
   std::vector<UniqueFd> rings;
+  size_t slot_bytes = 0;
   [[nodiscard]] int rings_map() const {
     return bpf_map__fd(transport == StoryTransport::perf ? skeleton->maps.perf_rings
                                                          : skeleton->maps.rings);
@@ -251,9 +252,10 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
     state->attached.push_back({rung->hook, bpf_program__fd(program)});
   }
   state->transport = transport;
+  state->slot_bytes = options.slot_bytes;
   state->skeleton = std::move(skeleton);
   for (uint64_t slot = 0; slot < options.rings; ++slot) {
-    auto ring = make_story_map(transport, kSlotBytes);
+    auto ring = make_story_map(transport, options.slot_bytes);
     if (!ring) return tl::unexpected(ring.error());
     const int fd = ring->get();
     if (auto ok = update(state->rings_map(), &slot, &fd, "rings"); !ok) {
@@ -364,7 +366,7 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
     ring_fd = state_->rings[static_cast<size_t>(options.slot)].get();
   }
   auto story = open_story(state_->transport, ring_fd,
-                          watch.own_ring_ ? options.ring_bytes : kSlotBytes, trial);
+                          watch.own_ring_ ? options.ring_bytes : state_->slot_bytes, trial);
   if (!story) return tl::unexpected(story.error());
   watch.ring_ = std::move(*story);
   // From here on the destructor takes it all back.

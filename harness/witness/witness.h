@@ -36,6 +36,7 @@ struct WitnessOptions {
   std::vector<std::string> avoid{};
   // Rings made in advance, for watches that follow one another: see WatchOptions::slot.
   size_t rings = 0;
+  size_t slot_bytes = size_t{1} << 18;  // of each of them; a power of two, at least a page
   // How many tasks have a state at a time; 0: as many as the programs say. For tests of its loss.
   uint32_t tasks = 0;
 };
@@ -64,11 +65,10 @@ class Witness {
   // The same of one hook, 0 when it is not attached.
   [[nodiscard]] Result<uint64_t> misses_of(std::string_view hook) const;
 
-  static constexpr size_t kSlotBytes = size_t{1} << 18;
   struct WatchOptions {
     size_t ring_bytes = size_t{1} << 19;  // a power of two, at least a page; of perf buffers each
     bool story = true;                    // with syscalls that succeed, too
-    // Which ring made in advance to use, of kSlotBytes, by one watch at a time; -1, or one that
+    // Which ring made in advance to use, by one watch at a time; -1, or one that
     // there is not: a ring of its own, which takes some milliseconds to enter and to remove.
     int slot = -1;
     bool reads = true;  // for tests: a reader that has stopped asks for facts only
