@@ -6,7 +6,9 @@
 // without it: more than 200 of them under each.
 #include <bpf/bpf.h>
 #include <gmock/gmock.h>
+#include <linux/sched.h>
 #include <sys/prctl.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/time.h>
 #include <sys/wait.h>
@@ -17,12 +19,13 @@
 #include <csignal>
 #include <functional>
 #include <map>
-#include <optional>
-#include <set>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "harness/policy/read.h"
 #include "harness/runner/runner.h"
+#include "harness/spawn/cgroup_leaf.h"
 #include "probes/inmate/testdata/liars.h"
 #include "suites/suite.h"
 
@@ -46,7 +49,8 @@ const Registry& registry() {
 std::vector<CaseRecord> judged(const Witness& witness, RunOptions options) {
   Observer nobody;
   options.opened_witness = &witness;
-  if (options.jobs == 1) options.jobs = 2;
+  options.jobs = 2;
+  options.seed = 1;  // names that come of it are the same in each run
   auto result = run(registry(), facts(), options, nobody);
   EXPECT_TRUE(result) << result.error().describe();
   return result ? std::move(result->cases) : std::vector<CaseRecord>{};
@@ -88,10 +92,18 @@ uint64_t story_lost(const CaseRecord& record) {
 // A process that does one thing until it is ended.
 class Disturber {
  public:
-  explicit Disturber(const std::function<void()>& once) {
-    pid_ = fork();
+  explicit Disturber(const std::function<void()>& once, int group_fd = -1) {
+    clone_args args{};
+    args.exit_signal = SIGCHLD;
+    if (group_fd >= 0) {
+      args.flags = CLONE_INTO_CGROUP;
+      args.cgroup = static_cast<uint64_t>(group_fd);
+    }
+    pid_ = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
     if (pid_ == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
+      errno = 0;
+      (void)nice(5);  // the runs come first
       for (;;) once();
     }
     EXPECT_GT(pid_, 0);
@@ -108,23 +120,26 @@ class Disturber {
   pid_t pid_ = -1;
 };
 
-// A map of a witness of this process, the one that was opened last, by its name.
-int map_named(const std::string& name) {
+// The descriptor of a map or a program of the witness that this process opened last, by its name.
+template <typename Info>
+int object_named(const std::string& kind, const std::string& name) {
   int found = -1;
   uint32_t last = 0;
   for (int fd = 3; fd < 1024; ++fd) {
-    bpf_map_info info{};
+    Info info{};
     uint32_t size = sizeof info;
     std::array<char, 64> target{};
     const auto link = "/proc/self/fd/" + std::to_string(fd);
     if (readlink(link.c_str(), target.data(), target.size() - 1) < 0) continue;
-    if (std::string(target.data()).find("bpf-map") == std::string::npos) continue;
+    if (std::string(target.data()).find(kind) == std::string::npos) continue;
     if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0 || info.name != name) continue;
     if (info.id > last) found = fd;
     last = std::max(last, info.id);
   }
   return found;
 }
+int map_named(const std::string& name) { return object_named<bpf_map_info>("bpf-map", name); }
+int program_named(const std::string& name) { return object_named<bpf_prog_info>("bpf-prog", name); }
 
 class Loss : public ::testing::Test {
  protected:
@@ -235,63 +250,73 @@ class Loss : public ::testing::Test {
   }
 };
 
-// Entries of the map of tasks that are put out between a syscall's enter and its exit: it has room
-// for a few, and two processes crowd it as the syscalls of other tasks would.
+// States of tasks that are put out between a syscall's enter and its exit: the map has room for
+// two, and the tasks of another watch, which hand the CPU to one another with each call, crowd it.
 TEST_F(Loss, OfTasksStates) {
-  auto witness = Witness::open({.rings = 2, .tasks = 64});
+  auto witness = Witness::open({.rings = 2, .tasks = 2});
   ASSERT_TRUE(witness) << witness.error().describe();
-  expect_undisturbed(*witness, {});
-  const int map = map_named("tasks");
-  ASSERT_GE(map, 0);
-  bpf_map_info info{};
-  uint32_t size = sizeof info;
-  ASSERT_EQ(bpf_obj_get_info_by_fd(map, &info, &size), 0);
-  ASSERT_EQ(info.max_entries, 64U);
-  const std::vector<char> state(info.value_size);
-  uint64_t key = 1;  // no task's: theirs are addresses in the kernel's half
-  const auto crowd = [&] {
-    (void)bpf_map_update_elem(map, &key, state.data(), BPF_ANY);
-    key = key % 100000 + 1;
-  };
-  const Disturber first(crowd);
-  const Disturber second(crowd);
+  const auto root = CgroupRoot::create(CgroupLayout::probe());
+  ASSERT_TRUE(root) << root.error().describe();
+  auto group = CgroupLeaf::create(*root, {}, "crowd");
+  ASSERT_TRUE(group) << group.error().describe();
+  struct stat st {};
+  ASSERT_EQ(fstat(group->unified_fd(), &st), 0);
+  auto watch = witness->watch(st.st_ino, {.ring_bytes = kPage});
+  ASSERT_TRUE(watch) << watch.error().describe();
+  std::vector<std::unique_ptr<Disturber>> crowd;
+  for (int i = 0; i < 8; ++i) {
+    crowd.push_back(
+        std::make_unique<Disturber>([] { syscall(SYS_sched_yield); }, group->unified_fd()));
+  }
   expect_unproven(*witness, {}, "without a beginning");
+  const auto crowded = watch->facts();
+  ASSERT_TRUE(crowded);
+  EXPECT_GT(crowded->lost, kRuns);
+  // The counter-check: with room for all of them, the same crowd costs nothing.
+  auto roomy = Witness::open({.rings = 2});
+  ASSERT_TRUE(roomy) << roomy.error().describe();
+  auto same = roomy->watch(st.st_ino, {.ring_bytes = kPage});
+  ASSERT_TRUE(same) << same.error().describe();
+  expect_undisturbed(*roomy, {});
 }
 
-// Nested programs. A program that runs is not begun again on the same CPU by what interrupts it.
-// What a timer's interrupt does is send a signal, and a signal may be sent while the witness's
-// program of signals tells of another.
+// Nested programs: one that runs is not begun again on the same CPU, and the kernel counts that it
+// left it out (recursion_misses). Here the witness's program of group changes gets two tracepoints
+// more: capability checks, which a process makes all the time, and signals, which a timer's
+// interrupt sends to it in the middle of that. There it finds nobody to keep facts of, and nests.
 //
-// No interrupt makes a syscall, checks a capability, forks or executes. Enter and exit can be left
-// out only where the kernel preempts a program or, on their last rung (trace_call_bpf() of the
-// tracepoints), a bpf(2) on a map: both need a preemptible kernel, which this need not be. Their
-// misses are counted by the same code: see Witness::all_misses().
+// What decides does not nest by itself on a kernel like this: no interrupt makes a syscall, checks
+// a capability, forks, executes or makes a group, signals are sent and tasks moved with interrupts
+// off, and tracepoints run without preemption. Where a kernel preempts them it does, and on the
+// last rung of enter and exit so does a bpf(2) on a map that is preempted (trace_call_bpf()).
 TEST_F(Loss, OfRunsOfNestedPrograms) {
-  const auto& witness = *plain();
-  expect_undisturbed(witness, {});
+  auto witness = Witness::open({.avoid = {"tp_btf"}, .rings = 2});
+  ASSERT_TRUE(witness) << witness.error().describe();
+  const int program = program_named("attach__raw_tp");
+  ASSERT_GE(program, 0);
+  const UniqueFd checks(bpf_raw_tracepoint_open("cap_capable", program));
+  const UniqueFd signals(bpf_raw_tracepoint_open("signal_generate", program));
+  if (!checks || !signals) GTEST_SKIP() << "host-lacks:tracepoints";
+  expect_undisturbed(*witness, {});
   const auto nest = [] {
     static const bool ready = [] {
       struct sigaction action {};
       action.sa_handler = [](int) {};
       sigaction(SIGALRM, &action, nullptr);
-      sigset_t held_back;
-      sigemptyset(&held_back);
-      sigaddset(&held_back, SIGUSR1);
-      sigprocmask(SIG_BLOCK, &held_back, nullptr);
-      const itimerval often{{0, 10}, {0, 10}};
+      const itimerval often{{0, 20}, {0, 20}};
       return setitimer(ITIMER_REAL, &often, nullptr) == 0;
     }();
-    if (ready) syscall(SYS_kill, getpid(), SIGUSR1);
+    if (ready) syscall(SYS_setgroups, 0, nullptr);
   };
-  const auto before = witness.misses_of("signal");
+  const auto before = witness->misses_of("attach");
   ASSERT_TRUE(before);
   const Disturber first(nest);
   const Disturber second(nest);
-  expect_unproven(witness, {}, "runs of the signal program left out by the kernel");
-  const auto after = witness.misses_of("signal");
+  expect_unproven(*witness, {}, "runs of the attach program left out by the kernel");
+  const auto after = witness->misses_of("attach");
   ASSERT_TRUE(after);
   EXPECT_GT(*after, *before + kRuns);
-  EXPECT_EQ(*witness.misses(), 0U);
+  printf("%llu runs left out\n", static_cast<unsigned long long>(*after - *before));
 }
 
 // The sentinels: more answers arrive than the kernel saw to be sent.

@@ -144,6 +144,8 @@ StoryTransport story_transport(const std::vector<Rung>& rungs) {
   return perf ? StoryTransport::perf : StoryTransport::ringbuf;
 }
 
+uint32_t perf_buffers() { return static_cast<uint32_t>(std::max(libbpf_num_possible_cpus(), 1)); }
+
 Result<UniqueFd> make_story_map(StoryTransport transport, size_t bytes) {
   const bool perf = transport == StoryTransport::perf;
   const char* what = perf ? "perf buffers" : "ring buffer";

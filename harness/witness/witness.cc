@@ -28,7 +28,10 @@ bool tells_only(std::string_view hook) {
   return hook == "freeze" || hook == "thaw" || hook == "vsyscall";
 }
 
+constexpr size_t kPatternBytes = size_t{1} << 16;
+
 struct Destroy {
+  UniqueFd pattern{};  // of the inner maps; until it is loaded
   void operator()(witness_bpf* s) const { witness_bpf__destroy(s); }
 };
 using Skeleton = std::unique_ptr<witness_bpf, Destroy>;
@@ -51,6 +54,13 @@ Skeleton open_skeleton(bool task_victim, StoryTransport transport) {
   const bool perf = transport == StoryTransport::perf;
   skeleton->rodata->victim_is_task = task_victim;
   skeleton->rodata->story_by_perf = perf;
+  if (perf) {
+    // Before Linux 5.10 a map of maps takes only what is as large as its pattern.
+    auto pattern = make_story_map(transport, kPatternBytes);
+    if (!pattern) return nullptr;
+    bpf_map__set_inner_map_fd(skeleton->maps.perf_rings, pattern->get());
+    skeleton.get_deleter().pattern = std::move(*pattern);
+  }
   bpf_map__set_autocreate(perf ? skeleton->maps.rings : skeleton->maps.perf_rings, false);
   return skeleton;
 }

@@ -24,8 +24,9 @@ struct {
   __array(values, struct ring);
 } rings SEC(".maps");
 
-struct perf_ring { /* a buffer for each CPU: libbpf fills their number in */
+struct perf_ring {
   __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+  __uint(max_entries, 1); /* one for each CPU: the loader knows how many there are */
   __type(key, __u32);
   __type(value, __u32);
 };
