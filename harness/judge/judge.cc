@@ -190,6 +190,13 @@ bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
     return false;
   }
   if (goal_has_canary(c.goal.sight)) return true;
+  // What the inmate says was refused, the kernel saw succeed.
+  const KernelFacts& kernel = confined.kernel;
+  if (kernel_watched(c, confined) && kernel.attempted() && kernel.decisive() == nullptr &&
+      confined.claim.kind == Claim::Kind::denied && !c.state) {
+    *why = "the kernel saw no call refused: " + names_of_calls(c);
+    return false;
+  }
   // A goal read off the target's own /proc needs an inspection to have taken place.
   if (confined.stage >= TrialOutcome::Stage::inspected && c.goal.sight != Sight::secret_returned) {
     return true;
