@@ -94,11 +94,27 @@ TEST_P(LossOfStory, ToAReaderThatNeverReadsCostsNoFact) {
   expect_facts(quiet.facts);
 }
 
+// A wakeup is dear: it comes where it is asked for, and without it the story is there all the same.
+TEST_P(LossOfStory, OfSleepOnlyForAReaderWhoWaits) {
+  for (const bool wakes : {true, false}) {
+    auto group = test_group();
+    ASSERT_TRUE(group);
+    auto watch = witness()->watch(id_of(*group), {.wakes = wakes});
+    ASSERT_TRUE(watch);
+    Actor actor(group->unified_fd(), 0, {}, [] { return errno_of(syscall(SYS_kill, kNobody, 0)); });
+    ASSERT_TRUE(actor.ready());
+    actor.finish();
+    pollfd waits{.fd = watch->story_fd(), .events = POLLIN, .revents = 0};
+    EXPECT_EQ(poll(&waits, 1, wakes ? 20000 : 100), wakes ? 1 : 0);
+    EXPECT_FALSE(lines_of(*watch).empty());
+  }
+}
+
 // Oldest first, whichever CPU they come from, and readable as soon as they are there.
 TEST_P(LossOfStory, NoneAndInOrderFromSeveralCpus) {
   auto group = test_group();
   ASSERT_TRUE(group);
-  auto watch = witness()->watch(id_of(*group));
+  auto watch = witness()->watch(id_of(*group), {.wakes = true});
   ASSERT_TRUE(watch);
   Actor actor(group->unified_fd(), 0, {}, [] {
     for (int i = 0; i < 40; ++i) {

@@ -2,6 +2,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <linux/perf_event.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -72,9 +73,14 @@ class PerfBuffers : public StoryRing {
   ~PerfBuffers() override {
     if (buffers_ != nullptr) perf_buffer__free(buffers_);
   }
-  bool open(int map, size_t bytes) {
-    // No callback for PERF_RECORD_LOST: the programs have counted each of those events already.
-    buffers_ = perf_buffer__new(map, bytes / page_bytes(), sample, nullptr, this, nullptr);
+  bool open(int map, size_t bytes, bool wakes) {
+    perf_event_attr attr{};
+    attr.size = sizeof attr;
+    attr.type = PERF_TYPE_SOFTWARE;
+    attr.config = PERF_COUNT_SW_BPF_OUTPUT;
+    attr.sample_type = PERF_SAMPLE_RAW;
+    attr.sample_period = attr.wakeup_events = wakes ? 1 : kNever;
+    buffers_ = perf_buffer__new_raw(map, bytes / page_bytes(), &attr, record, this, nullptr);
     return buffers_ != nullptr;
   }
   // Each CPU's are in order; all of them are once they are sorted.
@@ -98,20 +104,29 @@ class PerfBuffers : public StoryRing {
  private:
   // The longest event, and what perf adds at its end so that the next one is aligned.
   static constexpr size_t kEventMax = sizeof(rf_event_path) + 2 * sizeof(uint64_t);
+  static constexpr uint32_t kNever = 1U << 30;  // events until one wakes
   struct Found {
     uint64_t time;
     size_t offset, size;
   };
-  static void sample(void* context, int /*cpu*/, void* data, uint32_t size) {
+  static bpf_perf_event_ret record(void* context, int /*cpu*/, perf_event_header* header) {
+    // Others are of PERF_RECORD_LOST: the programs have counted each of those events already.
+    if (header->type != PERF_RECORD_SAMPLE) return LIBBPF_PERF_EVENT_CONT;
+    struct Raw {
+      perf_event_header header;
+      uint32_t size;
+    };
+    const auto* first = reinterpret_cast<const char*>(header) + sizeof(Raw);
+    const size_t size = reinterpret_cast<const Raw*>(header)->size;
     auto* self = static_cast<PerfBuffers*>(context);
     rf_event head;
-    if (size < sizeof head) return;
-    std::memcpy(&head, data, sizeof head);
-    if (head.trial != self->trial_) return;
-    const size_t taken = std::min<size_t>(size, kEventMax);
+    if (size < sizeof head) return LIBBPF_PERF_EVENT_CONT;
+    std::memcpy(&head, first, sizeof head);
+    if (head.trial != self->trial_) return LIBBPF_PERF_EVENT_CONT;
+    const size_t taken = std::min(size, kEventMax);
     self->found_.push_back({head.at, self->bytes_.size(), taken});
-    const auto* first = static_cast<const char*>(data);
     self->bytes_.insert(self->bytes_.end(), first, first + taken);
+    return LIBBPF_PERF_EVENT_CONT;
   }
   uint64_t trial_;
   perf_buffer* buffers_ = nullptr;
@@ -165,11 +180,11 @@ Result<UniqueFd> make_story_map(StoryTransport transport, size_t bytes) {
 }
 
 Result<std::unique_ptr<StoryRing>> open_story(StoryTransport transport, int map, size_t bytes,
-                                              uint64_t trial) {
+                                              uint64_t trial, bool wakes) {
   const QuietLibbpf hush;
   if (transport == StoryTransport::perf) {
     auto buffers = std::make_unique<PerfBuffers>(trial);
-    if (!buffers->open(map, bytes)) return system_error("map perf buffers");
+    if (!buffers->open(map, bytes, wakes)) return system_error("map perf buffers");
     return buffers;
   }
   auto ring = std::make_unique<RingBuffer>(trial);

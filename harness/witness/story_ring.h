@@ -44,8 +44,8 @@ class StoryRing {
 };
 
 // `map` is one that make_story_map() made with the same `bytes`. Perf buffers take the place of
-// those that another process has put there.
+// those that another process has put there. `wakes`: see Witness::WatchOptions.
 Result<std::unique_ptr<StoryRing>> open_story(StoryTransport transport, int map, size_t bytes,
-                                              uint64_t trial);
+                                              uint64_t trial, bool wakes);
 
 }  // namespace ringfence

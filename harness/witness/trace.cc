@@ -27,7 +27,9 @@ constexpr uint64_t kInitialPidns = 0xEFFFFFFC;
 constexpr int64_t kFromSeccomp = 1;
 constexpr int64_t kFromUserDispatch = 2;
 
-Witness::WatchOptions watch_options() { return {.ring_bytes = kRingBytes, .story = false}; }
+Witness::WatchOptions watch_options() {
+  return {.ring_bytes = kRingBytes, .story = false, .wakes = true};
+}
 
 Result<uint64_t> inode(const std::string& path) {
   struct stat st {};

@@ -312,6 +312,7 @@ Result<uint64_t> Witness::misses() const {
 Result<Watch> Witness::watch(uint64_t cgroup_id) const { return watch(cgroup_id, WatchOptions()); }
 
 Result<Watch> Witness::watch(uint64_t cgroup_id, const WatchOptions& options) const {
+  hint(cgroup_id);
   return watch_scope(bpf_map__fd(state_->skeleton->maps.scopes), cgroup_id, false, cgroup_id,
                      options);
 }
@@ -334,7 +335,13 @@ Status Witness::also_process(const Watch& watch, int tgid) const {
   return update(bpf_map__fd(state_->skeleton->maps.by_tgid), &key, &watch.id_, "scope");
 }
 
+// Before the group gets into `scopes`: without it nobody looks there.
+void Witness::hint(uint64_t cgroup_id) const {
+  state_->skeleton->bss->scope_hint[cgroup_id % std::size(state_->skeleton->bss->scope_hint)] = 1;
+}
+
 Status Witness::also_group(const Watch& watch, uint64_t cgroup_id) const {
+  hint(cgroup_id);
   return update(bpf_map__fd(state_->skeleton->maps.scopes), &cgroup_id, &watch.id_, "scope");
 }
 
@@ -363,6 +370,7 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
   watch.short_key_ = short_key;
   watch.denials_only_ = !options.story;
   watch.reads_ = options.reads;
+  watch.wakes_ = options.wakes;
   watch.own_ring_ = options.slot < 0 || static_cast<size_t>(options.slot) >= state_->rings.size();
   int ring_fd = -1;
   if (watch.own_ring_) {
@@ -375,8 +383,9 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
     watch.ring_key_ = static_cast<uint64_t>(options.slot);
     ring_fd = state_->rings[static_cast<size_t>(options.slot)].get();
   }
-  auto story = open_story(state_->transport, ring_fd,
-                          watch.own_ring_ ? options.ring_bytes : state_->slot_bytes, trial);
+  auto story =
+      open_story(state_->transport, ring_fd,
+                 watch.own_ring_ ? options.ring_bytes : state_->slot_bytes, trial, options.wakes);
   if (!story) return tl::unexpected(story.error());
   watch.ring_ = std::move(*story);
   // From here on the destructor takes it all back.
@@ -437,6 +446,7 @@ Status Watch::look_for(std::span<const rf_want> wants) const {
   trial.wants = static_cast<uint32_t>(wants.size());
   trial.denials_only = denials_only_ ? 1 : 0;
   trial.ring = ring_key_;
+  trial.wakes = wakes_ ? 1 : 0;
   std::copy(wants.begin(), wants.end(), std::begin(trial.want));
   return update(trials_fd_, &id_, &trial, "trial");
 }

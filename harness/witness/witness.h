@@ -71,7 +71,8 @@ class Witness {
     // Which ring made in advance to use, by one watch at a time; -1, or one that
     // there is not: a ring of its own, which takes some milliseconds to enter and to remove.
     int slot = -1;
-    bool reads = true;  // for tests: a reader that has stopped asks for facts only
+    bool reads = true;   // for tests: a reader that has stopped asks for facts only
+    bool wakes = false;  // events make story_fd() readable; for a reader who waits there
   };
   // Watches the v2 cgroup with this id (the inode number of its directory) and those made below
   // it. The Watch may be made in a process forked from the one that holds the Witness.
@@ -92,6 +93,7 @@ class Witness {
                             const WatchOptions& options) const;
   // Of each hook that is attached.
   [[nodiscard]] Result<std::vector<uint64_t>> all_misses() const;
+  void hint(uint64_t cgroup_id) const;
   struct State;
   explicit Witness(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
@@ -112,7 +114,7 @@ class Watch {
   [[nodiscard]] Result<KernelFacts> facts() const;
   // Hands every event that is in the ring to `tell`, oldest first; how many.
   Result<size_t> story(const std::function<void(const rf_event&, size_t)>& tell);
-  // Readable when there are events, for poll(2).
+  // Readable when there are events, for poll(2), with WatchOptions::wakes.
   [[nodiscard]] int story_fd() const;
 
  private:
@@ -129,7 +131,7 @@ class Watch {
   uint64_t scope_key_ = 0;
   bool short_key_ = false;
   const Witness* witness_ = nullptr;
-  bool denials_only_ = false;
+  bool denials_only_ = false, wakes_ = false;
   uint64_t ring_key_ = 0;
   bool own_ring_ = true;
   bool reads_ = true;

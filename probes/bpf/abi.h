@@ -80,6 +80,7 @@ struct rf_trial {
   __u32 wants;
   __u32 denials_only; /* the story has no syscall that succeeded */
   __u64 ring;         /* which of the rings takes its story */
+  __u64 wakes;        /* an event wakes who waits at that ring */
   struct rf_want want[RF_WANTS];
 
   __u64 calls;     /* syscalls that ended */

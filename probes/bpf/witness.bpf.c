@@ -10,42 +10,45 @@ char _license[] SEC("license") = "GPL";
 
 /* --- Syscalls ------------------------------------------------------------------------------- */
 
-static __always_inline bool is_compat(struct task_struct* task) {
-  return BPF_CORE_READ(task, thread_info.status) & TS_COMPAT;
+/* `self` comes from bpf_get_current_task_btf(), `regs` from a typed hook or from
+ * bpf_task_pt_regs(): the verifier knows what they point to, and a member is one load, where
+ * bpf_probe_read_kernel() would cost more than all the rest. */
+static __always_inline bool is_compat(struct task_struct* self) {
+  return self->thread_info.status & TS_COMPAT;
 }
 
 static __always_inline void read_args(__u64* args, struct pt_regs* regs, bool compat) {
   if (compat) {
-    args[0] = (__u32)BPF_CORE_READ(regs, bx);
-    args[1] = (__u32)BPF_CORE_READ(regs, cx);
-    args[2] = (__u32)BPF_CORE_READ(regs, dx);
-    args[3] = (__u32)BPF_CORE_READ(regs, si);
-    args[4] = (__u32)BPF_CORE_READ(regs, di);
-    args[5] = (__u32)BPF_CORE_READ(regs, bp);
+    args[0] = (__u32)regs->bx;
+    args[1] = (__u32)regs->cx;
+    args[2] = (__u32)regs->dx;
+    args[3] = (__u32)regs->si;
+    args[4] = (__u32)regs->di;
+    args[5] = (__u32)regs->bp;
   } else {
-    args[0] = BPF_CORE_READ(regs, di);
-    args[1] = BPF_CORE_READ(regs, si);
-    args[2] = BPF_CORE_READ(regs, dx);
-    args[3] = BPF_CORE_READ(regs, r10);
-    args[4] = BPF_CORE_READ(regs, r8);
-    args[5] = BPF_CORE_READ(regs, r9);
+    args[0] = regs->di;
+    args[1] = regs->si;
+    args[2] = regs->dx;
+    args[3] = regs->r10;
+    args[4] = regs->r8;
+    args[5] = regs->r9;
   }
 }
 
 /* `regs`, or `args` where the hook gives only those. */
 static __always_inline int on_enter(struct pt_regs* regs, const unsigned long* args, long nr) {
-  __u64 id = scope_of_current();
+  struct task_struct* self = bpf_get_current_task_btf();
+  __u64 id = scope_of_self(self);
   if (!id) return 0;
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
-  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
-  struct task_state* state = state_of(task);
-  if (!state) state = new_state(task, id);
+  struct task_state* state = state_of_self(self);
+  if (!state) state = new_state(self, id);
   if (!state) {
     __sync_fetch_and_add(&trial->no_room, 1);
     return 0;
   }
-  const bool compat = is_compat(task);
+  const bool compat = is_compat(self);
   state->trial = id;
   state->nr = nr;
   state->flags = compat ? RF_COMPAT : 0;
@@ -69,8 +72,10 @@ static __always_inline bool is_interrupted(long ret) {
 
 static __always_inline void remember(struct rf_trial* trial, const struct task_state* state,
                                      const struct rf_call* call, bool denied) {
+  const __u32 matched = state->matched;
+  if (!matched) return;
   for (__u32 w = 0; w < RF_WANTS; ++w) {
-    if (!(state->matched & (1u << w))) continue;
+    if (!(matched & (1u << w))) continue;
     struct rf_seen* seen = &trial->seen[w];
     if (__sync_fetch_and_add(&seen->count, 1) == 0) seen->first = *call;
     seen->last = *call;
@@ -112,18 +117,17 @@ static __always_inline bool is_first_return(__s64 nr, long ret, bool compat) {
   return nr == NR_clone || nr == NR_fork || nr == NR_vfork || nr == NR_clone3;
 }
 
-static __always_inline int end_of_call(void* ctx, __u64 id, struct pt_regs* regs, __s64 nr_here,
-                                       long ret) {
+static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* self,
+                                       struct task_state* state, struct pt_regs* regs,
+                                       __s64 nr_here, long ret) {
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
-  struct task_struct* task = (struct task_struct*)bpf_get_current_task();
-  struct task_state* state = state_of(task);
-  const bool compat = is_compat(task);
+  const bool compat = is_compat(self);
   __u32 flags = 0;
   if (!state) {
     /* A new task comes out of its parent's clone; any other end without a state is a fact lost. */
     if (!is_first_return(nr_here, ret, compat)) __sync_fetch_and_add(&trial->orphans, 1);
-    if (!new_state(task, id)) __sync_fetch_and_add(&trial->no_room, 1);
+    if (!new_state(self, id)) __sync_fetch_and_add(&trial->no_room, 1);
     return 0;
   }
   __s64 nr = state->nr;
@@ -166,6 +170,14 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct pt_regs* regs
     const int shown = path_argument(nr);
     if (shown >= 0) (void)read_path(state, shown);
   }
+  /* What the gate refuses may carry any value; what enters fails with -1 to -4095. */
+  const bool denied =
+      !is_interrupted(ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
+  __sync_fetch_and_add(&trial->calls, 1);
+  if (!denied && trial->denials_only && !state->matched && !state->caps_failed) {
+    state->nr = -1; /* Nobody asks for more of it. */
+    return 0;
+  }
   __u32 zero = 0;
   struct scratch* s = bpf_map_lookup_elem(&scratches, &zero);
   if (!s) return 0;
@@ -180,24 +192,19 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct pt_regs* regs
   call->cap_last = state->cap_last;
   call->cap_last_ret = state->cap_last_ret;
   call->cap_userns = state->cap_userns;
-  const struct cred* cred = BPF_CORE_READ(task, cred);
-  call->cred_userns = BPF_CORE_READ(cred, user_ns, ns.inum);
-  bpf_core_read(&call->cap_effective, sizeof call->cap_effective, &cred->cap_effective);
-  call->seccomp = BPF_CORE_READ(task, seccomp.mode);
-  if (BPF_CORE_READ(task, ptrace)) flags |= RF_TRACED;
-  if (bpf_core_field_exists(task->thread_info.syscall_work) &&
-      (BPF_CORE_READ(task, thread_info.syscall_work) & SYSCALL_WORK_USER_DISPATCH)) {
+  const struct cred* cred = self->cred;
+  call->cred_userns = cred->user_ns->ns.inum;
+  call->cap_effective = cred->cap_effective.val;
+  call->seccomp = self->seccomp.mode;
+  if (self->ptrace) flags |= RF_TRACED;
+  if (bpf_core_field_exists(self->thread_info.syscall_work) &&
+      (self->thread_info.syscall_work & SYSCALL_WORK_USER_DISPATCH)) {
     flags |= RF_DISPATCHED;
   }
   call->flags = flags;
-  __u64 ids = bpf_get_current_pid_tgid();
-  call->tgid = ids >> 32;
-  call->tid = (__u32)ids;
+  call->tgid = self->tgid;
+  call->tid = self->pid;
 
-  /* What the gate refuses may carry any value; what enters fails with -1 to -4095. */
-  const bool denied =
-      !is_interrupted(ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
-  __sync_fetch_and_add(&trial->calls, 1);
   remember(trial, state, call, denied);
   if (!denied && call->caps_failed && !is_interrupted(ret)) learn_noise(call);
   state->nr = -1;
@@ -206,7 +213,7 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct pt_regs* regs
     struct rf_event_path* e = room(trial, &s->event, sizeof *e);
     if (!e) return 0;
     barrier_var(e);
-    fill_head(&e->head, id, RF_EV_CALL);
+    fill_head_at(&e->head, self, call->at, id, RF_EV_CALL);
     e->head.pad = 1;
     e->call = *call;
     __builtin_memcpy(e->path, state->path, sizeof e->path);
@@ -215,24 +222,29 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct pt_regs* regs
     struct rf_event_call* e = room(trial, &s->event, sizeof *e);
     if (!e) return 0;
     barrier_var(e);
-    fill_head(&e->head, id, RF_EV_CALL);
+    fill_head_at(&e->head, self, call->at, id, RF_EV_CALL);
     e->call = *call;
     give(ctx, trial, e, sizeof *e);
   }
   return 0;
 }
 
+/* Without `regs` the hook gives the number. */
 static __always_inline int on_exit(void* ctx, struct pt_regs* regs, __s64 nr_here, long ret) {
-  __u64 id = scope_of_current();
+  struct task_struct* self = bpf_get_current_task_btf();
+  if (!is_hinted(group_of_self(self))) return 0;
+  struct task_state* state = state_of_self(self);
+  /* Whom a call belongs to was found out when it began. */
+  __u64 id = state && state->nr >= 0 ? state->trial : scope_of_self(self);
   if (!id) return 0;
-  return end_of_call(ctx, id, regs, nr_here, ret);
+  return end_of_call(ctx, id, self, state, regs, regs ? (__s64)regs->orig_ax : nr_here, ret);
 }
 
 SEC("tp_btf/sys_enter")
 int BPF_PROG(enter__tp_btf, struct pt_regs* regs, long nr) { return on_enter(regs, 0, nr); }
 SEC("raw_tp/sys_enter")
 int enter__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_enter((struct pt_regs*)ctx->args[0], 0, ctx->args[1]);
+  return on_enter((struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf()), 0, ctx->args[1]);
 }
 SEC("tp/raw_syscalls/sys_enter")
 int enter__tp(struct trace_event_raw_sys_enter* ctx) {
@@ -242,28 +254,29 @@ int enter__tp(struct trace_event_raw_sys_enter* ctx) {
 }
 
 SEC("tp_btf/sys_exit")
-int BPF_PROG(exit__tp_btf, struct pt_regs* regs, long ret) {
-  return on_exit(ctx, regs, BPF_CORE_READ(regs, orig_ax), ret);
-}
+int BPF_PROG(exit__tp_btf, struct pt_regs* regs, long ret) { return on_exit(ctx, regs, 0, ret); }
 SEC("raw_tp/sys_exit")
 int exit__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  struct pt_regs* regs = (struct pt_regs*)ctx->args[0];
-  return on_exit(ctx, regs, BPF_CORE_READ(regs, orig_ax), ctx->args[1]);
+  return on_exit(ctx, (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf()), 0,
+                 ctx->args[1]);
 }
 SEC("tp/raw_syscalls/sys_exit")
 int exit__tp(struct trace_event_raw_sys_exit* ctx) { return on_exit(ctx, 0, ctx->id, ctx->ret); }
 
 /* --- Capability checks ---------------------------------------------------------------------- */
 
+/* `typed`: the verifier knows what the arguments point to. */
 static __always_inline int on_cap(void* ctx, const struct cred* cred, struct user_namespace* target,
-                                  int cap, int ret) {
-  struct task_state* state = state_of((struct task_struct*)bpf_get_current_task());
+                                  int cap, int ret, bool typed) {
+  struct task_struct* self = bpf_get_current_task_btf();
+  if (!is_hinted(group_of_self(self))) return 0;
+  struct task_state* state = state_of_self(self);
   /* Only what a watched task asks for itself, in a syscall. */
   if (!state || state->nr < 0 || cap < 0 || cap > 63) return 0;
   state->cap_last = cap;
   state->cap_last_ret = ret;
-  state->cap_userns = BPF_CORE_READ(target, ns.inum);
-  state->cred_userns = BPF_CORE_READ(cred, user_ns, ns.inum);
+  state->cap_userns = typed ? target->ns.inum : BPF_CORE_READ(target, ns.inum);
+  state->cred_userns = typed ? cred->user_ns->ns.inum : BPF_CORE_READ(cred, user_ns, ns.inum);
   if (ret == 0) return 0;
   state->caps_failed |= 1ULL << (cap & 63);
   __u64 id = state->trial;
@@ -286,17 +299,17 @@ static __always_inline int on_cap(void* ctx, const struct cred* cred, struct use
 SEC("tp_btf/cap_capable")
 int BPF_PROG(cap__tp_btf, const struct cred* cred, struct user_namespace* target,
              const struct user_namespace* capable, int cap, int ret) {
-  return on_cap(ctx, cred, target, cap, ret);
+  return on_cap(ctx, cred, target, cap, ret, true);
 }
 SEC("raw_tp/cap_capable")
 int cap__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
   return on_cap(ctx, (const struct cred*)ctx->args[0], (struct user_namespace*)ctx->args[1],
-                (int)ctx->args[3], (int)ctx->args[4]);
+                (int)ctx->args[3], (int)ctx->args[4], false);
 }
 SEC("fexit/cap_capable")
 int BPF_PROG(cap__fexit, const struct cred* cred, struct user_namespace* target, int cap,
              unsigned int opts, int ret) {
-  return on_cap(ctx, cred, target, cap, ret);
+  return on_cap(ctx, cred, target, cap, ret, true);
 }
 
 /* --- Processes ------------------------------------------------------------------------------ */
@@ -369,15 +382,16 @@ static __always_inline int on_end(void* ctx, struct task_struct* task) {
       (code & 0x7f) == SIGSYS && state->nr < 0 &&
       state->born == BPF_CORE_READ(task, start_boottime) &&
       !(BPF_CORE_READ(group, signal, flags) & SIGNAL_GROUP_EXIT)) {
-    struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf());
-    const __s64 nr = BPF_CORE_READ(regs, orig_ax);
+    struct task_struct* self = bpf_get_current_task_btf();
+    struct pt_regs* regs = (struct pt_regs*)bpf_task_pt_regs(self);
+    const __s64 nr = regs->orig_ax;
     struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
     if (trial) {
       __sync_fetch_and_add(&trial->sigsys, 1);
       trial->sigsys_nr = nr;
-      trial->sigsys_compat = is_compat(task);
+      trial->sigsys_compat = is_compat(self);
     }
-    (void)end_of_call(ctx, id, regs, nr, nr);
+    (void)end_of_call(ctx, id, self, state, regs, nr, nr);
   }
   bpf_map_delete_elem(&tasks, &key);
   if (scope_by_tgid) {
@@ -465,6 +479,7 @@ static __always_inline int on_mkdir(void* ctx, struct cgroup* made, const char* 
   __u64 id = scope_of_current();
   if (!id) return 0;
   __u64 group = BPF_CORE_READ(made, kn, id);
+  scope_hint[group % RF_HINTS] = 1;
   if (bpf_map_update_elem(&scopes, &group, &id, BPF_ANY)) {
     struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
     if (trial) __sync_fetch_and_add(&trial->no_room, 1);

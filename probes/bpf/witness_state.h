@@ -45,6 +45,11 @@ struct task_struct___signal {
 volatile bool scope_by_tgid = false;
 volatile bool scope_by_pidns = false;
 
+/* Whether a group with an id of these low bits was ever watched. Set before `scopes`, never
+ * cleared: whoever is not watched pays for one byte, and seldom for a lookup. */
+#define RF_HINTS 8192
+volatile __u8 scope_hint[RF_HINTS] = {0};
+
 /* v2 cgroup id -> trial. Groups made below a watched one are added as they come. */
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -145,13 +150,28 @@ static __always_inline __u64 scope_of(struct task_struct* task) {
   return 0;
 }
 
-static __always_inline __u64 scope_of_current(void) {
+/* What bpf_get_current_cgroup_id() gives, without the call: calls are most of what a program that
+ * is not interested costs. */
+static __always_inline __u64 group_of_self(const struct task_struct* self) {
+  return self->cgroups->dfl_cgrp->kn->id;
+}
+
+/* Whether to look at all. */
+static __always_inline bool is_hinted(__u64 group) {
+  return scope_hint[group % RF_HINTS] || scope_by_tgid || scope_by_pidns;
+}
+
+static __always_inline __u64 scope_of_self(struct task_struct* self) {
+  __u64 id = group_of_self(self);
+  if (!is_hinted(id)) return 0;
   if (!scope_by_tgid && !scope_by_pidns) {
-    __u64 id = bpf_get_current_cgroup_id();
     __u64* trial = bpf_map_lookup_elem(&scopes, &id);
     return trial ? *trial : 0;
   }
-  return scope_of((struct task_struct*)bpf_get_current_task());
+  return scope_of(self);
+}
+static __always_inline __u64 scope_of_current(void) {
+  return scope_of_self(bpf_get_current_task_btf());
 }
 
 /* --- State of a task ------------------------------------------------------------------------ */
@@ -160,6 +180,14 @@ static __always_inline struct task_state* state_of(struct task_struct* task) {
   __u64 key = (__u64)task;
   struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
   if (state && state->born != BPF_CORE_READ(task, start_boottime)) return 0;
+  return state;
+}
+
+/* The same for a task as bpf_get_current_task_btf() gives it: read without a call. */
+static __always_inline struct task_state* state_of_self(struct task_struct* self) {
+  __u64 key = (__u64)self;
+  struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
+  if (state && state->born != self->start_boottime) return 0;
   return state;
 }
 
