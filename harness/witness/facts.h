@@ -49,7 +49,8 @@ struct CallSeen {
   uint64_t allowed = 0;
   uint64_t denied = 0;
   CallRecord last;
-  CallRecord last_denied;  // valid when denied > 0
+  CallRecord last_denied;     // valid when denied > 0
+  std::string denied_path{};  // the string that this one was given; empty: none is known
 };
 
 // What the sockets of a trial's group did (programs of the group).
@@ -70,7 +71,8 @@ struct KernelFacts {
   std::string lost_what{};
   uint64_t story_lost = 0;    // lines of the timeline only
   bool caps_watched = true;   // capability checks are seen on this kernel
-  uint64_t enter_misses = 0;  // runs of the syscall-enter program that the kernel left out
+  uint64_t misses = 0;        // part of `lost`: runs of a program that the kernel left out
+  uint64_t enter_misses = 0;  // ... of the programs of syscall enter and exit
   std::vector<CallSeen> calls{};
   uint64_t all_calls = 0;
   uint64_t tasks = 0;
@@ -88,10 +90,10 @@ struct KernelFacts {
   std::string disagree{};        // with /proc, of a process that was inspected; in words
   uint64_t states_lost = 0;      // looks that failed
   std::optional<Stray> stray{};  // of the confined trial: what is not apart as the policy has it
-  // The string that the decisive call was given, where the story has it.
-  std::optional<std::string> decisive_path{};
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;
+  // The string that this one was given; empty when it was given none, or none is known.
+  [[nodiscard]] std::string_view decisive_path() const;
   // The last of all calls that the case names was denied, and that very call never got through.
   [[nodiscard]] bool ended_in_denial() const;
   // One of the calls that the case names was made.

@@ -24,16 +24,6 @@ const T* as(const rf_event& event, size_t size) {
   return size >= sizeof(T) ? reinterpret_cast<const T*>(&event) : nullptr;
 }
 
-template <size_t N>
-std::string text_of(const char (&bytes)[N]) {
-  std::string out;
-  for (size_t i = 0; i < N && bytes[i] != 0; ++i) {
-    const auto c = static_cast<unsigned char>(bytes[i]);
-    out += c >= 0x20 && c != 0x7f ? bytes[i] : '.';
-  }
-  return out;
-}
-
 std::string signal_text(int64_t number) {
   const char* name = sigabbrev_np(static_cast<int>(number));
   return name != nullptr ? fmt::format("SIG{}", name) : fmt::format("signal {}", number);
@@ -74,7 +64,7 @@ std::string number_text(const rf_event_number& e) {
 }
 
 std::string group_text(const rf_event_text& e) {
-  const std::string text = text_of(e.text);
+  const std::string text = shown(e.text);
   switch (e.head.kind) {
     case RF_EV_EXEC:
       return "executes " + (text.empty() ? std::string("a descriptor") : text);
@@ -90,6 +80,15 @@ std::string group_text(const rf_event_text& e) {
 }
 
 }  // namespace
+
+std::string shown(std::span<const char> bytes) {
+  std::string out;
+  for (size_t i = 0; i < bytes.size() && bytes[i] != 0; ++i) {
+    const auto c = static_cast<unsigned char>(bytes[i]);
+    out += c >= 0x20 && c != 0x7f ? bytes[i] : '.';
+  }
+  return out;
+}
 
 StoryLine tell(const rf_event& event, size_t size) {
   StoryLine line;
@@ -107,7 +106,7 @@ StoryLine tell(const rf_event& event, size_t size) {
         const auto* with_path = as<rf_event_path>(event, size);
         std::optional<std::string_view> path;
         if (with_path != nullptr) {
-          line.path = text_of(with_path->path);
+          line.path = shown(with_path->path);
           path = std::string_view(with_path->path, strnlen(with_path->path, RF_PATH));
         }
         line.text = describe_call(line.call, path);

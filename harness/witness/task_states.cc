@@ -1,11 +1,15 @@
 #include "harness/witness/task_states.h"
 
+#include <bpf/bpf.h>
 #include <fmt/format.h>
+#include <sys/syscall.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstring>
 
+#include "harness/base/sys.h"
+#include "harness/base/unique_fd.h"
 #include "harness/policy/layer.h"
 #include "probes/bpf/abi.h"
 
@@ -128,6 +132,35 @@ std::optional<std::string> disagreement(const TaskState& state, const ProcView& 
     return differ("Seccomp", std::to_string(state.seccomp), proc.seccomp);
   }
   return std::nullopt;
+}
+
+Result<TaskStates> read_tasks(int iterator_fd, uint64_t trial) {
+  bpf_attr attr{};
+  attr.iter_create.link_fd = static_cast<uint32_t>(iterator_fd);
+  const int64_t r = sys::call(SYS_bpf, BPF_ITER_CREATE, sys::arg(&attr), sizeof attr);
+  if (r < 0) return system_error("BPF_ITER_CREATE", "tasks", static_cast<int>(-r));
+  const UniqueFd list(static_cast<int>(r));
+  TaskStates states;
+  std::array<rf_task, 32> buffer;
+  size_t have = 0;
+  for (;;) {
+    const int64_t n =
+        sys::call(SYS_read, list.get(), sys::arg(reinterpret_cast<char*>(buffer.data()) + have),
+                  sizeof buffer - have);
+    if (n == -EAGAIN || n == -EINTR) continue;  // asked to go on: bpf_seq_read(), kernel/bpf
+    if (n < 0) return system_error("read", "tasks", static_cast<int>(-n));
+    if (n == 0) break;
+    have += static_cast<size_t>(n);
+    const size_t whole = have / sizeof(rf_task);
+    for (size_t i = 0; i < whole; ++i) {
+      if (buffer[i].trial == trial) states.tasks.push_back(state_of(buffer[i]));
+      if (buffer[i].trial == 0) states.reader = state_of(buffer[i]);
+    }
+    have -= whole * sizeof(rf_task);
+    std::memmove(buffer.data(), buffer.data() + whole, have);
+  }
+  if (states.reader.tid == 0) return system_error("list tasks", "the reader itself", ESRCH);
+  return states;
 }
 
 }  // namespace ringfence

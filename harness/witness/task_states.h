@@ -12,6 +12,7 @@
 #include <string_view>
 #include <vector>
 
+#include "harness/base/result.h"
 #include "harness/policy/policy.h"
 
 struct rf_task;
@@ -63,6 +64,10 @@ struct Stray {
 // policy counts: the harness's own or the policy's, not one that the task made below it.
 std::optional<Stray> find_stray(std::span<const TaskState> tasks, std::span<const TaskState> hosts,
                                 const Separation& apart);
+
+// The tasks of the trial that the iterator (a link) lists, as far as the caller's pid namespace
+// shows them, and the caller itself.
+Result<TaskStates> read_tasks(int iterator_fd, uint64_t trial);
 
 // What /proc says of a process, next to its state: nothing when the two agree, otherwise what does
 // not ("the kernel has ns.uts 4026531838, /proc has 4026532000"). A text that is empty or of

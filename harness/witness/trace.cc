@@ -27,7 +27,9 @@ constexpr uint64_t kInitialPidns = 0xEFFFFFFC;
 constexpr int64_t kFromSeccomp = 1;
 constexpr int64_t kFromUserDispatch = 2;
 
-Witness::WatchOptions watch_options() { return {.ring_bytes = kRingBytes, .story = false}; }
+Witness::WatchOptions watch_options() {
+  return {.ring_bytes = kRingBytes, .story = false, .wakes = true};
+}
 
 Result<uint64_t> inode(const std::string& path) {
   struct stat st {};
@@ -361,8 +363,8 @@ Result<TraceLoss> Tracer::loss() const {
     loss.what += fmt::format("{} {}", events, what);
   };
   lose(facts->story_lost, "without room in the ring");
-  lose(facts->enter_misses, "left out by the kernel");
-  const uint64_t others = facts->lost - facts->enter_misses;
+  lose(facts->misses, "left out by the kernel");
+  const uint64_t others = facts->lost - facts->misses;
   lose(others > present_ ? others - present_ : 0, "without their beginning");
   return loss;
 }

@@ -14,6 +14,7 @@
 #include <cstring>
 
 #include "harness/witness/operation.h"
+#include "harness/witness/test_watch.h"
 #include "probes/bpf/abi.h"
 
 namespace ringfence {
@@ -261,6 +262,21 @@ TEST(WalkTree, FindsEveryDescendantOnce) {
   EXPECT_FALSE(failed);
   close(gate[1]);
   waitpid(child, nullptr, 0);
+}
+
+// Whoever follows live sleeps until there is something. With a witness of its own: one that looks
+// for processes once does so for ever.
+TEST(Tracer, WakesWhoWaits) {
+  RINGFENCE_NEEDS_WITNESS();
+  auto witness = Witness::open();
+  ASSERT_TRUE(witness);
+  Actor actor(-1, 0, {}, [] { return errno_of(syscall(SYS_chroot, "/ringfence-no-such")); });
+  ASSERT_TRUE(actor.ready());
+  auto tracer = Tracer::process(*witness, actor.pid());
+  ASSERT_TRUE(tracer);
+  actor.finish();
+  pollfd waits{.fd = tracer->fd(), .events = POLLIN, .revents = 0};
+  EXPECT_EQ(poll(&waits, 1, 20000), 1);
 }
 
 }  // namespace

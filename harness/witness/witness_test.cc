@@ -75,6 +75,18 @@ TEST(Scope, OnlyWhoIsInTheGroup) {
   EXPECT_EQ(other.facts().calls[0].count, 1U);
 }
 
+TEST(Scope, AGroupThatIsTakenInLater) {
+  RINGFENCE_NEEDS_WITNESS();
+  Stage stage({want_nobody()});
+  auto further = test_group();
+  ASSERT_TRUE(further);
+  ASSERT_TRUE(shared_witness()->also_group(*stage.watch, id_of(*further)));
+  Actor actor(further->unified_fd(), 0, {}, ask_for_nobody);
+  ASSERT_TRUE(actor.ready());
+  actor.finish();
+  EXPECT_EQ(stage.facts().calls[0].count, 1U);
+}
+
 TEST(Scope, ChildrenThreadsAndGroupsMadeBelow) {
   RINGFENCE_NEEDS_WITNESS();
   Stage stage({want_nobody()});

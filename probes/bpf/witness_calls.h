@@ -3,6 +3,7 @@
 #define RINGFENCE_PROBES_BPF_WITNESS_CALLS_H
 
 #include "probes/bpf/witness_state.h"
+#include "probes/bpf/witness_story.h"
 
 /* Which argument of a syscall of the 64-bit table is a path: for the story. */
 static __always_inline int path_argument(__u32 nr) {
@@ -82,8 +83,9 @@ static __always_inline __u64 argument(const struct task_state* state, int index)
  * read here; after a syscall that used it, it can. */
 static __always_inline bool read_path(struct task_state* state, int index) {
   __builtin_memset(state->path, 0, sizeof state->path);
-  state->has_path =
-      bpf_probe_read_user_str(state->path, sizeof state->path, (void*)argument(state, index)) > 0;
+  void* at = (void*)argument(state, index);
+  /* A null pointer is no rare argument, and a fault costs more than a syscall. */
+  state->has_path = at && bpf_probe_read_user_str(state->path, sizeof state->path, at) > 0;
   return state->has_path;
 }
 
@@ -94,9 +96,9 @@ static __always_inline bool match(struct rf_trial* trial, struct task_state* sta
   bool readable = true;
   state->matched = 0;
   state->has_path = 0;
-  for (__u32 w = 0; w < RF_WANTS; ++w) {
+  for (__u32 w = 0; w < RF_WANTS && w < trial->wants; ++w) {
     struct rf_want* want = &trial->want[w];
-    if (w >= trial->wants || want->nr != nr || (want->compat != 0) != compat) continue;
+    if (want->nr != nr || (want->compat != 0) != compat) continue;
     if (!args_known && (want->args || want->path >= 0)) {
       readable = false;
       continue;

@@ -13,6 +13,7 @@
 #define RINGFENCE_PROBES_BPF_WITNESS_GROUP_H
 
 #include "probes/bpf/witness_state.h"
+#include "probes/bpf/witness_story.h"
 
 /* Contexts: the kernel's interface to user space, so their offsets are fixed. Up to what is read.
  */
@@ -30,17 +31,6 @@ struct bpf_cgroup_dev_ctx {
   __u32 access_type; /* access << 16 | type */
   __u32 major, minor;
 };
-
-typedef struct {
-  __u32 val;
-} kuid_t;
-struct cred___who {
-  kuid_t uid;
-} RF_CORE;
-struct task_struct___who {
-  struct cred___who* cred;
-  char comm[RF_COMM];
-} RF_CORE;
 
 struct net {
   struct ns_common ns;
@@ -78,27 +68,28 @@ static __always_inline struct task_state* calling(__u64 id) {
   return state && state->trial == id && state->nr >= 0 ? state : 0;
 }
 
-static __always_inline void tell_of(struct rf_trial* trial, __u64 id, bool current, __u32 kind,
-                                    __s64 number, __s64 a, __s64 b, __s64 c) {
-  struct rf_event_number* e = room(trial, id, sizeof *e);
+static __always_inline void tell_of(void* ctx, struct rf_trial* trial, __u64 id, bool current,
+                                    __u32 kind, __s64 number, __s64 a, __s64 b, __s64 c) {
+  struct rf_event_number staged;
+  struct rf_event_number* e = room(trial, &staged, sizeof *e);
   if (!e) return;
+  barrier_var(e);
   __builtin_memset(e, 0, sizeof *e);
   e->head.at = bpf_ktime_get_ns();
   e->head.trial = id;
   e->head.kind = kind;
   if (current) {
     struct task_struct* task = (struct task_struct*)bpf_get_current_task();
-    struct task_struct___who* who = (struct task_struct___who*)task;
     e->head.tgid = BPF_CORE_READ(task, tgid);
     e->head.tid = BPF_CORE_READ(task, pid);
-    e->head.uid = BPF_CORE_READ(who, cred, uid.val);
-    bpf_core_read(e->head.comm, sizeof e->head.comm, &who->comm);
+    e->head.uid = BPF_CORE_READ(task, cred, uid.val);
+    bpf_core_read(e->head.comm, sizeof e->head.comm, &task->comm);
   }
   e->number = number;
   e->more[0] = a;
   e->more[1] = b;
   e->more[2] = c;
-  bpf_ringbuf_submit(e, 0);
+  give(ctx, trial, e, sizeof *e);
 }
 
 /* --- Packets: of the socket's group, whatever task is current ------------------------------- */
@@ -138,44 +129,46 @@ int socket__cgroup(struct bpf_sock* sock) {
   struct rf_trial* trial = trial_of_group(bpf_get_current_cgroup_id(), &id);
   if (!trial) return 1;
   __sync_fetch_and_add(&trial->net.sockets, 1);
-  tell_of(trial, id, true, RF_EV_SOCKET, sock->family, sock->type, sock->protocol, 0);
+  tell_of(sock, trial, id, true, RF_EV_SOCKET, sock->family, sock->type, sock->protocol, 0);
   return 1;
 }
 
-static __always_inline int on_connect(__u32 family, __u32 port, __u64 high, __u64 low) {
+static __always_inline int on_connect(void* ctx, __u32 family, __u32 port, __u64 high, __u64 low) {
   __u64 id;
   struct rf_trial* trial = trial_of_group(bpf_get_current_cgroup_id(), &id);
   if (!trial) return 1;
   __sync_fetch_and_add(&trial->net.connects, 1);
-  tell_of(trial, id, true, RF_EV_CONNECT, family, port, high, low);
+  tell_of(ctx, trial, id, true, RF_EV_CONNECT, family, port, high, low);
   return 1;
 }
 SEC("cgroup/connect4")
 int connect4__cgroup(struct bpf_sock_addr* to) {
-  return on_connect(to->user_family, to->user_port, to->user_ip4, 0);
+  return on_connect(to, to->user_family, to->user_port, to->user_ip4, 0);
 }
 SEC("cgroup/connect6")
 int connect6__cgroup(struct bpf_sock_addr* to) {
   const __u32 a = to->user_ip6[0], b = to->user_ip6[1], c = to->user_ip6[2], d = to->user_ip6[3];
-  return on_connect(to->user_family, to->user_port, a | (__u64)b << 32, c | (__u64)d << 32);
+  return on_connect(to, to->user_family, to->user_port, a | (__u64)b << 32, c | (__u64)d << 32);
 }
 
-static __always_inline int on_state(struct sock* sk, int from, int to) {
+static __always_inline int on_state(void* ctx, struct sock* sk, int from, int to) {
   __u64 id;
   struct rf_trial* trial = trial_of_group(BPF_CORE_READ(sk, sk_cgrp_data.cgroup, kn, id), &id);
   if (!trial) return 0;
   __u16 dport = BPF_CORE_READ(sk, __sk_common.skc_dport);
   /* Of no task: it may be the softirq of a packet, with anybody's current. */
-  tell_of(trial, id, false, RF_EV_SOCK_STATE, BPF_CORE_READ(sk, sk_protocol), from << 8 | to,
+  tell_of(ctx, trial, id, false, RF_EV_SOCK_STATE, BPF_CORE_READ(sk, sk_protocol), from << 8 | to,
           (__u64)BPF_CORE_READ(sk, __sk_common.skc_num) << 16 | __builtin_bswap16(dport),
           BPF_CORE_READ(sk, __sk_common.skc_net.net, ns.inum));
   return 0;
 }
 SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(state__tp_btf, struct sock* sk, int from, int to) { return on_state(sk, from, to); }
+int BPF_PROG(state__tp_btf, struct sock* sk, int from, int to) {
+  return on_state(ctx, sk, from, to);
+}
 SEC("raw_tp/inet_sock_set_state")
 int state__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_state((struct sock*)ctx->args[0], (int)ctx->args[1], (int)ctx->args[2]);
+  return on_state(ctx, (struct sock*)ctx->args[0], (int)ctx->args[1], (int)ctx->args[2]);
 }
 
 /* --- Devices -------------------------------------------------------------------------------- */
@@ -190,7 +183,7 @@ int device__cgroup(struct bpf_cgroup_dev_ctx* ctx) {
   __sync_fetch_and_add(&trial->devices, 1);
   struct task_state* state = calling(id);
   if (state) state->flags |= RF_DEVICE;
-  tell_of(trial, id, true, RF_EV_DEVICE, ctx->access_type & 0xffff, ctx->access_type >> 16,
+  tell_of(ctx, trial, id, true, RF_EV_DEVICE, ctx->access_type & 0xffff, ctx->access_type >> 16,
           ctx->major, ctx->minor);
   return 1;
 }

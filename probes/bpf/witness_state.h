@@ -1,5 +1,5 @@
-/* What the witness keeps: whom it watches, each trial's facts, each task's state, and the rings
- * that tell the story. Included by witness.bpf.c alone. */
+/* What the witness keeps: whom it watches, each trial's facts, each task's state. Included by
+ * witness.bpf.c alone. */
 #ifndef RINGFENCE_PROBES_BPF_WITNESS_STATE_H
 #define RINGFENCE_PROBES_BPF_WITNESS_STATE_H
 
@@ -45,6 +45,11 @@ struct task_struct___signal {
 /* Whether to look at by_tgid and by_pidns at all. */
 volatile bool scope_by_tgid = false;
 volatile bool scope_by_pidns = false;
+
+/* Whether a group with an id of these low bits was ever watched. Set before `scopes`, never
+ * cleared: whoever is not watched pays for one byte, and seldom for a lookup. */
+#define RF_HINTS 8192
+volatile __u8 scope_hint[RF_HINTS] = {0};
 
 /* v2 cgroup id -> trial. Groups made below a watched one are added as they come. */
 struct {
@@ -108,23 +113,13 @@ struct {
   __type(value, struct task_state);
 } tasks SEC(".maps");
 
-struct ring {
-  __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, 4096);
-};
-/* One ring for each trial at a time, so that a talkative one takes nobody else's room. Changing a
- * map of maps waits for every program that runs, milliseconds: so trials that follow one another
- * share. */
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
-  __uint(max_entries, 1024);
-  __type(key, __u64);
-  __array(values, struct ring);
-} rings SEC(".maps");
+/* Capabilities that `noise` had no room for: what failed without harm is not known to any trial. */
+__u64 noise_lost = 0;
 
 struct scratch {
   struct task_state fresh;
   struct rf_call call;
+  struct rf_event_path event; /* on its way into a perf buffer */
 };
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -156,69 +151,28 @@ static __always_inline __u64 scope_of(struct task_struct* task) {
   return 0;
 }
 
-static __always_inline __u64 scope_of_current(void) {
+/* What bpf_get_current_cgroup_id() gives, without the call: calls are most of what a program that
+ * is not interested costs. */
+static __always_inline __u64 group_of_self(const struct task_struct* self) {
+  return self->cgroups->dfl_cgrp->kn->id;
+}
+
+/* Whether to look at all. */
+static __always_inline bool is_hinted(__u64 group) {
+  return scope_hint[group % RF_HINTS] || scope_by_tgid || scope_by_pidns;
+}
+
+static __always_inline __u64 scope_of_self(struct task_struct* self) {
+  __u64 id = group_of_self(self);
+  if (!is_hinted(id)) return 0;
   if (!scope_by_tgid && !scope_by_pidns) {
-    __u64 id = bpf_get_current_cgroup_id();
     __u64* trial = bpf_map_lookup_elem(&scopes, &id);
     return trial ? *trial : 0;
   }
-  return scope_of((struct task_struct*)bpf_get_current_task());
+  return scope_of(self);
 }
-
-/* --- The story ------------------------------------------------------------------------------ */
-
-static __always_inline void* room(struct rf_trial* trial, __u64 id, __u64 size) {
-  void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
-  void* at = ring ? bpf_ringbuf_reserve(ring, size, 0) : 0;
-  if (!at) {
-    __sync_fetch_and_add(&trial->ring_lost, 1);
-    rf_debug("no room in the ring of trial %llu", id);
-  }
-  return at;
-}
-
-static __always_inline void fill_head(struct rf_event* head, __u64 trial, __u32 kind) {
-  __u64 ids = bpf_get_current_pid_tgid();
-  head->at = bpf_ktime_get_ns();
-  head->trial = trial;
-  head->kind = kind;
-  head->tgid = ids >> 32;
-  head->tid = (__u32)ids;
-  head->uid = (__u32)bpf_get_current_uid_gid();
-  bpf_get_current_comm(head->comm, sizeof head->comm);
-}
-
-static __always_inline void tell_number(__u64 id, __u32 kind, __s64 number, __s64 a, __s64 b,
-                                        __s64 c) {
-  struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
-  if (!trial) return;
-  void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
-  struct rf_event_number* e = ring ? bpf_ringbuf_reserve(ring, sizeof *e, 0) : 0;
-  if (!e) {
-    __sync_fetch_and_add(&trial->ring_lost, 1);
-    return;
-  }
-  fill_head(&e->head, id, kind);
-  e->number = number;
-  e->more[0] = a;
-  e->more[1] = b;
-  e->more[2] = c;
-  bpf_ringbuf_submit(e, 0);
-}
-
-static __always_inline void tell_text(__u64 id, __u32 kind, __u64 number, const char* text) {
-  struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
-  if (!trial) return;
-  void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
-  struct rf_event_text* e = ring ? bpf_ringbuf_reserve(ring, sizeof *e, 0) : 0;
-  if (!e) {
-    __sync_fetch_and_add(&trial->ring_lost, 1);
-    return;
-  }
-  fill_head(&e->head, id, kind);
-  e->number = number;
-  if (bpf_probe_read_kernel_str(e->text, sizeof e->text, text) < 0) e->text[0] = 0;
-  bpf_ringbuf_submit(e, 0);
+static __always_inline __u64 scope_of_current(void) {
+  return scope_of_self(bpf_get_current_task_btf());
 }
 
 /* --- State of a task ------------------------------------------------------------------------ */
@@ -227,6 +181,14 @@ static __always_inline struct task_state* state_of(struct task_struct* task) {
   __u64 key = (__u64)task;
   struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
   if (state && state->born != BPF_CORE_READ(task, start_boottime)) return 0;
+  return state;
+}
+
+/* The same for a task as bpf_get_current_task_btf() gives it: read without a call. */
+static __always_inline struct task_state* state_of_self(struct task_struct* self) {
+  __u64 key = (__u64)self;
+  struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
+  if (state && state->born != self->start_boottime) return 0;
   return state;
 }
 
