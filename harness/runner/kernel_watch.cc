@@ -12,6 +12,7 @@
 #include <iterator>
 
 #include "harness/base/sys.h"
+#include "harness/runner/end_state.h"
 #include "harness/runner/timeline.h"
 #include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
@@ -96,6 +97,14 @@ Result<KernelWatch> KernelWatch::begin(const Witness& witness, int group_fd,
   return KernelWatch(std::move(*watch), began);
 }
 
+KernelFacts KernelWatch::unwatched(const Error& error) {
+  KernelFacts facts;
+  facts.absent = "witness_failed";
+  facts.lost = 1;
+  facts.lost_what = "all of them: " + error.describe();
+  return facts;
+}
+
 Status KernelWatch::look_for(const std::vector<Call>& calls, const Expand& expand) const {
   std::vector<rf_want> wants;
   for (const Call& call : calls) {
@@ -110,8 +119,7 @@ Status KernelWatch::look_for(const std::vector<Call>& calls, const Expand& expan
 void KernelWatch::collect(size_t calls, const Plan& plan, TrialOutcome& outcome) {
   auto facts = watch_.facts();
   if (!facts) {
-    outcome.kernel.absent = "witness_failed";
-    outcome.kernel.lost_what = facts.error().describe();
+    outcome.kernel = unwatched(facts.error());
     return;
   }
   // Nothing was looked for when the decoy host did not get so far.
@@ -125,7 +133,18 @@ void KernelWatch::collect(size_t calls, const Plan& plan, TrialOutcome& outcome)
                                       facts->lost_what.empty() ? "" : ", ", missing);
     }
   }
+  facts->states = std::move(outcome.kernel.states);
+  facts->hosts = std::move(outcome.kernel.hosts);
+  facts->disagree = std::move(outcome.kernel.disagree);
+  facts->states_lost = outcome.kernel.states_lost;
   outcome.kernel = std::move(*facts);
+  look_at_tasks(*this, 0, outcome);
+  if (outcome.kernel.states_lost > 0) {
+    outcome.kernel.lost += outcome.kernel.states_lost;
+    outcome.kernel.lost_what +=
+        fmt::format("{}{} lists of tasks that could not be read",
+                    outcome.kernel.lost_what.empty() ? "" : ", ", outcome.kernel.states_lost);
+  }
   std::vector<StoryLine> story;
   const auto keep = [&](const rf_event& event, size_t size) {
     StoryLine line = tell(event, size);

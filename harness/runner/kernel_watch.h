@@ -26,9 +26,18 @@ class KernelWatch {
   // Watches the group of this directory (a v2 one) from now on.
   static Result<KernelWatch> begin(const Witness& witness, int group_fd,
                                    const Witness::WatchOptions& options = {});
+  // The facts of a trial that the witness should have watched, and could not: all of them are lost,
+  // so that it proves no absence. What else was seen of it stays seen.
+  static KernelFacts unwatched(const Error& error);
   // In the decoy host, before the target is spawned. The last thing looked for is the sentinel:
   // the answers that the inmate writes, each of which the harness counts when it arrives.
   Status look_for(const std::vector<Call>& calls, const Expand& expand) const;
+  // Whether this trial's tasks are to be listed, by look_at_tasks(): nothing is judged by those of
+  // the others, and a look takes its time.
+  void list_tasks() { lists_ = true; }
+  [[nodiscard]] bool lists_tasks() const { return lists_; }
+  // The tasks of the target now: see Watch::tasks().
+  [[nodiscard]] Result<TaskStates> tasks() const { return watch_.tasks(); }
   // After the target's end: facts, and the story as lines of evidence (runner/timeline.h), whose
   // times count from the same zero as the outcome's own. `calls` is how many were looked for.
   // TrialOutcome::messages is how many answers arrived; when the kernel saw fewer, it missed
@@ -40,6 +49,7 @@ class KernelWatch {
       : watch_(std::move(watch)), began_ns_(began_ns) {}
   Watch watch_;
   int64_t began_ns_;
+  bool lists_ = false;
 };
 
 }  // namespace ringfence

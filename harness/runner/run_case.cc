@@ -148,6 +148,9 @@ class CaseRun {
     if (context_.mode == Mode::policy_mode) {
       keep_what_the_policy_makes(case_, *context_.policy, *confined, confined_run);
     }
+    const Policy& in_force = context_.mode == Mode::policy_mode ? *context_.policy : case_.policy;
+    confined_run.kernel.stray =
+        find_stray(confined_run.kernel.states, confined_run.kernel.hosts, Separation::of(in_force));
     const Judgement judgement = judge(case_, context_.mode, trials, confined->seccomp_program);
     CaseRecord record = make_record(case_, context_.mode, trials, judgement);
     if (!confined->program.empty()) {
@@ -185,6 +188,8 @@ class CaseRun {
       (proof.sight == Sight::cgroup_event ? events : spec.proofs).push_back(proof);
     }
     std::optional<KernelWatch> watch;
+    KernelFacts unwatched;
+    unwatched.absent = context_.no_witness;
     if (needs_cgroup(case_, context_) || context_.witness != nullptr) {
       auto made = make_leaf(plan, spec);
       if (!made) return failed("cgroup_failed", made.error());
@@ -193,16 +198,20 @@ class CaseRun {
     }
     if (context_.witness != nullptr) {
       auto begun = KernelWatch::begin(*context_.witness, leaf->unified_fd(), context_.watch);
-      if (!begun) return failed("witness_failed", begun.error());
-      watch = std::move(*begun);
-      spec.watch = &*watch;
-      if (name != "liveness") spec.calls = case_.calls;
+      if (begun) {
+        watch = std::move(*begun);
+        if (name == "confined") watch->list_tasks();
+        spec.watch = &*watch;
+        if (name != "liveness") spec.calls = case_.calls;
+      } else {
+        unwatched = KernelWatch::unwatched(begun.error());
+      }
     }
     TrialOutcome outcome = run_trial(spec);
     if (watch) {
       watch->collect(spec.calls.size(), plan, outcome);
     } else {
-      outcome.kernel.absent = context_.no_witness;
+      outcome.kernel = std::move(unwatched);
     }
     for (const Goal& event : events) outcome.proofs.push_back(look_at_cgroup(event, leaf));
     return outcome;

@@ -22,13 +22,25 @@ bool CallRecord::denied() const {
   return no_enter || (ret < 0 && ret >= -kMaxErrno);
 }
 
-const CallRecord* KernelFacts::decisive() const {
-  const CallRecord* last = nullptr;
+namespace {
+const CallSeen* last_to_be_denied(const std::vector<CallSeen>& calls) {
+  const CallSeen* last = nullptr;
   for (const CallSeen& seen : calls) {
     if (seen.denied == 0) continue;
-    if (last == nullptr || seen.last_denied.at_ns >= last->at_ns) last = &seen.last_denied;
+    if (last == nullptr || seen.last_denied.at_ns >= last->last_denied.at_ns) last = &seen;
   }
   return last;
+}
+}  // namespace
+
+const CallRecord* KernelFacts::decisive() const {
+  const CallSeen* last = last_to_be_denied(calls);
+  return last != nullptr ? &last->last_denied : nullptr;
+}
+
+std::string_view KernelFacts::decisive_path() const {
+  const CallSeen* last = last_to_be_denied(calls);
+  return last != nullptr ? std::string_view(last->denied_path) : std::string_view();
 }
 
 bool KernelFacts::ended_in_denial() const {
@@ -38,6 +50,14 @@ bool KernelFacts::ended_in_denial() const {
            const bool same = &seen.last_denied == denial;
            return seen.allowed > 0 && (same || seen.last.at_ns > denial->at_ns);
          });
+}
+
+std::string NetSeen::describe() const {
+  const auto packets = [](uint64_t n) { return fmt::format("{} packet{}", n, n == 1 ? "" : "s"); };
+  if (packets_out + packets_in == 0) return "no packet";
+  return fmt::format("{} out, {} in, {}", packets(packets_out), packets_in,
+                     left == 0 ? "all by loopback"
+                               : fmt::format("{} of them by another device than loopback", left));
 }
 
 bool KernelFacts::attempted() const {

@@ -12,6 +12,7 @@
 #include "harness/base/result.h"
 #include "harness/policy/policy.h"
 #include "harness/policy/read.h"
+#include "harness/witness/group_text.h"
 #include "harness/witness/witness.h"
 #include "probes/bpf/abi.h"
 
@@ -21,16 +22,6 @@ namespace {
 template <typename T>
 const T* as(const rf_event& event, size_t size) {
   return size >= sizeof(T) ? reinterpret_cast<const T*>(&event) : nullptr;
-}
-
-template <size_t N>
-std::string text_of(const char (&bytes)[N]) {
-  std::string out;
-  for (size_t i = 0; i < N && bytes[i] != 0; ++i) {
-    const auto c = static_cast<unsigned char>(bytes[i]);
-    out += c >= 0x20 && c != 0x7f ? bytes[i] : '.';
-  }
-  return out;
 }
 
 std::string signal_text(int64_t number) {
@@ -68,12 +59,12 @@ std::string number_text(const rf_event_number& e) {
     case RF_EV_VSYSCALL:
       return fmt::format("vsyscall {}", e.number);
     default:
-      return {};
+      return group_event_text(e);
   }
 }
 
 std::string group_text(const rf_event_text& e) {
-  const std::string text = text_of(e.text);
+  const std::string text = shown(e.text);
   switch (e.head.kind) {
     case RF_EV_EXEC:
       return "executes " + (text.empty() ? std::string("a descriptor") : text);
@@ -90,11 +81,21 @@ std::string group_text(const rf_event_text& e) {
 
 }  // namespace
 
+std::string shown(std::span<const char> bytes) {
+  std::string out;
+  for (size_t i = 0; i < bytes.size() && bytes[i] != 0; ++i) {
+    const auto c = static_cast<unsigned char>(bytes[i]);
+    out += c >= 0x20 && c != 0x7f ? bytes[i] : '.';
+  }
+  return out;
+}
+
 StoryLine tell(const rf_event& event, size_t size) {
   StoryLine line;
   line.at_ns = static_cast<int64_t>(event.at);
   line.tgid = static_cast<int>(event.tgid);
   line.tid = static_cast<int>(event.tid);
+  line.uid = event.uid;
   line.kind = event.kind;
   switch (event.kind) {
     case RF_EV_CALL:
@@ -103,9 +104,9 @@ StoryLine tell(const rf_event& event, size_t size) {
         line.call = record_of(e->call);
         line.denied = line.call.denied();
         const auto* with_path = as<rf_event_path>(event, size);
-        if (event.pad != 0 && with_path != nullptr) line.path = text_of(with_path->path);
         std::optional<std::string_view> path;
-        if (event.pad != 0 && with_path != nullptr) {
+        if (with_path != nullptr) {
+          line.path = shown(with_path->path);
           path = std::string_view(with_path->path, strnlen(with_path->path, RF_PATH));
         }
         line.text = describe_call(line.call, path);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -17,6 +18,7 @@ struct StoryLine {
   int64_t at_ns = 0;  // CLOCK_MONOTONIC
   uint32_t kind = 0;  // enum rf_event_kind
   int tgid = 0, tid = 0;
+  uint32_t uid = 0;     // of the task, in the initial user namespace
   std::string text;     // "kill(7, 9) = ESRCH"
   bool denied = false;  // a syscall that was denied, or a capability check that failed
   // Of a syscall: the whole record, and the path it was given, if any.
@@ -29,6 +31,8 @@ struct StoryLine {
   std::array<int64_t, 3> more{};
 };
 
+// A string of the target's for people: up to its first zero, control characters as dots.
+std::string shown(std::span<const char> bytes);
 // What a signal is, without whom it is for: "SIGKILL", "SIGSYS for ptrace".
 std::string signal_of(const StoryLine& line);
 // The end of a child, as its parent is told: the child's own end is a line of the story already.

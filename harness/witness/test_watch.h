@@ -157,8 +157,9 @@ class Actor {
   Told* told_ = nullptr;
 };
 
-// A map of the shared witness by its name; -1 when there is none. And how many keys it has.
-int own_map(const std::string& name);
+// A map of the witness that was opened first, the shared one, or last, by its name; -1 when there
+// is none. And how many keys it has.
+int own_map(const std::string& name, bool of_last = false);
 size_t keys_of(int map);
 
 // The lines of a watch's story so far.

@@ -153,6 +153,7 @@ std::optional<Denial> DenialReader::read(const rf_event& event, size_t size,
   denial.at_ns = static_cast<int64_t>(event.at);
   denial.tgid = static_cast<int>(event.tgid);
   denial.tid = static_cast<int>(event.tid);
+  denial.uid = event.uid;
   denial.comm = text_of(event.comm);
   if (event.kind == RF_EV_EXIT) by_signal_.erase(denial.tid);
   if (event.kind == RF_EV_SIGNAL && size >= sizeof(rf_event_number)) {
@@ -362,8 +363,8 @@ Result<TraceLoss> Tracer::loss() const {
     loss.what += fmt::format("{} {}", events, what);
   };
   lose(facts->story_lost, "without room in the ring");
-  lose(facts->enter_misses, "left out by the kernel");
-  const uint64_t others = facts->lost - facts->enter_misses;
+  lose(facts->misses, "left out by the kernel");
+  const uint64_t others = facts->lost - facts->misses;
   lose(others > present_ ? others - present_ : 0, "without their beginning");
   return loss;
 }

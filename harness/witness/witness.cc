@@ -12,16 +12,26 @@
 #include <cstring>
 
 #include "harness/base/sys.h"
+#include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
 #include "witness.skel.h"
 
 namespace ringfence {
 namespace {
 
-// Everything rests on these two.
-constexpr std::array<std::string_view, 2> kNeeded = {"enter", "exit"};
+// Everything rests on these.
+constexpr std::array<std::string_view, 3> kNeeded = {"enter", "exit", "story"};
+
+// What only tells the story: a run of theirs that was left out is a line of it. Any other program
+// keeps facts, or whom they belong to.
+bool tells_only(std::string_view hook) {
+  return hook == "freeze" || hook == "thaw" || hook == "vsyscall" || hook == "state";
+}
+
+constexpr size_t kPatternBytes = size_t{1} << 16;
 
 struct Destroy {
+  UniqueFd pattern{};  // of the inner maps; until it is loaded
   void operator()(witness_bpf* s) const { witness_bpf__destroy(s); }
 };
 using Skeleton = std::unique_ptr<witness_bpf, Destroy>;
@@ -38,15 +48,26 @@ bool victim_is_task() {
   return btf_is_ptr(btf__type_by_id(kernel.get(), btf_params(proto)[1].type));
 }
 
-Skeleton open_skeleton(bool task_victim) {
+Skeleton open_skeleton(bool task_victim, StoryTransport transport) {
   Skeleton skeleton(witness_bpf__open());
-  if (skeleton) skeleton->rodata->victim_is_task = task_victim;
+  if (!skeleton) return skeleton;
+  const bool perf = transport == StoryTransport::perf;
+  skeleton->rodata->victim_is_task = task_victim;
+  skeleton->rodata->story_by_perf = perf;
+  if (perf) {
+    // Before Linux 5.10 a map of maps takes only what is as large as its pattern.
+    auto pattern = make_story_map(transport, kPatternBytes);
+    if (!pattern) return nullptr;
+    bpf_map__set_inner_map_fd(skeleton->maps.perf_rings, pattern->get());
+    skeleton.get_deleter().pattern = std::move(*pattern);
+  }
+  bpf_map__set_autocreate(perf ? skeleton->maps.rings : skeleton->maps.perf_rings, false);
   return skeleton;
 }
 
-OpenObject opener() {
-  return [task_victim = victim_is_task()]() -> std::shared_ptr<bpf_object> {
-    const std::shared_ptr<witness_bpf> skeleton(open_skeleton(task_victim));
+OpenObject opener(StoryTransport transport) {
+  return [task_victim = victim_is_task(), transport]() -> std::shared_ptr<bpf_object> {
+    const std::shared_ptr<witness_bpf> skeleton(open_skeleton(task_victim, transport));
     if (!skeleton) return nullptr;
     return {skeleton, skeleton->obj};
   };
@@ -90,18 +111,7 @@ bool next_key(int map, const void* after, void* key) {
   return sys::call(SYS_bpf, BPF_MAP_GET_NEXT_KEY, sys::arg(&attr), sizeof attr) == 0;
 }
 
-Result<UniqueFd> make_ring(size_t bytes) {
-  bpf_attr attr{};
-  attr.map_type = BPF_MAP_TYPE_RINGBUF;
-  attr.max_entries = static_cast<uint32_t>(bytes);
-  constexpr std::string_view kName = "rf_story";
-  std::memcpy(attr.map_name, kName.data(), kName.size());
-  const int64_t r = sys::call(SYS_bpf, BPF_MAP_CREATE, sys::arg(&attr), sizeof attr);
-  if (r < 0) return system_error("BPF_MAP_CREATE", "ring buffer", static_cast<int>(-r));
-  return UniqueFd(static_cast<int>(r));
-}
-
-Result<uint64_t> misses_of(int program_fd) {
+Result<uint64_t> misses_of_program(int program_fd) {
   bpf_prog_info info{};
   bpf_attr attr{};
   attr.info.bpf_fd = static_cast<uint32_t>(program_fd);
@@ -129,6 +139,9 @@ CallRecord record_of(const rf_call& c) {
   r.dispatched = (c.flags & RF_DISPATCHED) != 0;
   r.args_known = (c.flags & RF_NO_ARGS) == 0;
   r.file_size = (c.flags & RF_FILE_SIZE) != 0;
+  r.device_asked = (c.flags & RF_DEVICE) != 0;
+  r.sent = (c.flags & RF_SENT) != 0;
+  r.left = (c.flags & RF_LEFT) != 0;
   r.seccomp = c.seccomp;
   r.caps_failed = c.caps_failed;
   r.cap_last = c.cap_last;
@@ -143,8 +156,19 @@ CallRecord record_of(const rf_call& c) {
 struct Witness::State {
   Skeleton skeleton;
   std::vector<Rung> ladder;
-  std::vector<int> counted;  // enter and exit, for misses()
+  struct Program {
+    std::string hook;
+    int fd;
+  };
+  std::vector<Program> attached;
+  StoryTransport transport = StoryTransport::ringbuf;
   std::vector<UniqueFd> rings;
+  size_t slot_bytes = 0;
+  [[nodiscard]] int rings_map() const {
+    return bpf_map__fd(transport == StoryTransport::perf ? skeleton->maps.perf_rings
+                                                         : skeleton->maps.rings);
+  }
+  mutable std::weak_ptr<void> net, device;  // of the last attach_to_group()
 };
 
 Witness::Witness(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -153,16 +177,24 @@ Witness& Witness::operator=(Witness&&) noexcept = default;
 Witness::~Witness() = default;
 
 std::vector<Rung> Witness::survey() {
-  auto rungs = survey_object(opener());
-  return rungs ? std::move(*rungs) : std::vector<Rung>{};
+  auto story = story_rungs();
+  take_first(story, {});
+  auto rungs = survey_object(opener(story_transport(story)));
+  if (!rungs) return {};
+  rungs->insert(rungs->end(), story.begin(), story.end());
+  return std::move(*rungs);
 }
 
 Result<Witness> Witness::open(const WitnessOptions& options) {
   const QuietLibbpf hush;
-  const OpenObject open_copy = opener();
+  auto story = story_rungs();
+  take_first(story, options.avoid);
+  const StoryTransport transport = story_transport(story);
+  const OpenObject open_copy = opener(transport);
   auto found = rungs_of(open_copy);
   if (!found) return tl::unexpected(found.error());
   auto rungs = std::move(*found);
+  rungs.insert(rungs.end(), story.begin(), story.end());
   const auto rung_taken = [&](std::string_view program) -> Rung* {
     const auto at = std::find_if(rungs.begin(), rungs.end(), [&](const Rung& rung) {
       return rung.taken && rung.program() == program;
@@ -173,8 +205,9 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
   const bool task_victim = victim_is_task();
   Skeleton skeleton;
   const auto load = [&] {
-    skeleton = open_skeleton(task_victim);
+    skeleton = open_skeleton(task_victim, transport);
     if (!skeleton) return -errno;
+    if (options.tasks > 0) bpf_map__set_max_entries(skeleton->maps.tasks, options.tasks);
     choose_programs(skeleton->obj, [&](std::string_view p) { return rung_taken(p) != nullptr; });
     return witness_bpf__load(skeleton.get());
   };
@@ -218,7 +251,7 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
   for (int i = 0; i < slots.prog_cnt; ++i) {
     bpf_program* program = *slots.progs[i].prog;
     Rung* rung = rung_taken(bpf_program__name(program));
-    if (rung == nullptr) continue;
+    if (rung == nullptr || is_group_program(program)) continue;
     bpf_link* link = bpf_program__attach(program);
     if (link == nullptr) {
       rung->err = errno;
@@ -230,20 +263,20 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
       continue;
     }
     *slots.progs[i].link = link;
-    if (rung->hook == "enter" || rung->hook == "exit") {
-      state->counted.push_back(bpf_program__fd(program));
-    }
+    state->attached.push_back({rung->hook, bpf_program__fd(program)});
   }
+  state->transport = transport;
+  state->slot_bytes = options.slot_bytes;
+  state->skeleton = std::move(skeleton);
   for (uint64_t slot = 0; slot < options.rings; ++slot) {
-    auto ring = make_ring(kSlotBytes);
+    auto ring = make_story_map(transport, options.slot_bytes);
     if (!ring) return tl::unexpected(ring.error());
     const int fd = ring->get();
-    if (auto ok = update(bpf_map__fd(skeleton->maps.rings), &slot, &fd, "rings"); !ok) {
+    if (auto ok = update(state->rings_map(), &slot, &fd, "rings"); !ok) {
       return tl::unexpected(ok.error());
     }
     state->rings.push_back(std::move(*ring));
   }
-  state->skeleton = std::move(skeleton);
   state->ladder = std::move(rungs);
   return Witness(std::move(state));
 }
@@ -255,34 +288,54 @@ bool Witness::offers(std::string_view hook) const {
                      [&](const Rung& rung) { return rung.hook == hook && rung.taken; });
 }
 
-Result<uint64_t> Witness::misses() const {
-  uint64_t sum = 0;
-  for (const int fd : state_->counted) {
-    auto misses = misses_of(fd);
-    if (!misses) return misses;
-    sum += *misses;
+Result<GroupPrograms> Witness::attach_to_group(int group_fd) const {
+  GroupPrograms attached;
+  bool net = true;
+  bool device = true;
+  for (const Rung& rung : state_->ladder) {
+    bpf_program* program =
+        bpf_object__find_program_by_name(state_->skeleton->obj, rung.program().c_str());
+    if (program == nullptr || !is_group_program(program)) continue;
+    auto link = rung.taken ? link_to_group(program, group_fd)
+                           : Result<UniqueFd>(system_error("load", rung.program(), rung.err));
+    if (link) {
+      attached.links_.push_back(std::move(*link));
+      continue;
+    }
+    (rung.hook == "device" ? device : net) = false;
+    attached.absent_[rung.hook] = rung.reason.empty() ? link.error().describe() : rung.reason;
   }
-  return sum;
+  if (net) state_->net = attached.net_ = std::make_shared<int>(0);
+  if (device) state_->device = attached.device_ = std::make_shared<int>(0);
+  return attached;
+}
+
+Result<std::vector<uint64_t>> Witness::all_misses() const {
+  std::vector<uint64_t> all;
+  for (const auto& program : state_->attached) {
+    auto misses = misses_of_program(program.fd);
+    if (!misses) return tl::unexpected(misses.error());
+    all.push_back(*misses);
+  }
+  return all;
+}
+
+Result<uint64_t> Witness::misses_of(std::string_view hook) const {
+  for (const auto& program : state_->attached) {
+    if (program.hook == hook) return misses_of_program(program.fd);
+  }
+  return 0;
+}
+
+Result<uint64_t> Witness::misses() const {
+  const auto enter = misses_of("enter");
+  if (!enter) return enter;
+  const auto exit = misses_of("exit");
+  if (!exit) return exit;
+  return *enter + *exit;
 }
 
 Result<Watch> Witness::watch(uint64_t cgroup_id) const { return watch(cgroup_id, WatchOptions()); }
-
-struct Watch::Ring {
-  ~Ring() {
-    if (buffer != nullptr) ring_buffer__free(buffer);
-  }
-  UniqueFd map;
-  ring_buffer* buffer = nullptr;
-  const std::function<void(const rf_event&, size_t)>* tell = nullptr;
-  uint64_t trial = 0;  // a shared ring may still hold what another left
-  static int sample(void* context, void* data, size_t size) {
-    const auto* self = static_cast<Ring*>(context);
-    if (size < sizeof(rf_event)) return 0;
-    const auto& event = *static_cast<const rf_event*>(data);
-    if (event.trial == self->trial) (*self->tell)(event, size);
-    return 0;
-  }
-};
 
 Result<Watch> Witness::watch(uint64_t cgroup_id, const WatchOptions& options) const {
   hint(cgroup_id);
@@ -329,36 +382,38 @@ uint64_t Witness::noise(uint32_t nr, bool compat) const {
 Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, uint64_t trial,
                                    const WatchOptions& options) const {
   const auto& maps = state_->skeleton->maps;
-  auto before = misses();
+  auto before = all_misses();
   if (!before) return tl::unexpected(before.error());
   Watch watch;
   watch.witness_ = this;
   watch.owner_pid_ = static_cast<int>(sys::call(SYS_getpid));
-  watch.misses_before_ = *before;
+  watch.misses_before_ = std::move(*before);
   watch.trials_fd_ = bpf_map__fd(maps.trials);
-  watch.rings_fd_ = bpf_map__fd(maps.rings);
+  watch.rings_fd_ = state_->rings_map();
   watch.noise_fd_ = bpf_map__fd(maps.noise);
   watch.scope_fd_ = scope_map;
   watch.scope_key_ = key;
   watch.short_key_ = short_key;
   watch.denials_only_ = !options.story;
+  watch.reads_ = options.reads;
   watch.wakes_ = options.wakes;
-  watch.ring_ = std::make_unique<Watch::Ring>();
   watch.own_ring_ = options.slot < 0 || static_cast<size_t>(options.slot) >= state_->rings.size();
   int ring_fd = -1;
   if (watch.own_ring_) {
-    auto ring = make_ring(options.ring_bytes);
+    auto ring = make_story_map(state_->transport, options.ring_bytes);
     if (!ring) return tl::unexpected(ring.error());
-    watch.ring_->map = std::move(*ring);
+    watch.ring_map_ = std::move(*ring);
     watch.ring_key_ = trial;
-    ring_fd = watch.ring_->map.get();
+    ring_fd = watch.ring_map_.get();
   } else {
     watch.ring_key_ = static_cast<uint64_t>(options.slot);
     ring_fd = state_->rings[static_cast<size_t>(options.slot)].get();
   }
-  watch.ring_->trial = trial;
-  watch.ring_->buffer = ring_buffer__new(ring_fd, Watch::Ring::sample, watch.ring_.get(), nullptr);
-  if (watch.ring_->buffer == nullptr) return system_error("map ring buffer");
+  auto story =
+      open_story(state_->transport, ring_fd,
+                 watch.own_ring_ ? options.ring_bytes : state_->slot_bytes, trial, options.wakes);
+  if (!story) return tl::unexpected(story.error());
+  watch.ring_ = std::move(*story);
   // From here on the destructor takes it all back.
   watch.id_ = trial;
   if (auto ok = watch.look_for({}); !ok) return tl::unexpected(ok.error());
@@ -425,29 +480,30 @@ Status Watch::look_for(std::span<const rf_want> wants) const {
 Result<KernelFacts> Watch::facts() const {
   rf_trial trial{};
   if (auto ok = lookup(trials_fd_, &id_, &trial, "trial"); !ok) return tl::unexpected(ok.error());
-  auto misses = witness_->misses();
+  auto misses = witness_->all_misses();
   if (!misses) return tl::unexpected(misses.error());
   KernelFacts facts;
   facts.present = true;
   facts.story_lost = trial.ring_lost;
   facts.caps_watched = witness_->offers("cap");
-  facts.enter_misses = *misses - misses_before_;
+  const bool of_group = (id_ & (kProcessTrial | kPidnsTrial)) == 0;
+  facts.net.watched = of_group && !witness_->state_->net.expired();
+  facts.net.packets_out = trial.net.packets_out;
+  facts.net.bytes_out = trial.net.bytes_out;
+  facts.net.packets_in = trial.net.packets_in;
+  facts.net.bytes_in = trial.net.bytes_in;
+  facts.net.left = trial.net.left;
+  facts.net.sockets = trial.net.sockets;
+  facts.net.connects = trial.net.connects;
+  facts.devices_watched = of_group && !witness_->state_->device.expired();
+  facts.devices_asked = trial.devices;
   facts.all_calls = trial.calls;
   facts.tasks = trial.tasks;
   facts.oom_kills = trial.oom_kills;
   facts.sigsys = trial.sigsys;
   facts.sigsys_nr = trial.sigsys_nr;
   facts.sigsys_compat = trial.sigsys_compat != 0;
-  const auto lose = [&](uint64_t count, std::string_view what) {
-    if (count == 0) return;
-    facts.lost += count;
-    if (!facts.lost_what.empty()) facts.lost_what += ", ";
-    facts.lost_what += fmt::format("{} {}", count, what);
-  };
-  lose(facts.enter_misses, "runs of a program left out by the kernel");
-  lose(trial.orphans, "ends of syscalls without a beginning");
-  lose(trial.moved, "tasks that left the watched group");
-  lose(trial.unreadable, "calls with arguments that could not be read");
+  add_losses(trial, *misses, facts);
   for (uint32_t i = 0; i < std::min<uint32_t>(trial.wants, RF_WANTS); ++i) {
     const rf_seen& seen = trial.seen[i];
     CallSeen call;
@@ -456,6 +512,7 @@ Result<KernelFacts> Watch::facts() const {
     call.denied = seen.denied;
     call.last = record_of(seen.last);
     call.last_denied = record_of(seen.last_denied);
+    call.denied_path = shown(seen.denied_path);
     if (call.denied > 0) {
       const uint32_t key = call.last_denied.nr | (call.last_denied.compat ? 1U << 31 : 0);
       uint64_t noise = 0;
@@ -466,14 +523,46 @@ Result<KernelFacts> Watch::facts() const {
   return facts;
 }
 
-Result<size_t> Watch::story(const std::function<void(const rf_event&, size_t)>& tell) {
-  ring_->tell = &tell;
-  const int n = ring_buffer__consume(ring_->buffer);
-  ring_->tell = nullptr;
-  if (n < 0) return system_error("read ring buffer", {}, -n);
-  return static_cast<size_t>(n);
+void Watch::add_losses(const rf_trial& trial, const std::vector<uint64_t>& misses,
+                       KernelFacts& facts) const {
+  const auto lose = [&](uint64_t count, std::string_view what) {
+    if (count == 0) return;
+    facts.lost += count;
+    if (!facts.lost_what.empty()) facts.lost_what += ", ";
+    facts.lost_what += fmt::format("{} {}", count, what);
+  };
+  const auto& attached = witness_->state_->attached;
+  for (size_t i = 0; i < attached.size(); ++i) {
+    const std::string& hook = attached[i].hook;
+    const uint64_t missed = misses[i] - misses_before_[i];
+    if (tells_only(hook)) {
+      facts.story_lost += missed;
+      continue;
+    }
+    facts.misses += missed;
+    if (hook == "enter" || hook == "exit") facts.enter_misses += missed;
+    lose(missed, fmt::format("runs of the {} program left out by the kernel", hook));
+  }
+  lose(trial.orphans, "ends of syscalls without a beginning");
+  lose(trial.no_room, "tasks or groups that a map had no room for");
+  // Before this trial or in it: what is harmless is asked for in each of them.
+  lose(witness_->state_->skeleton->bss->noise_lost,
+       "harmless capability checks that a map had no room for");
+  lose(trial.moved, "tasks that left the watched group");
+  lose(trial.unreadable, "calls with arguments that could not be read");
 }
 
-int Watch::story_fd() const { return ring_buffer__epoll_fd(ring_->buffer); }
+Result<TaskStates> Watch::tasks() const {
+  const bpf_link* link = witness_->state_->skeleton->links.tasks__iter;
+  if (link == nullptr) return unsupported_error("list tasks", "iter/task");
+  return read_tasks(bpf_link__fd(link), id_);
+}
+
+Result<size_t> Watch::story(const StoryRing::Tell& tell) {
+  if (!reads_) return 0;
+  return ring_->read(tell);
+}
+
+int Watch::story_fd() const { return ring_->fd(); }
 
 }  // namespace ringfence
