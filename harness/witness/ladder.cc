@@ -1,5 +1,6 @@
 #include "harness/witness/ladder.h"
 
+#include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
 #include <algorithm>
@@ -52,8 +53,9 @@ Result<std::vector<Rung>> rungs_of(const OpenObject& open) {
     if (at == std::string_view::npos) {
       return system_error("read eBPF object", std::string(name), EINVAL, "HOOK__RUNG");
     }
-    rungs.push_back(
-        {.hook = std::string(name.substr(0, at)), .name = std::string(name.substr(at + 2))});
+    rungs.push_back({.hook = std::string(name.substr(0, at)),
+                     .name = std::string(name.substr(at + 2)),
+                     .section = bpf_program__section_name(program)});
   }
   return rungs;
 }
@@ -85,9 +87,32 @@ void try_rung(Rung& rung, const OpenObject& open) {
 Result<std::vector<Rung>> survey_object(const OpenObject& open) {
   auto rungs = rungs_of(open);
   if (!rungs) return rungs;
-  for (Rung& rung : *rungs) try_rung(rung, open);
+  refuse_absent(*rungs);
+  for (Rung& rung : *rungs) {
+    if (!rung.tried) try_rung(rung, open);
+  }
   take_first(*rungs, {});
   return rungs;
+}
+
+void refuse_absent(std::vector<Rung>& rungs) {
+  const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
+  if (!kernel) return;
+  for (Rung& rung : rungs) {
+    const size_t slash = rung.section.find('/');
+    if (slash == std::string::npos) continue;
+    const std::string kind = rung.section.substr(0, slash), target = rung.section.substr(slash + 1);
+    int id = 0;
+    if (kind == "tp_btf" || kind == "raw_tp") {
+      id = btf__find_by_name_kind(kernel.get(), ("btf_trace_" + target).c_str(), BTF_KIND_TYPEDEF);
+    } else if (kind == "fentry" || kind == "fexit") {
+      id = btf__find_by_name_kind(kernel.get(), target.c_str(), BTF_KIND_FUNC);
+    }
+    if (id >= 0) continue;
+    rung.tried = true;
+    rung.err = ESRCH;
+    rung.reason = refusal(rung.err, {});
+  }
 }
 
 void take_first(std::vector<Rung>& rungs, const std::vector<std::string>& avoid) {

@@ -18,9 +18,10 @@ namespace ringfence {
 
 // One way to see one thing: a program, and what this kernel said to it.
 struct Rung {
-  std::string hook;    // "enter"
-  std::string name;    // "tp_btf"
-  bool tried = false;  // rungs below the one that was taken are not
+  std::string hook;       // "enter"
+  std::string name;       // "tp_btf"
+  std::string section{};  // "tp_btf/sys_enter"
+  bool tried = false;     // rungs below the one that was taken are not
   bool loads = false;
   bool taken = false;
   int err = 0;
@@ -38,6 +39,11 @@ Result<std::vector<Rung>> rungs_of(const OpenObject& open);
 void try_rung(Rung& rung, const OpenObject& open);
 // Tries every rung.
 Result<std::vector<Rung>> survey_object(const OpenObject& open);
+// Those whose hook this kernel has not, by its own BTF: a tracepoint that no btf_trace_ type stands
+// for, a function that is not there. They are refused (ESRCH) without a trial: a program for a raw
+// tracepoint loads whatever its name, and fails only when it is attached. Without the kernel's BTF
+// nothing is refused.
+void refuse_absent(std::vector<Rung>& rungs);
 // Takes the first rung of each hook that is neither avoided nor known to be refused.
 void take_first(std::vector<Rung>& rungs, const std::vector<std::string>& avoid);
 // Only these programs of the object will be loaded.

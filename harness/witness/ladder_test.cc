@@ -102,6 +102,28 @@ TEST(Ladder, SurveyShowsWhatTheVerifierSaid) {
 
 // Whatever this kernel takes or refuses: exactly one rung is taken of a hook that has one that
 // loads, it is the first, and every refusal has a reason.
+TEST(Ladder, WhatTheKernelDoesNotHaveIsRefusedWithoutATrial) {
+  if (access("/sys/kernel/btf/vmlinux", R_OK) != 0) GTEST_SKIP() << "needs:btf";
+  std::vector<Rung> rungs = {
+      {.hook = "a", .name = "raw_tp", .section = "raw_tp/no_such_tracepoint"},
+      {.hook = "a", .name = "tp_btf", .section = "tp_btf/no_such_tracepoint"},
+      {.hook = "a", .name = "fexit", .section = "fexit/no_such_function"},
+      {.hook = "b", .name = "raw_tp", .section = "raw_tp/sys_enter"},
+      {.hook = "b", .name = "fexit", .section = "fexit/cap_capable"},
+      {.hook = "b", .name = "tp", .section = "tp/raw_syscalls/sys_enter"},
+  };
+  refuse_absent(rungs);
+  for (const Rung& rung : rungs) {
+    SCOPED_TRACE(rung.section);
+    EXPECT_EQ(rung.tried, rung.hook == "a");
+    EXPECT_EQ(rung.err, rung.hook == "a" ? ESRCH : 0);
+    EXPECT_EQ(rung.reason.empty(), rung.hook != "a");
+  }
+  take_first(rungs, {});
+  EXPECT_FALSE(rungs[0].taken || rungs[1].taken || rungs[2].taken);
+  EXPECT_TRUE(rungs[3].taken);
+}
+
 TEST(Ladder, SurveyOfTheWitnessIsComplete) {
   RINGFENCE_NEEDS_WITNESS();
   const auto rungs = Witness::survey();
@@ -110,13 +132,16 @@ TEST(Ladder, SurveyOfTheWitnessIsComplete) {
   std::map<std::string, bool> loaded;
   for (const Rung& rung : rungs) {
     SCOPED_TRACE(rung.program());
+    if (rung.hook == "capargs") continue;  // goes with cap__kretprobe alone
     EXPECT_TRUE(rung.tried);
     EXPECT_EQ(rung.loads, rung.reason.empty()) << rung.reason;
     EXPECT_EQ(rung.loads, rung.err == 0);
     EXPECT_EQ(rung.taken, rung.loads && !loaded[rung.hook]);
     loaded[rung.hook] = loaded[rung.hook] || rung.loads;
     taken[rung.hook] += rung.taken ? 1 : 0;
-    EXPECT_TRUE(!rung.taken || shared_witness()->offers(rung.hook));
+    if (std::getenv("RINGFENCE_TEST_AVOID") == nullptr) {
+      EXPECT_TRUE(!rung.taken || shared_witness()->offers(rung.hook));
+    }
   }
   for (const auto& [hook, n] : taken) EXPECT_EQ(n, loaded[hook] ? 1 : 0) << hook;
   EXPECT_EQ(taken["enter"], 1);

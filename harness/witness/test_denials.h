@@ -5,6 +5,7 @@
 #include <linux/seccomp.h>
 #include <sys/resource.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -53,6 +54,8 @@ struct DenialRow {
   bool known_filter = true;  // false: the policy is said to have none
   bool killed = false;       // it ends by SIGSYS
   std::vector<Step::Setting> settings{};
+  // What a kernel says that does not deny it: there the row is left out.
+  std::optional<int> allowed_says{};
   bool device_program = false;  // somebody's program of the group denies /dev/zero
 };
 

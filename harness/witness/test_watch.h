@@ -12,12 +12,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "harness/base/file.h"
 #include "harness/spawn/cgroup_leaf.h"
 #include "harness/witness/story.h"
 #include "harness/witness/witness.h"
@@ -27,7 +29,14 @@ namespace ringfence {
 
 // Opened once: attaching costs more than all that the tests do.
 inline Result<Witness>& shared_witness() {
-  static Result<Witness> witness = Witness::open();
+  // RINGFENCE_TEST_AVOID=fexit,raw_tp: on the rungs below these.
+  static Result<Witness> witness = [] {
+    WitnessOptions options;
+    const char* avoid = std::getenv("RINGFENCE_TEST_AVOID");
+    const std::string list = avoid != nullptr ? avoid : "";
+    for (const auto word : split(list, ',')) options.avoid.emplace_back(word);
+    return Witness::open(options);
+  }();
   return witness;
 }
 

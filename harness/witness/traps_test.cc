@@ -63,6 +63,11 @@ TEST(Traps, ASuccessWithFailedChecksTeachesNoise) {
     return 0;
   });
   ASSERT_EQ(seen.facts.calls.size(), 2U);
+  const auto unseen = [](const CallSeen& call) { return call.last.cap_last < 0; };
+  if (std::all_of(seen.facts.calls.begin(), seen.facts.calls.end(), unseen)) {
+    // Inlined into its caller, where neither fexit nor a kprobe meets it.
+    GTEST_SKIP() << "host-lacks:cap_capable for what nobody is denied for";
+  }
   for (const CallSeen& call : seen.facts.calls) {
     EXPECT_EQ(call.count, 1U);
     EXPECT_EQ(call.denied, 0U);

@@ -30,6 +30,17 @@ bool tells_only(std::string_view hook) {
 
 constexpr size_t kPatternBytes = size_t{1} << 16;
 
+// What cap__kretprobe is of use with; no hook of its own.
+void take(std::vector<Rung>& rungs, const std::vector<std::string>& avoid) {
+  take_first(rungs, avoid);
+  const bool wanted = std::any_of(rungs.begin(), rungs.end(), [](const Rung& rung) {
+    return rung.taken && rung.program() == "cap__kretprobe";
+  });
+  for (Rung& rung : rungs) {
+    if (rung.hook == "capargs") rung.taken = rung.taken && wanted;
+  }
+}
+
 struct Destroy {
   UniqueFd pattern{};  // of the inner maps; until it is loaded
   void operator()(witness_bpf* s) const { witness_bpf__destroy(s); }
@@ -181,6 +192,7 @@ std::vector<Rung> Witness::survey() {
   take_first(story, {});
   auto rungs = survey_object(opener(story_transport(story)));
   if (!rungs) return {};
+  take(*rungs, {});
   rungs->insert(rungs->end(), story.begin(), story.end());
   return std::move(*rungs);
 }
@@ -201,7 +213,8 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
     });
     return at != rungs.end() ? &*at : nullptr;
   };
-  take_first(rungs, options.avoid);
+  refuse_absent(rungs);
+  take(rungs, options.avoid);
   const bool task_victim = victim_is_task();
   Skeleton skeleton;
   const auto load = [&] {
@@ -225,45 +238,48 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
     }
     return {};
   };
-  if (auto ok = missing(); !ok) return tl::unexpected(ok.error());
-  // All first choices at once; only when that fails, one by one.
-  if (load() != 0) {
-    for (bool again = true; again;) {
-      again = false;
-      for (Rung& rung : rungs) {
-        if (!rung.taken || rung.tried) continue;
-        try_rung(rung, open_copy);
-        again = again || !rung.loads;
-      }
-      take_first(rungs, options.avoid);
-    }
-    if (auto ok = missing(); !ok) return tl::unexpected(ok.error());
-    if (const int result = load(); result != 0) {
-      return unsupported_error("load eBPF witness", {}, -result);
-    }
-  }
   auto state = std::make_unique<State>();
-  for (Rung& rung : rungs) {
-    if (rung.taken) rung.loads = rung.tried = true;
-  }
-  // The skeleton has a slot for the link of each of its programs; it ends them all.
-  const bpf_object_skeleton& slots = *skeleton->skeleton;
-  for (int i = 0; i < slots.prog_cnt; ++i) {
-    bpf_program* program = *slots.progs[i].prog;
-    Rung* rung = rung_taken(bpf_program__name(program));
-    if (rung == nullptr || is_group_program(program)) continue;
-    bpf_link* link = bpf_program__attach(program);
-    if (link == nullptr) {
-      rung->err = errno;
-      rung->taken = false;
-      rung->reason = "attach: " + errno_name(rung->err);
-      if (std::find(kNeeded.begin(), kNeeded.end(), rung->hook) != kNeeded.end()) {
-        return unsupported_error("attach eBPF witness", rung->program(), rung->err);
+  // A program may load and still find nothing to be attached to: then the one below it.
+  for (bool settled = false; !settled;) {
+    if (auto ok = missing(); !ok) return tl::unexpected(ok.error());
+    // All first choices at once; only when that fails, one by one.
+    if (load() != 0) {
+      for (bool again = true; again;) {
+        again = false;
+        for (Rung& rung : rungs) {
+          if (!rung.taken || rung.tried) continue;
+          try_rung(rung, open_copy);
+          again = again || !rung.loads;
+        }
+        take(rungs, options.avoid);
       }
-      continue;
+      if (auto ok = missing(); !ok) return tl::unexpected(ok.error());
+      if (const int result = load(); result != 0) {
+        return unsupported_error("load eBPF witness", {}, -result);
+      }
     }
-    *slots.progs[i].link = link;
-    state->attached.push_back({rung->hook, bpf_program__fd(program)});
+    for (Rung& rung : rungs) {
+      if (rung.taken) rung.loads = rung.tried = true;
+    }
+    state->attached.clear();
+    settled = true;
+    // The skeleton has a slot for the link of each of its programs; it ends them all.
+    const bpf_object_skeleton& slots = *skeleton->skeleton;
+    for (int i = 0; i < slots.prog_cnt; ++i) {
+      bpf_program* program = *slots.progs[i].prog;
+      Rung* rung = rung_taken(bpf_program__name(program));
+      if (rung == nullptr || is_group_program(program)) continue;
+      bpf_link* link = bpf_program__attach(program);
+      if (link == nullptr) {
+        rung->err = errno;
+        rung->loads = rung->taken = settled = false;
+        rung->reason = "attach: " + errno_name(rung->err);
+        continue;
+      }
+      *slots.progs[i].link = link;
+      state->attached.push_back({rung->hook, bpf_program__fd(program)});
+    }
+    if (!settled) take(rungs, options.avoid);
   }
   state->transport = transport;
   state->slot_bytes = options.slot_bytes;

@@ -317,6 +317,31 @@ int BPF_PROG(cap__fexit, const struct cred* cred, struct user_namespace* target,
   return on_cap(ctx, cred, target, cap, ret, true);
 }
 
+/* Where only kprobes are: what is asked for is known at the function's entry, the answer at its
+ * return. x86-64's registers of the first three arguments. */
+SEC("kprobe/cap_capable")
+int capargs__kprobe(struct pt_regs* regs) {
+  struct task_struct* self = bpf_get_current_task_btf();
+  if (!is_hinted(group_of_self(self))) return 0;
+  struct task_state* state = state_of_self(self);
+  if (!state) return 0;
+  state->cap_cred = regs->di;
+  state->cap_target = regs->si;
+  state->cap_asked = (__s32)regs->dx;
+  return 0;
+}
+SEC("kretprobe/cap_capable")
+int cap__kretprobe(struct pt_regs* regs) {
+  struct task_struct* self = bpf_get_current_task_btf();
+  if (!is_hinted(group_of_self(self))) return 0;
+  struct task_state* state = state_of_self(self);
+  if (!state || !state->cap_cred) return 0;
+  const struct cred* cred = (const struct cred*)state->cap_cred;
+  state->cap_cred = 0;
+  return on_cap(regs, cred, (struct user_namespace*)state->cap_target, state->cap_asked,
+                (int)regs->ax, false);
+}
+
 /* --- Processes ------------------------------------------------------------------------------ */
 
 static __always_inline int on_fork(void* ctx, struct task_struct* child) {

@@ -102,7 +102,10 @@ struct task_state {
   __u32 flags;
   __u32 matched; /* a bit for each want */
   __u32 has_path;
-  __u32 fresh; /* forked, and not yet out of its parent's clone */
+  __u32 fresh;                /* forked, and not yet out of its parent's clone */
+  __u64 cap_cred, cap_target; /* between entry and return of cap_capable() */
+  __s32 cap_asked;
+  __u32 pad;
   __u64 args[6];
   char path[RF_PATH];
 };
