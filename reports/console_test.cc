@@ -16,7 +16,6 @@ namespace ringfence {
 namespace {
 
 using ::testing::HasSubstr;
-using ::testing::Not;
 
 Style plain(Detail detail = Detail::normal, int width = 80) {
   Style style;

@@ -1,12 +1,12 @@
 #include "reports/follow.h"
 
 #include <fmt/format.h>
-#include <limits.h>
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <array>
+#include <climits>
 #include <cstring>
 
 #include "harness/base/sys.h"

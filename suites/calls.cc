@@ -39,8 +39,8 @@ class Params {
   explicit Params(const std::vector<std::string>& texts) : texts_(texts) {}
 
   [[nodiscard]] size_t count() const { return texts_.size(); }
-  [[nodiscard]] std::string text(size_t i, std::string fallback = {}) const {
-    return i < texts_.size() ? texts_[i] : std::move(fallback);
+  [[nodiscard]] std::string text(size_t i, const std::string& fallback = {}) const {
+    return i < texts_.size() ? texts_[i] : fallback;
   }
   // Nothing when it is missing, or not known before it is expanded.
   [[nodiscard]] std::optional<int64_t> number(size_t i) const {

@@ -122,6 +122,7 @@ struct Started {
 // failed execve on a pipe that a successful one closes.
 Result<Started> start(const std::vector<std::string>& command, const sigset_t& mask) {
   std::vector<char*> argv;
+  argv.reserve(command.size() + 1);
   for (const auto& word : command) argv.push_back(const_cast<char*>(word.c_str()));
   argv.push_back(nullptr);
   int ends[2] = {-1, -1};
@@ -261,7 +262,7 @@ class Trace {
   bool columns_ = false;
 };
 
-int no_witness(Error error) {
+int no_witness(const Error& error) {
   fmt::print(
       stderr,
       "ringfence: trace needs eBPF, and cannot have it here: {}\n"

@@ -24,6 +24,7 @@
 #include <atomic>
 #include <chrono>
 #include <csignal>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <deque>
@@ -120,7 +121,7 @@ void hand_down_controllers(std::vector<std::string>& complaints) {
 void loopback_up(std::vector<std::string>& complaints) {
   const UniqueFd fd(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
   ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
+  (void)std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", "lo");
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   if (!fd || ::ioctl(fd.get(), SIOCSIFFLAGS, &request) != 0) {
     complaints.push_back("loopback: " + errno_name(errno));

@@ -64,7 +64,8 @@ Result<rf_want> want_of(const Call& call, const Expand& expand) {
     auto text = expand(call.path_is);
     if (!text) return tl::unexpected(text.error());
     want.path = static_cast<int8_t>(call.path);
-    std::memcpy(want.path_is, text->data(), std::min(text->size(), sizeof want.path_is - 1));
+    // Zeroes stay behind it.
+    (void)text->copy(want.path_is, sizeof want.path_is - 1);
   }
   return want;
 }

@@ -55,6 +55,7 @@ StoryLine exec(int64_t at_us) { return event(at_us, RF_EV_EXEC, "executes a desc
 
 std::vector<std::string> texts(const std::vector<EvidenceLine>& lines) {
   std::vector<std::string> out;
+  out.reserve(lines.size());
   for (const auto& line : lines) out.push_back(line.text);
   return out;
 }
@@ -66,7 +67,7 @@ Op op(long nr, std::vector<uint64_t> constants = {}) {
   return o;
 }
 
-Plan plan_of(std::vector<std::pair<std::string, std::vector<Op>>> steps) {
+Plan plan_of(const std::vector<std::pair<std::string, std::vector<Op>>>& steps) {
   Plan plan;
   for (auto& [key, ops] : steps) {
     Step step;

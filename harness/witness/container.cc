@@ -129,6 +129,7 @@ Result<Container> find_container(const std::string& id, const ContainerPlaces& p
   }
   if (found.size() > 1) {
     std::vector<std::string> ids;
+    ids.reserve(found.size());
     for (const Container& one : found) ids.push_back(one.id);
     return usage_error("--container", id,
                        fmt::format("more than one begins so: {}", fmt::join(ids, ", ")));

@@ -20,6 +20,8 @@
 #include <sys/uio.h>
 #include <sys/xattr.h>
 
+#include <cstdio>
+
 #include "harness/policy/policy.h"
 #include "harness/witness/test_denials.h"
 
@@ -185,7 +187,7 @@ void add_net_caps(std::vector<DenialRow>& rows) {
                        [] { return raw(SYS_socket, AF_PACKET, SOCK_RAW, 0); }));
   DenialRow up = lacks_on("ioctl SIOCSIFFLAGS", SYS_ioctl, CAP_NET_ADMIN, inet_socket, [] {
     ifreq request{};
-    std::strcpy(request.ifr_name, "lo");
+    (void)std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", "lo");
     return raw(SYS_ioctl, g_fd, SIOCSIFFLAGS, &request);
   });
   up.clone_flags = CLONE_NEWNET;

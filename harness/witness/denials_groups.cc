@@ -16,6 +16,7 @@
 #include <sys/sysmacros.h>
 
 #include <array>
+#include <cstdio>
 #include <thread>
 
 #include "harness/witness/test_denials.h"
@@ -87,7 +88,7 @@ void add_devices(std::vector<DenialRow>& rows) {
 bool loopback_up() {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
+  (void)std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", "lo");
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   const bool up = ioctl(fd, SIOCSIFFLAGS, &request) == 0;
   close(fd);
@@ -182,7 +183,7 @@ bool tun_up() {
     return false;
   }
   ifreq request{};
-  std::strcpy(request.ifr_name, "rf0");
+  (void)std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", "rf0");
   request.ifr_flags = IFF_TUN | IFF_NO_PI;
   if (ioctl(tun, TUNSETIFF, &request) != 0) return false;
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -389,7 +389,7 @@ std::vector<DenialRow> limit_denials() {
 std::vector<DenialRow> other_denials() {
   std::vector<DenialRow> rows;
   // Plain permission: what would override it is asked for, and named.
-  const auto plain = [&](const char* name, long nr, std::function<int()> act) {
+  const auto plain = [&](const char* name, long nr, const std::function<int()>& act) {
     for (const bool root : {true, false}) {
       rows.push_back({.name = name,
                       .nr = nr,

@@ -11,6 +11,7 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <cstdio>
 
 #include "harness/witness/group_text.h"
 #include "harness/witness/test_denials.h"
@@ -80,7 +81,7 @@ sockaddr_in local(uint16_t port) {
 bool up() {
   const int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
+  (void)std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", "lo");
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   const bool is_up = ioctl(fd, SIOCSIFFLAGS, &request) == 0;
   close(fd);

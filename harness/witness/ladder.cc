@@ -80,7 +80,7 @@ void try_rung(Rung& rung, const OpenObject& open) {
     return;
   }
   rung.err = -result;
-  rung.log = log.c_str();
+  rung.log = log.substr(0, log.find('\0'));
   rung.reason = refusal(rung.err, rung.log);
 }
 

@@ -174,7 +174,7 @@ uint32_t low_string(const char* text) {
   void* low =
       mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
   if (low == MAP_FAILED) return 0;
-  std::strcpy(static_cast<char*>(low), text);
+  std::memcpy(low, text, std::strlen(text) + 1);
   return static_cast<uint32_t>(reinterpret_cast<uintptr_t>(low));
 }
 

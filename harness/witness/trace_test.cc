@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdio>
 #include <cstring>
 
 #include "harness/witness/operation.h"
@@ -20,16 +21,14 @@
 namespace ringfence {
 namespace {
 
-using testing::HasSubstr;
-
 rf_event_path call_event(long nr, int64_t ret, const char* path = "") {
   rf_event_path e{};
   e.head.kind = RF_EV_CALL;
   e.head.at = 5'000'000;
   e.head.tgid = e.head.tid = 7;
-  std::strcpy(e.head.comm, "app");
+  (void)std::snprintf(e.head.comm, sizeof e.head.comm, "app");
   e.head.uid = 1000;
-  std::strcpy(e.path, path);
+  (void)std::snprintf(e.path, sizeof e.path, "%s", path);
   e.call.nr = static_cast<uint32_t>(nr);
   e.call.ret = ret;
   e.call.cap_last = RF_NO_CAP;

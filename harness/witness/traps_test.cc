@@ -3,13 +3,13 @@
 #include <gmock/gmock.h>
 #include <linux/prctl.h>
 #include <sched.h>
-#include <setjmp.h>
 #include <sys/capability.h>
 #include <sys/ptrace.h>
 #include <sys/time.h>
 #include <sys/user.h>
 
 #include <algorithm>
+#include <csetjmp>
 #include <csignal>
 #include <cstddef>
 #include <thread>
@@ -56,7 +56,7 @@ TEST(Traps, ASuccessWithFailedChecksTeachesNoise) {
   RINGFENCE_NEEDS_WITNESS();
   if (!shared_witness()->offers("cap")) GTEST_SKIP() << "needs:cap_capable";
   auto seen = watched({want_call(SYS_mmap), want_call(SYS_clone)}, drop_all, [] {
-    mmap(nullptr, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    (void)mmap(nullptr, 1 << 20, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     const long pid = syscall(SYS_clone, SIGCHLD, 0, 0, 0, 0);
     if (pid == 0) _exit(0);
     waitpid(static_cast<int>(pid), nullptr, 0);
