@@ -46,6 +46,22 @@ struct CallSeen {
   CallRecord last_denied;  // valid when denied > 0
 };
 
+// What the brackets saw of the case's attempt (see bracket.h).
+struct BracketSeen {
+  uint64_t began = 0;
+  uint64_t ended = 0;
+  int64_t result = 0;  // of the last that ended
+};
+
+// Time on CPU by sampling (see cpu_clock.h).
+struct CpuTime {
+  int64_t user_ns = 0;
+  int64_t kernel_ns = 0;
+  int64_t period_ns = 1;  // of a sample
+  // The error to expect of the sum, and of each part at most.
+  [[nodiscard]] int64_t error_ns() const;
+};
+
 struct KernelFacts {
   bool present = false;  // a witness watched this trial from its first instruction
   std::string absent{};  // why not, a word: "needs:bpf"
@@ -64,6 +80,8 @@ struct KernelFacts {
   bool sigsys_compat = false;
   // The string that the decisive call was given, where the story has it.
   std::optional<std::string> decisive_path{};
+  std::optional<BracketSeen> bracket{};  // where the inmate's image was bracketed
+  std::optional<CpuTime> cpu{};          // of the target, where a case asks for it
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;
   // The last of all calls that the case names was denied, and that very call never got through.

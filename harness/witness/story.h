@@ -27,6 +27,8 @@ struct StoryLine {
   // for. See probes/bpf/abi.h.
   int64_t number = 0;
   std::array<int64_t, 3> more{};
+  // A line that a probe told: which of them (Probes::name()); -1: it is the witness's own.
+  int64_t probe = -1;
 };
 
 // What a signal is, without whom it is for: "SIGKILL", "SIGSYS for ptrace".

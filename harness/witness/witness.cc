@@ -13,6 +13,7 @@
 
 #include "harness/base/sys.h"
 #include "probes/bpf/abi.h"
+#include "probes/bpf/probe_abi.h"
 #include "witness.skel.h"
 
 namespace ringfence {
@@ -265,6 +266,10 @@ Result<uint64_t> Witness::misses() const {
   return sum;
 }
 
+int Witness::map_fd(const char* name) const {
+  return bpf_object__find_map_fd_by_name(state_->skeleton->obj, name);
+}
+
 Result<Watch> Witness::watch(uint64_t cgroup_id) const { return watch(cgroup_id, WatchOptions()); }
 
 struct Watch::Ring {
@@ -338,6 +343,7 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
   watch.trials_fd_ = bpf_map__fd(maps.trials);
   watch.rings_fd_ = bpf_map__fd(maps.rings);
   watch.noise_fd_ = bpf_map__fd(maps.noise);
+  watch.stories_fd_ = bpf_map__fd(maps.stories);
   watch.scope_fd_ = scope_map;
   watch.scope_key_ = key;
   watch.short_key_ = short_key;
@@ -367,6 +373,10 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
       return tl::unexpected(ok.error());
     }
   }
+  const rf_story story{watch.ring_key_, 0};
+  if (auto ok = update(watch.stories_fd_, &watch.id_, &story, "stories"); !ok) {
+    return tl::unexpected(ok.error());
+  }
   // Last: what is in scope has a trial and a ring.
   const auto short_form = static_cast<uint32_t>(key);
   const void* scope_key = short_key ? static_cast<const void*>(&short_form) : &key;
@@ -394,6 +404,7 @@ Watch::~Watch() {
   remove(scope_fd_, short_key_ ? static_cast<const void*>(&short_form) : &scope_key_);
   remove_below();
   if (own_ring_) remove(rings_fd_, &ring_key_);
+  remove(stories_fd_, &id_);
   remove(trials_fd_, &id_);
 }
 
@@ -429,7 +440,11 @@ Result<KernelFacts> Watch::facts() const {
   if (!misses) return tl::unexpected(misses.error());
   KernelFacts facts;
   facts.present = true;
-  facts.story_lost = trial.ring_lost;
+  rf_story story{};
+  if (auto ok = lookup(stories_fd_, &id_, &story, "stories"); !ok) {
+    return tl::unexpected(ok.error());
+  }
+  facts.story_lost = trial.ring_lost + story.lost;
   facts.caps_watched = witness_->offers("cap");
   facts.enter_misses = *misses - misses_before_;
   facts.all_calls = trial.calls;

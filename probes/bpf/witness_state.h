@@ -11,6 +11,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "probes/bpf/abi.h"
+#include "probes/bpf/probe_abi.h"
 
 #define NR_vfork 58
 #define NR_clone 56
@@ -125,6 +126,14 @@ struct {
   __type(key, __u64);
   __array(values, struct ring);
 } rings SEC(".maps");
+
+/* For programs of other objects (probes/bpf/probe.h): where a trial's story goes. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1024);
+  __type(key, __u64);
+  __type(value, struct rf_story);
+} stories SEC(".maps");
 
 struct scratch {
   struct task_state fresh;
