@@ -196,6 +196,13 @@ bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
     return false;
   }
   if (goal_has_canary(c.goal.sight)) return true;
+  // What the inmate says was refused, the kernel saw succeed.
+  const KernelFacts& kernel = confined.kernel;
+  if (kernel_watched(c, confined) && kernel.attempted() && kernel.decisive() == nullptr &&
+      confined.claim.kind == Claim::Kind::denied && !c.state) {
+    *why = "the kernel saw no call refused: " + names_of_calls(c);
+    return false;
+  }
   // A goal read off the target's own /proc needs an inspection to have taken place.
   if (confined.stage >= TrialOutcome::Stage::inspected && c.goal.sight != Sight::secret_returned) {
     return true;
@@ -308,10 +315,15 @@ Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uin
 namespace {
 WitnessRecord kernel_witness(const Case& c, const TrialOutcome& trial) {
   const KernelFacts& kernel = trial.kernel;
-  if (!kernel.present) return {"ebpf", "absent: " + kernel.absent, 0};
+  if (!kernel.present) {
+    std::string says = "absent: " + kernel.absent;
+    if (kernel.lost > 0) says += "; lost: " + kernel.lost_what;
+    return {"ebpf", says, kernel.lost};
+  }
   std::string says;
   if (const CallRecord* call = kernel.decisive()) {
-    says = describe_call(*call, kernel.decisive_path);
+    const std::string_view path = kernel.decisive_path();
+    says = describe_call(*call, path.empty() ? std::nullopt : std::optional(path));
   } else if (kernel_watched(c, trial)) {
     says = kernel.attempted() ? "the calls were made, none was denied" : "no such call was made";
   } else {

@@ -201,6 +201,20 @@ TEST(Kernel, ARecordedDenialProvesARead) {
   EXPECT_EQ(s.judge().reason, "no_witness");
 }
 
+// Says that it was refused what the kernel saw succeed; nothing else would show it.
+TEST(Kernel, ADenialThatItSawSucceedIsNone) {
+  Scene s = watched();
+  s.c.goal = {Sight::cap_effective, "SYS_ADMIN", 0};
+  s.control.goal.goal = s.confined.goal.goal = s.c.goal;
+  s.confined.stage = TrialOutcome::Stage::inspected;
+  EXPECT_EQ(s.judge().verdict, Verdict::held);
+  s.confined.kernel.calls = s.control.kernel.calls;
+  EXPECT_EQ(s.judge().reason, "no_witness");
+  EXPECT_THAT(s.judge().detail, HasSubstr("kill"));
+  s.confined.claim = {Claim::Kind::achieved, 0};
+  EXPECT_EQ(s.judge().reason, "inmate_contradicts");
+}
+
 TEST(Kernel, WithoutCallsOrWithoutAWitnessTheOutsideEvidenceCounts) {
   Scene s = watched();
   s.c.calls.clear();

@@ -41,7 +41,7 @@ class Extras : public testing::Test {
     Registry registry;
     EXPECT_TRUE(registry.add(c));
     options.full = true;
-    options.opened_witness = witness_of_process();
+    if (options.witness.avoid.empty()) options.opened_witness = witness_of_process();
     Observer nobody;
     auto result = run(registry, Facts::probe(), options, nobody);
     EXPECT_TRUE(result) << result.error().describe();
@@ -58,8 +58,15 @@ class Extras : public testing::Test {
   }
 };
 
-TEST_F(Extras, ACaseThatNamesNoCallIsProvenByItsBracket) {
-  const CaseRecord r = record_of(by_bracket("honest"));
+// The same through a ring buffer and through perf buffers.
+class ExtrasBy : public Extras, public testing::WithParamInterface<const char*> {};
+INSTANTIATE_TEST_SUITE_P(By, ExtrasBy, testing::Values("ringbuf", "perf"),
+                         [](const auto& test) { return std::string(test.param); });
+
+TEST_P(ExtrasBy, ACaseThatNamesNoCallIsProvenByItsBracket) {
+  RunOptions options;
+  if (std::string(GetParam()) == "perf") options.witness.avoid = {"ringbuf"};
+  const CaseRecord r = record_of(by_bracket("honest"), options);
   EXPECT_EQ(r.verdict, Verdict::held) << r.reason << ": " << r.detail;
   EXPECT_EQ(lines_with(r, "control", "begins the attempt sethostname"), 1U);
   EXPECT_EQ(lines_with(r, "control", "ends the attempt sethostname, with 0"), 1U);

@@ -106,6 +106,14 @@ Result<KernelWatch> KernelWatch::begin(const Witness& witness, int group_fd,
   return made;
 }
 
+KernelFacts KernelWatch::unwatched(const Error& error) {
+  KernelFacts facts;
+  facts.absent = "witness_failed";
+  facts.lost = 1;
+  facts.lost_what = "all of them: " + error.describe();
+  return facts;
+}
+
 Status KernelWatch::look_for(const std::vector<Call>& calls, const Expand& expand) const {
   std::vector<rf_want> wants;
   for (const Call& call : calls) {
@@ -157,8 +165,7 @@ void KernelWatch::collect_extras(const Plan& plan, TrialOutcome& outcome) const 
 void KernelWatch::collect(size_t calls, const Plan& plan, TrialOutcome& outcome) {
   auto facts = watch_.facts();
   if (!facts) {
-    outcome.kernel.absent = "witness_failed";
-    outcome.kernel.lost_what = facts.error().describe();
+    outcome.kernel = unwatched(facts.error());
     return;
   }
   // Nothing was looked for when the decoy host did not get so far.

@@ -39,6 +39,9 @@ class KernelWatch {
   static Result<KernelWatch> begin(const Witness& witness, int group_fd,
                                    const Witness::WatchOptions& options = {},
                                    WatchExtras extras = {});
+  // The facts of a trial that the witness should have watched, and could not: all of them are lost,
+  // so that it proves no absence. What else was seen of it stays seen.
+  static KernelFacts unwatched(const Error& error);
   // In the decoy host, before the target is spawned. The last thing looked for is the sentinel:
   // the answers that the inmate writes, each of which the harness counts when it arrives.
   Status look_for(const std::vector<Call>& calls, const Expand& expand) const;

@@ -185,6 +185,8 @@ class CaseRun {
       (proof.sight == Sight::cgroup_event ? events : spec.proofs).push_back(proof);
     }
     std::optional<KernelWatch> watch;
+    KernelFacts unwatched;
+    unwatched.absent = context_.no_witness;
     if (needs_cgroup(case_, context_) || context_.witness != nullptr) {
       auto made = make_leaf(plan, spec);
       if (!made) return failed("cgroup_failed", made.error());
@@ -196,16 +198,19 @@ class CaseRun {
                                case_.cpu_time ? context_.clock : nullptr, context_.full_timeline};
       auto begun =
           KernelWatch::begin(*context_.witness, leaf->unified_fd(), context_.watch, extras);
-      if (!begun) return failed("witness_failed", begun.error());
-      watch = std::move(*begun);
-      spec.watch = &*watch;
-      if (name != "liveness") spec.calls = case_.calls;
+      if (begun) {
+        watch = std::move(*begun);
+        spec.watch = &*watch;
+        if (name != "liveness") spec.calls = case_.calls;
+      } else {
+        unwatched = KernelWatch::unwatched(begun.error());
+      }
     }
     TrialOutcome outcome = run_trial(spec);
     if (watch) {
       watch->collect(spec.calls.size(), plan, outcome);
     } else {
-      outcome.kernel.absent = context_.no_witness;
+      outcome.kernel = std::move(unwatched);
     }
     for (const Goal& event : events) outcome.proofs.push_back(look_at_cgroup(event, leaf));
     return outcome;

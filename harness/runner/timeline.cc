@@ -216,11 +216,9 @@ class Teller {
     put(line.at_ns, std::move(text), sigsys_decides_ && line.number == SIGSYS);
   }
 
-  bool decides(const StoryLine& line) {
+  [[nodiscard]] bool decides(const StoryLine& line) const {
     if (sigsys_decides_ || decisive_ == nullptr || !line.is_call) return false;
-    if (line.call.at_ns != decisive_->at_ns || line.call.nr != decisive_->nr) return false;
-    if (!line.path.empty()) outcome_.kernel.decisive_path = line.path;
-    return true;
+    return line.call.at_ns == decisive_->at_ns && line.call.nr == decisive_->nr;
   }
 
   // "t1", "t2.1".

@@ -35,8 +35,7 @@ struct TimelineOptions {
 // Lines of source `ebpf`, and `probe` for those that users' probes told, in order of time. The line
 // of the call that decides is marked (see KernelFacts::decisive(); the SIGSYS of a target that
 // ended by it): whether it did decide, says the judge. `outcome` is the trial's, with the kernel's
-// facts; how many lines had no room is added to its story_lost, and the string of the decisive call
-// goes to its decisive_path.
+// facts; how many lines had no room is added to its story_lost.
 std::vector<EvidenceLine> tell_timeline(std::vector<StoryLine> story, const Plan& plan,
                                         TrialOutcome& outcome, const TimelineOptions& options);
 

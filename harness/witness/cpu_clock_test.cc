@@ -49,11 +49,13 @@ int spin_in_a_child() {
   return 0;
 }
 
-class CpuClockTest : public testing::Test {
+// The same beside a witness with a ring buffer and one with perf buffers.
+class CpuClockTest : public testing::TestWithParam<const char*> {
  protected:
   void SetUp() override {
     RINGFENCE_NEEDS_WITNESS();
-    auto clock = CpuClock::open(*shared_witness());
+    ASSERT_TRUE(witness_by(GetParam())) << witness_by(GetParam()).error().describe();
+    auto clock = CpuClock::open(*witness_by(GetParam()));
     ASSERT_TRUE(clock) << clock.error().describe();
     clock_ = std::make_unique<CpuClock>(std::move(*clock));
   }
@@ -62,7 +64,7 @@ class CpuClockTest : public testing::Test {
     auto group = test_group();
     auto other = test_group();
     EXPECT_TRUE(group && other);
-    auto watch = shared_witness()->watch(id_of(*group));
+    auto watch = witness_by(GetParam())->watch(id_of(*group));
     EXPECT_TRUE(watch);
     EXPECT_TRUE(clock_->begin(watch->id(), 3));
     auto event = clock_->follow(0);
@@ -78,8 +80,10 @@ class CpuClockTest : public testing::Test {
   }
   std::unique_ptr<CpuClock> clock_;
 };
+INSTANTIATE_TEST_SUITE_P(By, CpuClockTest, testing::Values("ringbuf", "perf"),
+                         [](const auto& test) { return std::string(test.param); });
 
-TEST_F(CpuClockTest, UserSpaceIsToldFromTheKernel) {
+TEST_P(CpuClockTest, UserSpaceIsToldFromTheKernel) {
   const CpuTime user = time_of(spin_in_user_space);
   EXPECT_GT(user.user_ns, kSpin * 7 / 10);
   EXPECT_LT(user.user_ns + user.kernel_ns, kSpin * 14 / 10);
@@ -90,12 +94,12 @@ TEST_F(CpuClockTest, UserSpaceIsToldFromTheKernel) {
   EXPECT_LT(kernel.user_ns + kernel.kernel_ns, kSpin * 14 / 10);
 }
 
-TEST_F(CpuClockTest, WhatSleepsIsNotOnACpu) {
+TEST_P(CpuClockTest, WhatSleepsIsNotOnACpu) {
   const CpuTime sleeps = time_of(sleep_all_along);
   EXPECT_LT(sleeps.user_ns + sleeps.kernel_ns, 10 * kMilli);
 }
 
-TEST_F(CpuClockTest, ChildrenCountAndWhatIsNotWatchedDoesNot) {
+TEST_P(CpuClockTest, ChildrenCountAndWhatIsNotWatchedDoesNot) {
   EXPECT_GT(time_of(spin_in_a_child).user_ns, kSpin * 7 / 10);
   const CpuTime other = time_of(spin_in_user_space, false);
   EXPECT_EQ(other.user_ns + other.kernel_ns, 0);

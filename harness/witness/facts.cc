@@ -22,13 +22,25 @@ bool CallRecord::denied() const {
   return no_enter || (ret < 0 && ret >= -kMaxErrno);
 }
 
-const CallRecord* KernelFacts::decisive() const {
-  const CallRecord* last = nullptr;
+namespace {
+const CallSeen* last_to_be_denied(const std::vector<CallSeen>& calls) {
+  const CallSeen* last = nullptr;
   for (const CallSeen& seen : calls) {
     if (seen.denied == 0) continue;
-    if (last == nullptr || seen.last_denied.at_ns >= last->at_ns) last = &seen.last_denied;
+    if (last == nullptr || seen.last_denied.at_ns >= last->last_denied.at_ns) last = &seen;
   }
   return last;
+}
+}  // namespace
+
+const CallRecord* KernelFacts::decisive() const {
+  const CallSeen* last = last_to_be_denied(calls);
+  return last != nullptr ? &last->last_denied : nullptr;
+}
+
+std::string_view KernelFacts::decisive_path() const {
+  const CallSeen* last = last_to_be_denied(calls);
+  return last != nullptr ? std::string_view(last->denied_path) : std::string_view();
 }
 
 bool KernelFacts::ended_in_denial() const {

@@ -43,7 +43,8 @@ struct CallSeen {
   uint64_t allowed = 0;
   uint64_t denied = 0;
   CallRecord last;
-  CallRecord last_denied;  // valid when denied > 0
+  CallRecord last_denied;     // valid when denied > 0
+  std::string denied_path{};  // the string that this one was given; empty: none is known
 };
 
 // What the brackets saw of the case's attempt (see bracket.h).
@@ -70,7 +71,8 @@ struct KernelFacts {
   std::string lost_what{};
   uint64_t story_lost = 0;    // lines of the timeline only
   bool caps_watched = true;   // capability checks are seen on this kernel
-  uint64_t enter_misses = 0;  // runs of the syscall-enter program that the kernel left out
+  uint64_t misses = 0;        // part of `lost`: runs of a program that the kernel left out
+  uint64_t enter_misses = 0;  // ... of the programs of syscall enter and exit
   std::vector<CallSeen> calls{};
   uint64_t all_calls = 0;
   uint64_t tasks = 0;
@@ -78,12 +80,12 @@ struct KernelFacts {
   uint64_t sigsys = 0;
   uint32_t sigsys_nr = 0;
   bool sigsys_compat = false;
-  // The string that the decisive call was given, where the story has it.
-  std::optional<std::string> decisive_path{};
   std::optional<BracketSeen> bracket{};  // where the inmate's image was bracketed
   std::optional<CpuTime> cpu{};          // of the target, where a case asks for it
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;
+  // The string that this one was given; empty when it was given none, or none is known.
+  [[nodiscard]] std::string_view decisive_path() const;
   // The last of all calls that the case names was denied, and that very call never got through.
   [[nodiscard]] bool ended_in_denial() const;
   // One of the calls that the case names was made.

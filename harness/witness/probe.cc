@@ -21,8 +21,10 @@ struct Shared {
   const char* of_witness;
 };
 constexpr std::array kShared = {Shared{"rf_scopes", "scopes"}, Shared{"rf_by_tgid", "by_tgid"},
-                                Shared{"rf_by_pidns", "by_pidns"}, Shared{"rf_stories", "stories"},
-                                Shared{"rf_rings", "rings"}};
+                                Shared{"rf_by_pidns", "by_pidns"}, Shared{"rf_stories", "stories"}};
+// Of these the one that the Witness has: by how its story is told.
+constexpr Shared kRings{"rf_rings", "rings"};
+constexpr Shared kPerfRings{"rf_perf_rings", "perf_rings"};
 
 struct CloseObject {
   void operator()(bpf_object* object) const { bpf_object__close(object); }
@@ -118,14 +120,24 @@ Result<std::vector<Link>> attach_all(const ProbeFile& file, bpf_object* object) 
 }  // namespace
 
 Status share_maps(const Witness& witness, bpf_object* object, uint32_t probe, int left_out) {
-  for (const Shared& shared : kShared) {
+  const auto share = [&](const Shared& shared) -> Status {
     bpf_map* map = bpf_object__find_map_by_name(object, shared.of_probe);
     const int result =
         map == nullptr ? -ENOENT : bpf_map__reuse_fd(map, witness.map_fd(shared.of_witness));
     if (result != 0) return system_error("share map", shared.of_probe, -result);
+    return {};
+  };
+  for (const Shared& shared : kShared) {
+    if (auto ok = share(shared); !ok) return ok;
   }
+  const bool perf = story_transport(witness.ladder()) == StoryTransport::perf;
+  if (auto ok = share(perf ? kPerfRings : kRings); !ok) return ok;
+  const char* unused = (perf ? kRings : kPerfRings).of_probe;
+  bpf_map* other = bpf_object__find_map_by_name(object, unused);
+  const int left = other == nullptr ? -ENOENT : bpf_map__set_autocreate(other, false);
+  if (left != 0) return system_error("leave out map", unused, -left);
   bpf_map* id_map = bpf_object__find_map_by_name(object, ".rodata.ringfence");
-  const rf_probe_id id{RF_PROBE_ABI, probe, static_cast<uint32_t>(left_out), 0};
+  const rf_probe_id id{RF_PROBE_ABI, probe, static_cast<uint32_t>(left_out), perf ? 1U : 0U};
   const int result =
       id_map == nullptr ? -ENOENT : bpf_map__set_initial_value(id_map, &id, sizeof id);
   if (result != 0) return system_error("share map", ".rodata.ringfence", -result);

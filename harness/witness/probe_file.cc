@@ -57,10 +57,13 @@ struct SharedMap {
   const char* name;
   uint32_t key, value;
 };
-constexpr std::array kMaps = {
-    SharedMap{"rf_scopes", 8, 8},   SharedMap{"rf_by_tgid", 4, 8},
-    SharedMap{"rf_by_pidns", 4, 8}, SharedMap{"rf_stories", 8, sizeof(rf_story)},
-    SharedMap{"rf_rings", 8, 4},    SharedMap{"rf_counts", sizeof(rf_count_key), 8}};
+constexpr std::array kMaps = {SharedMap{"rf_scopes", 8, 8},
+                              SharedMap{"rf_by_tgid", 4, 8},
+                              SharedMap{"rf_by_pidns", 4, 8},
+                              SharedMap{"rf_stories", 8, sizeof(rf_story)},
+                              SharedMap{"rf_rings", 8, 4},
+                              SharedMap{"rf_perf_rings", 8, 4},
+                              SharedMap{"rf_counts", sizeof(rf_count_key), 8}};
 constexpr const char* kIdMap = ".rodata.ringfence";
 
 std::string printable(std::string_view text) {

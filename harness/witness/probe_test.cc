@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <sys/resource.h>
 
 #include <array>
@@ -173,12 +174,24 @@ TEST(ProbeFile, AChildThatDiesOrHangsIsADamagedObject) {
 
 // --- Loaded -------------------------------------------------------------------------------------
 
-Result<Probes> attach(const std::string& object) {
+Result<Probes> attach(const std::string& object, const Witness& witness = *shared_witness()) {
   const ObjectFile file(object);
   auto probe = read_probe(file.path());
   if (!probe) return tl::unexpected(probe.error());
-  return Probes::attach(*shared_witness(), std::span(&*probe, 1));
+  return Probes::attach(witness, std::span(&*probe, 1));
 }
+
+// The same through a ring buffer and through perf buffers.
+class ProbeBy : public ::testing::TestWithParam<const char*> {
+ protected:
+  static const Witness& witness() { return *witness_by(GetParam()); }
+  void SetUp() override {
+    RINGFENCE_NEEDS_WITNESS();
+    ASSERT_TRUE(witness_by(GetParam())) << witness_by(GetParam()).error().describe();
+  }
+};
+INSTANTIATE_TEST_SUITE_P(By, ProbeBy, ::testing::Values("ringbuf", "perf"),
+                         [](const auto& test) { return std::string(test.param); });
 
 void ask_three_times() {
   for (const int pid : {5, 6, 7}) (void)syscall(SYS_getpgid, pid);
@@ -187,14 +200,13 @@ void ask_three_times() {
   rf_probe_test_function(text.data());
 }
 
-TEST(Probe, TellsAndCountsOfWatchedTasksAlone) {
-  RINGFENCE_NEEDS_WITNESS();
-  auto probes = attach(good_object());
+TEST_P(ProbeBy, TellsAndCountsOfWatchedTasksAlone) {
+  auto probes = attach(good_object(), witness());
   ASSERT_TRUE(probes) << probes.error().describe();
   auto group = test_group();
   auto other = test_group();
   ASSERT_TRUE(group && other);
-  auto watch = shared_witness()->watch(id_of(*group));
+  auto watch = witness().watch(id_of(*group));
   ASSERT_TRUE(watch);
   const auto act = [] {
     ask_three_times();
@@ -234,16 +246,15 @@ TEST(Probe, TellsAndCountsOfWatchedTasksAlone) {
   EXPECT_EQ(facts->story_lost, 0U);
 }
 
-TEST(Probe, LinesThatHaveNoRoomAreCountedAsLost) {
-  RINGFENCE_NEEDS_WITNESS();
-  auto probes = attach(good_object());
+TEST_P(ProbeBy, LinesThatHaveNoRoomAreCountedAsLost) {
+  auto probes = attach(good_object(), witness());
   ASSERT_TRUE(probes) << probes.error().describe();
   auto group = test_group();
   ASSERT_TRUE(group);
   Witness::WatchOptions small;
   small.ring_bytes = 4096;
   small.story = false;
-  auto watch = shared_witness()->watch(id_of(*group), small);
+  auto watch = witness().watch(id_of(*group), small);
   ASSERT_TRUE(watch);
   constexpr uint64_t kCalls = 100;
   Actor actor(group->unified_fd(), 0, nullptr, [] {
@@ -264,6 +275,34 @@ TEST(Probe, LinesThatHaveNoRoomAreCountedAsLost) {
   const auto counts = probes->take_counts(watch->id());
   ASSERT_TRUE(counts && !counts->empty());
   EXPECT_EQ(counts->front().value, kCalls);
+}
+
+// Of a probe's line, too, a reader is told who asked for it, and no other.
+TEST_P(ProbeBy, ALineWakesOnlyAReaderWhoWaits) {
+  auto probes = attach(good_object(), witness());
+  ASSERT_TRUE(probes) << probes.error().describe();
+  for (const bool wakes : {true, false}) {
+    auto group = test_group();
+    ASSERT_TRUE(group);
+    auto watch = witness().watch(id_of(*group), {.story = false, .wakes = wakes});
+    ASSERT_TRUE(watch);
+    std::array<int, 2> last{};
+    ASSERT_EQ(pipe2(last.data(), O_CLOEXEC), 0);
+    Actor actor(group->unified_fd(), 0, nullptr, [&last] {
+      (void)syscall(SYS_getpgid, 0);
+      char byte = 0;
+      return errno_of(read(last[0], &byte, 1));  // the witness's own line is that of its end
+    });
+    ASSERT_TRUE(actor.ready());
+    (void)lines_of(*watch);
+    actor.go();
+    pollfd waits{.fd = watch->story_fd(), .events = POLLIN, .revents = 0};
+    EXPECT_EQ(poll(&waits, 1, wakes ? 20000 : 100), wakes ? 1 : 0);
+    EXPECT_EQ(write(last[1], "", 1), 1);
+    EXPECT_EQ(actor.wait_end(), 0);
+    EXPECT_GE(lines_of(*watch).size(), 3U);
+    for (const int fd : last) close(fd);
+  }
 }
 
 TEST(Probe, ThatTheVerifierRefusesIsSaidWithItsLastLines) {

@@ -24,16 +24,6 @@ const T* as(const rf_event& event, size_t size) {
   return size >= sizeof(T) ? reinterpret_cast<const T*>(&event) : nullptr;
 }
 
-template <size_t N>
-std::string text_of(const char (&bytes)[N]) {
-  std::string out;
-  for (size_t i = 0; i < N && bytes[i] != 0; ++i) {
-    const auto c = static_cast<unsigned char>(bytes[i]);
-    out += c >= 0x20 && c != 0x7f ? bytes[i] : '.';
-  }
-  return out;
-}
-
 std::string signal_text(int64_t number) {
   const char* name = sigabbrev_np(static_cast<int>(number));
   return name != nullptr ? fmt::format("SIG{}", name) : fmt::format("signal {}", number);
@@ -74,7 +64,7 @@ std::string number_text(const rf_event_number& e) {
 }
 
 std::string group_text(const rf_event_text& e) {
-  const std::string text = text_of(e.text);
+  const std::string text = shown(e.text);
   switch (e.head.kind) {
     case RF_EV_EXEC:
       return "executes " + (text.empty() ? std::string("a descriptor") : text);
@@ -91,19 +81,19 @@ std::string group_text(const rf_event_text& e) {
 
 // A probe's own words: "NAME", "NAME: 1, 2", 'NAME: "TEXT"'.
 std::string probe_text(const rf_event_probe& e) {
-  std::string text = text_of(e.name);
+  std::string text = shown(e.name);
   std::string_view gap = ": ";
   for (uint32_t i = 0; i < std::min<uint32_t>(e.numbers, RF_PROBE_NUMBERS); ++i) {
     text += fmt::format("{}{}", gap, e.number[i]);
     gap = ", ";
   }
-  if (e.text[0] != 0) text += fmt::format("{}\"{}\"", gap, text_of(e.text));
+  if (e.text[0] != 0) text += fmt::format("{}\"{}\"", gap, shown(e.text));
   return text.empty() ? "(no name)" : text;
 }
 
 // What the inmate's brackets tell: probes/bpf/bracket.bpf.c.
 std::string attempt_text(const rf_event_probe& e) {
-  const std::string name = text_of(e.text);
+  const std::string name = shown(e.text);
   if (e.numbers == 0) return "begins the attempt " + name;
   const int64_t result = e.number[0];
   return fmt::format("ends the attempt {}, with {}", name,
@@ -112,6 +102,15 @@ std::string attempt_text(const rf_event_probe& e) {
 }
 
 }  // namespace
+
+std::string shown(std::span<const char> bytes) {
+  std::string out;
+  for (size_t i = 0; i < bytes.size() && bytes[i] != 0; ++i) {
+    const auto c = static_cast<unsigned char>(bytes[i]);
+    out += c >= 0x20 && c != 0x7f ? bytes[i] : '.';
+  }
+  return out;
+}
 
 StoryLine tell(const rf_event& event, size_t size) {
   StoryLine line;
@@ -126,7 +125,7 @@ StoryLine tell(const rf_event& event, size_t size) {
         line.call = record_of(e->call);
         line.denied = line.call.denied();
         const auto* with_path = as<rf_event_path>(event, size);
-        if (event.pad != 0 && with_path != nullptr) line.path = text_of(with_path->path);
+        if (event.pad != 0 && with_path != nullptr) line.path = shown(with_path->path);
         std::optional<std::string_view> path;
         if (event.pad != 0 && with_path != nullptr) {
           path = std::string_view(with_path->path, strnlen(with_path->path, RF_PATH));

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -31,6 +32,8 @@ struct StoryLine {
   int64_t probe = -1;
 };
 
+// A string of the target's for people: up to its first zero, control characters as dots.
+std::string shown(std::span<const char> bytes);
 // What a signal is, without whom it is for: "SIGKILL", "SIGSYS for ptrace".
 std::string signal_of(const StoryLine& line);
 // The end of a child, as its parent is told: the child's own end is a line of the story already.

@@ -187,7 +187,9 @@ bool set_limit(int resource, uint64_t value) {
   return setrlimit(static_cast<__rlimit_resource>(resource), &limit) == 0;
 }
 
-int own_map(const std::string& name) {
+int own_map(const std::string& name, bool of_last) {
+  int found = -1;
+  uint32_t id = 0;
   for (int fd = 3; fd < 1024; ++fd) {
     bpf_map_info info{};
     uint32_t size = sizeof info;
@@ -195,9 +197,12 @@ int own_map(const std::string& name) {
     const auto link = "/proc/self/fd/" + std::to_string(fd);
     if (readlink(link.c_str(), target, sizeof target - 1) < 0) continue;
     if (std::string(target).find("bpf-map") == std::string::npos) continue;
-    if (bpf_obj_get_info_by_fd(fd, &info, &size) == 0 && info.name == name) return dup(fd);
+    if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0 || info.name != name) continue;
+    if (found != -1 && of_last != (info.id > id)) continue;
+    found = fd;
+    id = info.id;
   }
-  return -1;
+  return found != -1 ? dup(found) : -1;
 }
 
 size_t keys_of(int map) {

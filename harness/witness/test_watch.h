@@ -31,6 +31,13 @@ inline Result<Witness>& shared_witness() {
   return witness;
 }
 
+// Whose story comes through a ring buffer, the shared one, or through perf buffers.
+inline Result<Witness>& witness_by(const std::string& transport) {
+  if (transport != "perf") return shared_witness();
+  static Result<Witness> by_perf = Witness::open({.avoid = {"ringbuf"}});
+  return by_perf;
+}
+
 // Skips with the reason, without the privilege or the kernel for it.
 #define RINGFENCE_NEEDS_WITNESS()                                         \
   if (!shared_witness()) {                                                \
@@ -157,8 +164,9 @@ class Actor {
   Told* told_ = nullptr;
 };
 
-// A map of the shared witness by its name; -1 when there is none. And how many keys it has.
-int own_map(const std::string& name);
+// A map of the witness that was opened first, the shared one, or last, by its name; -1 when there
+// is none. And how many keys it has.
+int own_map(const std::string& name, bool of_last = false);
 size_t keys_of(int map);
 
 // The lines of a watch's story so far.

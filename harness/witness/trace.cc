@@ -377,8 +377,8 @@ Result<TraceLoss> Tracer::loss() const {
     loss.what += fmt::format("{} {}", events, what);
   };
   lose(facts->story_lost, "without room in the ring");
-  lose(facts->enter_misses, "left out by the kernel");
-  const uint64_t others = facts->lost - facts->enter_misses;
+  lose(facts->misses, "left out by the kernel");
+  const uint64_t others = facts->lost - facts->misses;
   lose(others > present_ ? others - present_ : 0, "without their beginning");
   return loss;
 }

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "harness/base/sys.h"
+#include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
 #include "probes/bpf/probe_abi.h"
 #include "witness.skel.h"
@@ -19,10 +20,19 @@
 namespace ringfence {
 namespace {
 
-// Everything rests on these two.
-constexpr std::array<std::string_view, 2> kNeeded = {"enter", "exit"};
+// Everything rests on these.
+constexpr std::array<std::string_view, 3> kNeeded = {"enter", "exit", "story"};
+
+// What only tells the story: a run of theirs that was left out is a line of it. Any other program
+// keeps facts, or whom they belong to.
+bool tells_only(std::string_view hook) {
+  return hook == "freeze" || hook == "thaw" || hook == "vsyscall";
+}
+
+constexpr size_t kPatternBytes = size_t{1} << 16;
 
 struct Destroy {
+  UniqueFd pattern{};  // of the inner maps; until it is loaded
   void operator()(witness_bpf* s) const { witness_bpf__destroy(s); }
 };
 using Skeleton = std::unique_ptr<witness_bpf, Destroy>;
@@ -39,15 +49,26 @@ bool victim_is_task() {
   return btf_is_ptr(btf__type_by_id(kernel.get(), btf_params(proto)[1].type));
 }
 
-Skeleton open_skeleton(bool task_victim) {
+Skeleton open_skeleton(bool task_victim, StoryTransport transport) {
   Skeleton skeleton(witness_bpf__open());
-  if (skeleton) skeleton->rodata->victim_is_task = task_victim;
+  if (!skeleton) return skeleton;
+  const bool perf = transport == StoryTransport::perf;
+  skeleton->rodata->victim_is_task = task_victim;
+  skeleton->rodata->story_by_perf = perf;
+  if (perf) {
+    // Before Linux 5.10 a map of maps takes only what is as large as its pattern.
+    auto pattern = make_story_map(transport, kPatternBytes);
+    if (!pattern) return nullptr;
+    bpf_map__set_inner_map_fd(skeleton->maps.perf_rings, pattern->get());
+    skeleton.get_deleter().pattern = std::move(*pattern);
+  }
+  bpf_map__set_autocreate(perf ? skeleton->maps.rings : skeleton->maps.perf_rings, false);
   return skeleton;
 }
 
-OpenObject opener() {
-  return [task_victim = victim_is_task()]() -> std::shared_ptr<bpf_object> {
-    const std::shared_ptr<witness_bpf> skeleton(open_skeleton(task_victim));
+OpenObject opener(StoryTransport transport) {
+  return [task_victim = victim_is_task(), transport]() -> std::shared_ptr<bpf_object> {
+    const std::shared_ptr<witness_bpf> skeleton(open_skeleton(task_victim, transport));
     if (!skeleton) return nullptr;
     return {skeleton, skeleton->obj};
   };
@@ -91,18 +112,7 @@ bool next_key(int map, const void* after, void* key) {
   return sys::call(SYS_bpf, BPF_MAP_GET_NEXT_KEY, sys::arg(&attr), sizeof attr) == 0;
 }
 
-Result<UniqueFd> make_ring(size_t bytes) {
-  bpf_attr attr{};
-  attr.map_type = BPF_MAP_TYPE_RINGBUF;
-  attr.max_entries = static_cast<uint32_t>(bytes);
-  constexpr std::string_view kName = "rf_story";
-  std::memcpy(attr.map_name, kName.data(), kName.size());
-  const int64_t r = sys::call(SYS_bpf, BPF_MAP_CREATE, sys::arg(&attr), sizeof attr);
-  if (r < 0) return system_error("BPF_MAP_CREATE", "ring buffer", static_cast<int>(-r));
-  return UniqueFd(static_cast<int>(r));
-}
-
-Result<uint64_t> misses_of(int program_fd) {
+Result<uint64_t> misses_of_program(int program_fd) {
   bpf_prog_info info{};
   bpf_attr attr{};
   attr.info.bpf_fd = static_cast<uint32_t>(program_fd);
@@ -144,8 +154,18 @@ CallRecord record_of(const rf_call& c) {
 struct Witness::State {
   Skeleton skeleton;
   std::vector<Rung> ladder;
-  std::vector<int> counted;  // enter and exit, for misses()
+  struct Program {
+    std::string hook;
+    int fd;
+  };
+  std::vector<Program> attached;
+  StoryTransport transport = StoryTransport::ringbuf;
   std::vector<UniqueFd> rings;
+  size_t slot_bytes = 0;
+  [[nodiscard]] int rings_map() const {
+    return bpf_map__fd(transport == StoryTransport::perf ? skeleton->maps.perf_rings
+                                                         : skeleton->maps.rings);
+  }
 };
 
 Witness::Witness(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -154,16 +174,24 @@ Witness& Witness::operator=(Witness&&) noexcept = default;
 Witness::~Witness() = default;
 
 std::vector<Rung> Witness::survey() {
-  auto rungs = survey_object(opener());
-  return rungs ? std::move(*rungs) : std::vector<Rung>{};
+  auto story = story_rungs();
+  take_first(story, {});
+  auto rungs = survey_object(opener(story_transport(story)));
+  if (!rungs) return {};
+  rungs->insert(rungs->end(), story.begin(), story.end());
+  return std::move(*rungs);
 }
 
 Result<Witness> Witness::open(const WitnessOptions& options) {
   const QuietLibbpf hush;
-  const OpenObject open_copy = opener();
+  auto story = story_rungs();
+  take_first(story, options.avoid);
+  const StoryTransport transport = story_transport(story);
+  const OpenObject open_copy = opener(transport);
   auto found = rungs_of(open_copy);
   if (!found) return tl::unexpected(found.error());
   auto rungs = std::move(*found);
+  rungs.insert(rungs.end(), story.begin(), story.end());
   const auto rung_taken = [&](std::string_view program) -> Rung* {
     const auto at = std::find_if(rungs.begin(), rungs.end(), [&](const Rung& rung) {
       return rung.taken && rung.program() == program;
@@ -174,8 +202,9 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
   const bool task_victim = victim_is_task();
   Skeleton skeleton;
   const auto load = [&] {
-    skeleton = open_skeleton(task_victim);
+    skeleton = open_skeleton(task_victim, transport);
     if (!skeleton) return -errno;
+    if (options.tasks > 0) bpf_map__set_max_entries(skeleton->maps.tasks, options.tasks);
     choose_programs(skeleton->obj, [&](std::string_view p) { return rung_taken(p) != nullptr; });
     return witness_bpf__load(skeleton.get());
   };
@@ -231,20 +260,20 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
       continue;
     }
     *slots.progs[i].link = link;
-    if (rung->hook == "enter" || rung->hook == "exit") {
-      state->counted.push_back(bpf_program__fd(program));
-    }
+    state->attached.push_back({rung->hook, bpf_program__fd(program)});
   }
+  state->transport = transport;
+  state->slot_bytes = options.slot_bytes;
+  state->skeleton = std::move(skeleton);
   for (uint64_t slot = 0; slot < options.rings; ++slot) {
-    auto ring = make_ring(kSlotBytes);
+    auto ring = make_story_map(transport, options.slot_bytes);
     if (!ring) return tl::unexpected(ring.error());
     const int fd = ring->get();
-    if (auto ok = update(bpf_map__fd(skeleton->maps.rings), &slot, &fd, "rings"); !ok) {
+    if (auto ok = update(state->rings_map(), &slot, &fd, "rings"); !ok) {
       return tl::unexpected(ok.error());
     }
     state->rings.push_back(std::move(*ring));
   }
-  state->skeleton = std::move(skeleton);
   state->ladder = std::move(rungs);
   return Witness(std::move(state));
 }
@@ -256,14 +285,29 @@ bool Witness::offers(std::string_view hook) const {
                      [&](const Rung& rung) { return rung.hook == hook && rung.taken; });
 }
 
-Result<uint64_t> Witness::misses() const {
-  uint64_t sum = 0;
-  for (const int fd : state_->counted) {
-    auto misses = misses_of(fd);
-    if (!misses) return misses;
-    sum += *misses;
+Result<std::vector<uint64_t>> Witness::all_misses() const {
+  std::vector<uint64_t> all;
+  for (const auto& program : state_->attached) {
+    auto misses = misses_of_program(program.fd);
+    if (!misses) return tl::unexpected(misses.error());
+    all.push_back(*misses);
   }
-  return sum;
+  return all;
+}
+
+Result<uint64_t> Witness::misses_of(std::string_view hook) const {
+  for (const auto& program : state_->attached) {
+    if (program.hook == hook) return misses_of_program(program.fd);
+  }
+  return 0;
+}
+
+Result<uint64_t> Witness::misses() const {
+  const auto enter = misses_of("enter");
+  if (!enter) return enter;
+  const auto exit = misses_of("exit");
+  if (!exit) return exit;
+  return *enter + *exit;
 }
 
 int Witness::map_fd(const char* name) const {
@@ -271,23 +315,6 @@ int Witness::map_fd(const char* name) const {
 }
 
 Result<Watch> Witness::watch(uint64_t cgroup_id) const { return watch(cgroup_id, WatchOptions()); }
-
-struct Watch::Ring {
-  ~Ring() {
-    if (buffer != nullptr) ring_buffer__free(buffer);
-  }
-  UniqueFd map;
-  ring_buffer* buffer = nullptr;
-  const std::function<void(const rf_event&, size_t)>* tell = nullptr;
-  uint64_t trial = 0;  // a shared ring may still hold what another left
-  static int sample(void* context, void* data, size_t size) {
-    const auto* self = static_cast<Ring*>(context);
-    if (size < sizeof(rf_event)) return 0;
-    const auto& event = *static_cast<const rf_event*>(data);
-    if (event.trial == self->trial) (*self->tell)(event, size);
-    return 0;
-  }
-};
 
 Result<Watch> Witness::watch(uint64_t cgroup_id, const WatchOptions& options) const {
   hint(cgroup_id);
@@ -334,37 +361,39 @@ uint64_t Witness::noise(uint32_t nr, bool compat) const {
 Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, uint64_t trial,
                                    const WatchOptions& options) const {
   const auto& maps = state_->skeleton->maps;
-  auto before = misses();
+  auto before = all_misses();
   if (!before) return tl::unexpected(before.error());
   Watch watch;
   watch.witness_ = this;
   watch.owner_pid_ = static_cast<int>(sys::call(SYS_getpid));
-  watch.misses_before_ = *before;
+  watch.misses_before_ = std::move(*before);
   watch.trials_fd_ = bpf_map__fd(maps.trials);
-  watch.rings_fd_ = bpf_map__fd(maps.rings);
+  watch.rings_fd_ = state_->rings_map();
   watch.noise_fd_ = bpf_map__fd(maps.noise);
   watch.stories_fd_ = bpf_map__fd(maps.stories);
   watch.scope_fd_ = scope_map;
   watch.scope_key_ = key;
   watch.short_key_ = short_key;
   watch.denials_only_ = !options.story;
+  watch.reads_ = options.reads;
   watch.wakes_ = options.wakes;
-  watch.ring_ = std::make_unique<Watch::Ring>();
   watch.own_ring_ = options.slot < 0 || static_cast<size_t>(options.slot) >= state_->rings.size();
   int ring_fd = -1;
   if (watch.own_ring_) {
-    auto ring = make_ring(options.ring_bytes);
+    auto ring = make_story_map(state_->transport, options.ring_bytes);
     if (!ring) return tl::unexpected(ring.error());
-    watch.ring_->map = std::move(*ring);
+    watch.ring_map_ = std::move(*ring);
     watch.ring_key_ = trial;
-    ring_fd = watch.ring_->map.get();
+    ring_fd = watch.ring_map_.get();
   } else {
     watch.ring_key_ = static_cast<uint64_t>(options.slot);
     ring_fd = state_->rings[static_cast<size_t>(options.slot)].get();
   }
-  watch.ring_->trial = trial;
-  watch.ring_->buffer = ring_buffer__new(ring_fd, Watch::Ring::sample, watch.ring_.get(), nullptr);
-  if (watch.ring_->buffer == nullptr) return system_error("map ring buffer");
+  auto story =
+      open_story(state_->transport, ring_fd,
+                 watch.own_ring_ ? options.ring_bytes : state_->slot_bytes, trial, options.wakes);
+  if (!story) return tl::unexpected(story.error());
+  watch.ring_ = std::move(*story);
   // From here on the destructor takes it all back.
   watch.id_ = trial;
   if (auto ok = watch.look_for({}); !ok) return tl::unexpected(ok.error());
@@ -373,8 +402,8 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
       return tl::unexpected(ok.error());
     }
   }
-  const rf_story story{watch.ring_key_, 0};
-  if (auto ok = update(watch.stories_fd_, &watch.id_, &story, "stories"); !ok) {
+  const rf_story shared_story{watch.ring_key_, 0, options.wakes ? 1U : 0U};
+  if (auto ok = update(watch.stories_fd_, &watch.id_, &shared_story, "stories"); !ok) {
     return tl::unexpected(ok.error());
   }
   // Last: what is in scope has a trial and a ring.
@@ -436,7 +465,7 @@ Status Watch::look_for(std::span<const rf_want> wants) const {
 Result<KernelFacts> Watch::facts() const {
   rf_trial trial{};
   if (auto ok = lookup(trials_fd_, &id_, &trial, "trial"); !ok) return tl::unexpected(ok.error());
-  auto misses = witness_->misses();
+  auto misses = witness_->all_misses();
   if (!misses) return tl::unexpected(misses.error());
   KernelFacts facts;
   facts.present = true;
@@ -446,23 +475,13 @@ Result<KernelFacts> Watch::facts() const {
   }
   facts.story_lost = trial.ring_lost + story.lost;
   facts.caps_watched = witness_->offers("cap");
-  facts.enter_misses = *misses - misses_before_;
   facts.all_calls = trial.calls;
   facts.tasks = trial.tasks;
   facts.oom_kills = trial.oom_kills;
   facts.sigsys = trial.sigsys;
   facts.sigsys_nr = trial.sigsys_nr;
   facts.sigsys_compat = trial.sigsys_compat != 0;
-  const auto lose = [&](uint64_t count, std::string_view what) {
-    if (count == 0) return;
-    facts.lost += count;
-    if (!facts.lost_what.empty()) facts.lost_what += ", ";
-    facts.lost_what += fmt::format("{} {}", count, what);
-  };
-  lose(facts.enter_misses, "runs of a program left out by the kernel");
-  lose(trial.orphans, "ends of syscalls without a beginning");
-  lose(trial.moved, "tasks that left the watched group");
-  lose(trial.unreadable, "calls with arguments that could not be read");
+  add_losses(trial, *misses, facts);
   for (uint32_t i = 0; i < std::min<uint32_t>(trial.wants, RF_WANTS); ++i) {
     const rf_seen& seen = trial.seen[i];
     CallSeen call;
@@ -471,6 +490,7 @@ Result<KernelFacts> Watch::facts() const {
     call.denied = seen.denied;
     call.last = record_of(seen.last);
     call.last_denied = record_of(seen.last_denied);
+    call.denied_path = shown(seen.denied_path);
     if (call.denied > 0) {
       const uint32_t key = call.last_denied.nr | (call.last_denied.compat ? 1U << 31 : 0);
       uint64_t noise = 0;
@@ -481,14 +501,40 @@ Result<KernelFacts> Watch::facts() const {
   return facts;
 }
 
-Result<size_t> Watch::story(const std::function<void(const rf_event&, size_t)>& tell) {
-  ring_->tell = &tell;
-  const int n = ring_buffer__consume(ring_->buffer);
-  ring_->tell = nullptr;
-  if (n < 0) return system_error("read ring buffer", {}, -n);
-  return static_cast<size_t>(n);
+void Watch::add_losses(const rf_trial& trial, const std::vector<uint64_t>& misses,
+                       KernelFacts& facts) const {
+  const auto lose = [&](uint64_t count, std::string_view what) {
+    if (count == 0) return;
+    facts.lost += count;
+    if (!facts.lost_what.empty()) facts.lost_what += ", ";
+    facts.lost_what += fmt::format("{} {}", count, what);
+  };
+  const auto& attached = witness_->state_->attached;
+  for (size_t i = 0; i < attached.size(); ++i) {
+    const std::string& hook = attached[i].hook;
+    const uint64_t missed = misses[i] - misses_before_[i];
+    if (tells_only(hook)) {
+      facts.story_lost += missed;
+      continue;
+    }
+    facts.misses += missed;
+    if (hook == "enter" || hook == "exit") facts.enter_misses += missed;
+    lose(missed, fmt::format("runs of the {} program left out by the kernel", hook));
+  }
+  lose(trial.orphans, "ends of syscalls without a beginning");
+  lose(trial.no_room, "tasks or groups that a map had no room for");
+  // Before this trial or in it: what is harmless is asked for in each of them.
+  lose(witness_->state_->skeleton->bss->noise_lost,
+       "harmless capability checks that a map had no room for");
+  lose(trial.moved, "tasks that left the watched group");
+  lose(trial.unreadable, "calls with arguments that could not be read");
 }
 
-int Watch::story_fd() const { return ring_buffer__epoll_fd(ring_->buffer); }
+Result<size_t> Watch::story(const StoryRing::Tell& tell) {
+  if (!reads_) return 0;
+  return ring_->read(tell);
+}
+
+int Watch::story_fd() const { return ring_->fd(); }
 
 }  // namespace ringfence

@@ -21,6 +21,7 @@
 #include "harness/base/unique_fd.h"
 #include "harness/witness/facts.h"
 #include "harness/witness/ladder.h"
+#include "harness/witness/story_ring.h"
 
 struct rf_want;
 struct rf_trial;
@@ -30,11 +31,14 @@ struct rf_call;
 namespace ringfence {
 
 struct WitnessOptions {
-  // Rungs that are passed over as if the kernel had refused them ("tp_btf"), so that tests reach
-  // those below.
+  // Rungs that are passed over as if the kernel had refused them ("tp_btf", "ringbuf"), so that
+  // tests reach those below.
   std::vector<std::string> avoid{};
   // Rings made in advance, for watches that follow one another: see WatchOptions::slot.
   size_t rings = 0;
+  size_t slot_bytes = size_t{1} << 18;  // of each of them; a power of two, at least a page
+  // How many tasks have a state at a time; 0: as many as the programs say. For tests of its loss.
+  uint32_t tasks = 0;
 };
 
 class Watch;
@@ -53,19 +57,21 @@ class Witness {
 
   [[nodiscard]] const std::vector<Rung>& ladder() const;
   // Whether a hook is attached: enter, exit, cap, fork, exec, end, signal, attach, mkdir, freeze,
-  // thaw, victim, vsyscall.
+  // thaw, victim, vsyscall; `story` says which transport its events take.
   [[nodiscard]] bool offers(std::string_view hook) const;
   // Runs of the enter and exit programs that the kernel left out since they were loaded, since the
   // same program was already running on that CPU (recursion_misses, Linux 5.12).
   [[nodiscard]] Result<uint64_t> misses() const;
+  // The same of one hook, 0 when it is not attached.
+  [[nodiscard]] Result<uint64_t> misses_of(std::string_view hook) const;
 
-  static constexpr size_t kSlotBytes = size_t{1} << 18;
   struct WatchOptions {
-    size_t ring_bytes = size_t{1} << 19;  // a power of two, at least a page
+    size_t ring_bytes = size_t{1} << 19;  // a power of two, at least a page; of perf buffers each
     bool story = true;                    // with syscalls that succeed, too
-    // Which ring made in advance to use, of kSlotBytes, by one watch at a time; -1, or one that
+    // Which ring made in advance to use, by one watch at a time; -1, or one that
     // there is not: a ring of its own, which takes some milliseconds to enter and to remove.
     int slot = -1;
+    bool reads = true;   // for tests: a reader that has stopped asks for facts only
     bool wakes = false;  // events make story_fd() readable; for a reader who waits there
   };
   // Watches the v2 cgroup with this id (the inode number of its directory) and those made below
@@ -87,6 +93,8 @@ class Witness {
  private:
   Result<Watch> watch_scope(int scope_map, uint64_t key, bool short_key, uint64_t trial,
                             const WatchOptions& options) const;
+  // Of each hook that is attached.
+  [[nodiscard]] Result<std::vector<uint64_t>> all_misses() const;
   void hint(uint64_t cgroup_id) const;
   struct State;
   explicit Witness(std::unique_ptr<State> state);
@@ -115,10 +123,11 @@ class Watch {
  private:
   friend class Witness;
   Watch() = default;
-  struct Ring;
   void remove_below() const;
+  void add_losses(const rf_trial& trial, const std::vector<uint64_t>& misses,
+                  KernelFacts& facts) const;
   uint64_t id_ = 0;
-  uint64_t misses_before_ = 0;
+  std::vector<uint64_t> misses_before_;
   size_t wants_ = 0;
   int trials_fd_ = -1, rings_fd_ = -1, noise_fd_ = -1, stories_fd_ = -1;  // the Witness's
   int scope_fd_ = -1;
@@ -128,7 +137,9 @@ class Watch {
   bool denials_only_ = false, wakes_ = false;
   uint64_t ring_key_ = 0;
   bool own_ring_ = true;
-  std::unique_ptr<Ring> ring_;
+  bool reads_ = true;
+  UniqueFd ring_map_;
+  std::unique_ptr<StoryRing> ring_;
   int owner_pid_ = 0;
 };
 

@@ -71,6 +71,7 @@ struct rf_seen {
   struct rf_call first;
   struct rf_call last;        /* of all */
   struct rf_call last_denied; /* of those with an error */
+  char denied_path[RF_PATH];  /* the string that this one was given; empty: none is known */
 };
 
 /* One watched trial: what to look for (written by the harness before the target starts), and what
@@ -85,6 +86,7 @@ struct rf_trial {
   __u64 calls;     /* syscalls that ended */
   __u64 ring_lost; /* events that had no room in the ring, or no ring */
   __u64 orphans;   /* a task's state was not there: an end without its beginning */
+  __u64 no_room;   /* a map had none: a task's state, a forked process, a new group */
   __u64 tasks;     /* processes and threads seen to start, the first not included */
   __u64 moved;     /* attached to another cgroup */
   __u64 oom_kills;

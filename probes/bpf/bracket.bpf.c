@@ -14,7 +14,8 @@ struct {
   __type(value, struct rf_bracket);
 } brackets SEC(".maps");
 
-static __always_inline int on_bracket(const char* name, bool ends, __s64 result) {
+static __always_inline int on_bracket(void* ctx, const char* name, bool ends, __s64 result) {
+  struct rf_event_probe staged;
   struct rf_bracket_key key;
   __builtin_memset(&key, 0, sizeof key);
   key.trial = rf_trial();
@@ -31,19 +32,19 @@ static __always_inline int on_bracket(const char* name, bool ends, __s64 result)
     __sync_fetch_and_add(ends ? &bracket->ended : &bracket->began, 1);
     if (ends) bracket->result = result;
   }
-  struct rf_event_probe* e = rf_line(key.trial, RF_EV_ATTEMPT);
+  struct rf_event_probe* e = rf_line(key.trial, RF_EV_ATTEMPT, &staged);
   if (!e) return 0;
   __builtin_memcpy(e->text, key.attempt, sizeof key.attempt);
   e->numbers = ends;
   e->number[0] = result;
-  bpf_ringbuf_submit(e, 0);
+  rf_give(ctx, e);
   return 0;
 }
 
 SEC("uprobe")
-int BPF_KPROBE(attempt_begins, const char* name) { return on_bracket(name, false, 0); }
+int BPF_KPROBE(attempt_begins, const char* name) { return on_bracket(ctx, name, false, 0); }
 
 SEC("uprobe")
 int BPF_KPROBE(attempt_ends, const char* name, long result) {
-  return on_bracket(name, true, result);
+  return on_bracket(ctx, name, true, result);
 }

@@ -35,6 +35,7 @@ enum bpf_map_type {
 };
 enum { BPF_ANY = 0, BPF_NOEXIST = 1 };
 enum { BPF_F_NO_PREALLOC = 1 };
+#define BPF_F_CURRENT_CPU 0xffffffffULL
 enum { BPF_RB_NO_WAKEUP = 1 };
 
 struct bpf_raw_tracepoint_args {

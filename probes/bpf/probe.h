@@ -20,7 +20,7 @@
  * (xdp, cgroup_skb, lsm, fmod_ret, ...), helpers that change what they watch, and the kernel's own
  * functions are refused. No verdict rests on what a probe says.
  *
- * Needs what the witness needs, and ring buffers (Linux 5.8).
+ * Needs what the witness needs.
  * Sources: docs/recipes/probe.md, Documentation/bpf/libbpf/program_types.rst.
  */
 #ifndef RINGFENCE_PROBES_BPF_PROBE_H
@@ -93,6 +93,19 @@ struct {
   __type(key, __u64);
   __array(values, struct rf_ring);
 } rf_rings SEC(".maps");
+struct rf_perf_ring {
+  __uint(type, BPF_MAP_TYPE_PERF_EVENT_ARRAY);
+  __uint(max_entries, 1);
+  __type(key, __u32);
+  __type(value, __u32);
+};
+/* Either this one or rf_rings; the other is not made. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
+  __uint(max_entries, 1);
+  __type(key, __u64);
+  __array(values, struct rf_perf_ring);
+} rf_perf_rings SEC(".maps");
 
 /* This object's own. */
 struct {
@@ -127,16 +140,22 @@ static __always_inline void rf_lose(__u64 trial) {
   if (story) __sync_fetch_and_add(&story->lost, 1);
 }
 
-/* Room for a line of the trial's story with everything but its strings and numbers; 0: none. */
-static __always_inline struct rf_event_probe* rf_line(__u64 trial, __u32 kind) {
-  struct rf_story* story = bpf_map_lookup_elem(&rf_stories, &trial);
-  if (!story) return 0;
-  void* ring = bpf_map_lookup_elem(&rf_rings, &story->ring);
-  struct rf_event_probe* e = ring ? bpf_ringbuf_reserve(ring, sizeof *e, 0) : 0;
-  if (!e) {
-    __sync_fetch_and_add(&story->lost, 1);
-    return 0;
+/* Room for a line of the trial's story with everything but its strings and numbers, in the ring or,
+ * on its way into a perf buffer, in `staged`; 0: none. It goes to rf_give(). */
+static __always_inline struct rf_event_probe* rf_line(__u64 trial, __u32 kind,
+                                                      struct rf_event_probe* staged) {
+  struct rf_event_probe* e = staged;
+  if (!rf_probe_id.story_by_perf) {
+    struct rf_story* story = bpf_map_lookup_elem(&rf_stories, &trial);
+    if (!story) return 0;
+    void* ring = bpf_map_lookup_elem(&rf_rings, &story->ring);
+    e = ring ? bpf_ringbuf_reserve(ring, sizeof *e, 0) : 0;
+    if (!e) {
+      __sync_fetch_and_add(&story->lost, 1);
+      return 0;
+    }
   }
+  barrier_var(e); /* else addresses in it are worked out before it is looked at */
   __builtin_memset(e, 0, sizeof *e);
   __u64 ids = bpf_get_current_pid_tgid();
   e->head.at = bpf_ktime_get_ns();
@@ -149,11 +168,26 @@ static __always_inline struct rf_event_probe* rf_line(__u64 trial, __u32 kind) {
   return e;
 }
 
+static __always_inline void rf_give(void* ctx, struct rf_event_probe* e) {
+  __u64 trial = e->head.trial;
+  struct rf_story* story = bpf_map_lookup_elem(&rf_stories, &trial);
+  if (!rf_probe_id.story_by_perf) {
+    bpf_ringbuf_submit(e, story && story->wakes ? 0 : BPF_RB_NO_WAKEUP);
+    return;
+  }
+  if (!story) return;
+  void* ring = bpf_map_lookup_elem(&rf_perf_rings, &story->ring);
+  if (!ring || bpf_perf_event_output(ctx, ring, BPF_F_CURRENT_CPU, e, sizeof *e)) {
+    __sync_fetch_and_add(&story->lost, 1);
+  }
+}
+
 /* "NAME: A, B, C, D", the first `count` of them. */
-static __always_inline void rf_tell_numbers(const char* name, __u32 count, __s64 a, __s64 b,
-                                            __s64 c, __s64 d) {
+static __always_inline void rf_tell_numbers(void* ctx, const char* name, __u32 count, __s64 a,
+                                            __s64 b, __s64 c, __s64 d) {
+  struct rf_event_probe staged;
   __u64 trial = rf_trial();
-  struct rf_event_probe* e = trial ? rf_line(trial, RF_EV_PROBE) : 0;
+  struct rf_event_probe* e = trial ? rf_line(trial, RF_EV_PROBE, &staged) : 0;
   if (!e) return;
   bpf_probe_read_kernel_str(e->name, sizeof e->name, name);
   e->numbers = count;
@@ -161,36 +195,40 @@ static __always_inline void rf_tell_numbers(const char* name, __u32 count, __s64
   e->number[1] = b;
   e->number[2] = c;
   e->number[3] = d;
-  bpf_ringbuf_submit(e, 0);
+  rf_give(ctx, e);
 }
 
-/* Tells a line: rf_tell("name"), rf_tell("name", number, ...), up to four numbers. */
-#define rf_tell(...) RF_TELL_(__VA_ARGS__, 4, 3, 2, 1, 0)(__VA_ARGS__)
+/* Tells a line: rf_tell(ctx, "name"), rf_tell(ctx, "name", number, ...), up to four numbers. `ctx`
+ * is the program's own argument. */
+#define rf_tell(ctx, ...) RF_TELL_(__VA_ARGS__, 4, 3, 2, 1, 0)(ctx, __VA_ARGS__)
 #define RF_TELL_(name, a, b, c, d, count, ...) RF_TELL##count
-#define RF_TELL0(name) rf_tell_numbers(name, 0, 0, 0, 0, 0)
-#define RF_TELL1(name, a) rf_tell_numbers(name, 1, (__s64)(a), 0, 0, 0)
-#define RF_TELL2(name, a, b) rf_tell_numbers(name, 2, (__s64)(a), (__s64)(b), 0, 0)
-#define RF_TELL3(name, a, b, c) rf_tell_numbers(name, 3, (__s64)(a), (__s64)(b), (__s64)(c), 0)
-#define RF_TELL4(name, a, b, c, d) \
-  rf_tell_numbers(name, 4, (__s64)(a), (__s64)(b), (__s64)(c), (__s64)(d))
+#define RF_TELL0(ctx, name) rf_tell_numbers(ctx, name, 0, 0, 0, 0, 0)
+#define RF_TELL1(ctx, name, a) rf_tell_numbers(ctx, name, 1, (__s64)(a), 0, 0, 0)
+#define RF_TELL2(ctx, name, a, b) rf_tell_numbers(ctx, name, 2, (__s64)(a), (__s64)(b), 0, 0)
+#define RF_TELL3(ctx, name, a, b, c) \
+  rf_tell_numbers(ctx, name, 3, (__s64)(a), (__s64)(b), (__s64)(c), 0)
+#define RF_TELL4(ctx, name, a, b, c, d) \
+  rf_tell_numbers(ctx, name, 4, (__s64)(a), (__s64)(b), (__s64)(c), (__s64)(d))
 
 /* 'NAME: "TEXT"', with a string of the watched program; or of the kernel. Cut to 63 bytes; what
  * cannot be read, a page that is not in memory yet included, is "?". */
-static __always_inline void rf_tell_user_string(const char* name, const void* text) {
+static __always_inline void rf_tell_user_string(void* ctx, const char* name, const void* text) {
+  struct rf_event_probe staged;
   __u64 trial = rf_trial();
-  struct rf_event_probe* e = trial ? rf_line(trial, RF_EV_PROBE) : 0;
+  struct rf_event_probe* e = trial ? rf_line(trial, RF_EV_PROBE, &staged) : 0;
   if (!e) return;
   bpf_probe_read_kernel_str(e->name, sizeof e->name, name);
   if (bpf_probe_read_user_str(e->text, sizeof e->text, text) <= 0) e->text[0] = '?';
-  bpf_ringbuf_submit(e, 0);
+  rf_give(ctx, e);
 }
-static __always_inline void rf_tell_kernel_string(const char* name, const void* text) {
+static __always_inline void rf_tell_kernel_string(void* ctx, const char* name, const void* text) {
+  struct rf_event_probe staged;
   __u64 trial = rf_trial();
-  struct rf_event_probe* e = trial ? rf_line(trial, RF_EV_PROBE) : 0;
+  struct rf_event_probe* e = trial ? rf_line(trial, RF_EV_PROBE, &staged) : 0;
   if (!e) return;
   bpf_probe_read_kernel_str(e->name, sizeof e->name, name);
   if (bpf_probe_read_kernel_str(e->text, sizeof e->text, text) <= 0) e->text[0] = '?';
-  bpf_ringbuf_submit(e, 0);
+  rf_give(ctx, e);
 }
 
 /* Adds to a counter of the trial, shown at its end under this name. */

@@ -21,14 +21,15 @@
 struct rf_probe_id {
   __u32 abi;
   __u32 probe;
-  __u32 left_out; /* a process of the watch that is not looked at: of `trace` itself */
-  __u32 pad;
+  __u32 left_out;      /* a process of the watch that is not looked at: of `trace` itself */
+  __u32 story_by_perf; /* through perf buffers, where there are no ring buffers */
 };
 
 /* By trial: where its story goes. */
 struct rf_story {
   __u64 ring;
-  __u64 lost; /* lines and counts that had no room */
+  __u64 lost;  /* lines and counts that had no room */
+  __u64 wakes; /* a line wakes who waits for the story */
 };
 
 /* A line that a probe tells. ATTEMPT: `text` is the attempt's name, `name` is empty and a number is

@@ -10,9 +10,9 @@ int asks_for_a_group(struct bpf_raw_tracepoint_args* ctx) {
   if (ctx->args[1] != NR_getpgid || !rf_trial()) return 0;
   const struct pt_regs* regs = (const struct pt_regs*)ctx->args[0];
   long pid = BPF_CORE_READ(regs, di);
-  rf_tell("getpgid", pid);
-  rf_tell("no number");
-  rf_tell("four", 1, -2, 3, pid);
+  rf_tell(ctx, "getpgid", pid);
+  rf_tell(ctx, "no number");
+  rf_tell(ctx, "four", 1, -2, 3, pid);
   rf_count("calls");
   rf_count_add("sum", pid);
   return 0;
@@ -20,7 +20,7 @@ int asks_for_a_group(struct bpf_raw_tracepoint_args* ctx) {
 
 SEC("uprobe//proc/self/exe:rf_probe_test_function")
 int BPF_KPROBE(calls_a_function, const char* text) {
-  rf_tell_user_string("called with", text);
-  rf_tell_user_string("called with", (void*)8);
+  rf_tell_user_string(ctx, "called with", text);
+  rf_tell_user_string(ctx, "called with", (void*)8);
   return 0;
 }

@@ -45,7 +45,7 @@ static __always_inline int on_enter(struct pt_regs* regs, const unsigned long* a
   struct task_state* state = state_of_self(self);
   if (!state) state = new_state(self, id);
   if (!state) {
-    __sync_fetch_and_add(&trial->orphans, 1);
+    __sync_fetch_and_add(&trial->no_room, 1);
     return 0;
   }
   const bool compat = is_compat(self);
@@ -70,8 +70,9 @@ static __always_inline bool is_interrupted(long ret) {
   return ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK;
 }
 
-static __always_inline void remember(struct rf_trial* trial, __u32 matched,
+static __always_inline void remember(struct rf_trial* trial, const struct task_state* state,
                                      const struct rf_call* call, bool denied) {
+  const __u32 matched = state->matched;
   if (!matched) return;
   for (__u32 w = 0; w < RF_WANTS; ++w) {
     if (!(matched & (1u << w))) continue;
@@ -83,6 +84,11 @@ static __always_inline void remember(struct rf_trial* trial, __u32 matched,
       __sync_fetch_and_add(&seen->denied, 1);
       if (call->flags & RF_NO_ENTER) __sync_fetch_and_add(&seen->no_enter, 1);
       seen->last_denied = *call;
+      if (state->has_path) {
+        __builtin_memcpy(seen->denied_path, state->path, sizeof seen->denied_path);
+      } else {
+        seen->denied_path[0] = 0;
+      }
     } else {
       __sync_fetch_and_add(&seen->allowed, 1);
     }
@@ -92,10 +98,14 @@ static __always_inline void remember(struct rf_trial* trial, __u32 matched,
 static __always_inline void learn_noise(const struct rf_call* call) {
   __u32 key = call->nr | (call->flags & RF_COMPAT ? 1u << 31 : 0);
   __u64* known = bpf_map_lookup_elem(&noise, &key);
+  if (!known) {
+    if (!bpf_map_update_elem(&noise, &key, &call->caps_failed, BPF_NOEXIST)) return;
+    known = bpf_map_lookup_elem(&noise, &key); /* another CPU was faster, or there is no room */
+  }
   if (known) {
     __sync_fetch_and_or(known, call->caps_failed);
   } else {
-    bpf_map_update_elem(&noise, &key, &call->caps_failed, BPF_NOEXIST);
+    __sync_fetch_and_add(&noise_lost, 1);
   }
 }
 
@@ -107,8 +117,9 @@ static __always_inline bool is_first_return(__s64 nr, long ret, bool compat) {
   return nr == NR_clone || nr == NR_fork || nr == NR_vfork || nr == NR_clone3;
 }
 
-static __always_inline int end_of_call(__u64 id, struct task_struct* self, struct task_state* state,
-                                       struct pt_regs* regs, __s64 nr_here, long ret) {
+static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* self,
+                                       struct task_state* state, struct pt_regs* regs,
+                                       __s64 nr_here, long ret) {
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
   const bool compat = is_compat(self);
@@ -116,7 +127,7 @@ static __always_inline int end_of_call(__u64 id, struct task_struct* self, struc
   if (!state) {
     /* A new task comes out of its parent's clone; any other end without a state is a fact lost. */
     if (!is_first_return(nr_here, ret, compat)) __sync_fetch_and_add(&trial->orphans, 1);
-    new_state(self, id);
+    if (!new_state(self, id)) __sync_fetch_and_add(&trial->no_room, 1);
     return 0;
   }
   __s64 nr = state->nr;
@@ -194,37 +205,39 @@ static __always_inline int end_of_call(__u64 id, struct task_struct* self, struc
   call->tgid = self->tgid;
   call->tid = self->pid;
 
-  remember(trial, state->matched, call, denied);
+  remember(trial, state, call, denied);
   if (!denied && call->caps_failed && !is_interrupted(ret)) learn_noise(call);
   state->nr = -1;
   if (!denied && trial->denials_only) return 0;
   if (state->has_path) {
-    struct rf_event_path* e = room(trial, id, sizeof *e);
+    struct rf_event_path* e = room(trial, &s->event, sizeof *e);
     if (!e) return 0;
+    barrier_var(e);
     fill_head_at(&e->head, self, call->at, id, RF_EV_CALL);
     e->head.pad = 1;
     e->call = *call;
     __builtin_memcpy(e->path, state->path, sizeof e->path);
-    bpf_ringbuf_submit(e, wake(trial));
+    give(ctx, trial, e, sizeof *e);
   } else {
-    struct rf_event_call* e = room(trial, id, sizeof *e);
+    struct rf_event_call* e = room(trial, &s->event, sizeof *e);
     if (!e) return 0;
+    barrier_var(e);
     fill_head_at(&e->head, self, call->at, id, RF_EV_CALL);
     e->call = *call;
-    bpf_ringbuf_submit(e, wake(trial));
+    give(ctx, trial, e, sizeof *e);
   }
   return 0;
 }
 
 /* Without `regs` the hook gives the number. */
-static __always_inline int on_exit(struct pt_regs* regs, __s64 nr_here, long ret) {
+static __always_inline int on_exit(void* ctx, struct pt_regs* regs, __s64 nr_here, long ret) {
   struct task_struct* self = bpf_get_current_task_btf();
   if (!is_hinted(group_of_self(self))) return 0;
   struct task_state* state = state_of_self(self);
   /* Whom a call belongs to was found out when it began. */
   __u64 id = state && state->nr >= 0 ? state->trial : scope_of_self(self);
   if (!id) return 0;
-  return end_of_call(id, self, state, regs, regs ? (__s64)regs->orig_ax : nr_here, ret);
+  return end_of_call(ctx, id, self, state, regs, regs ? (__s64)regs->orig_ax : nr_here, ret);
 }
 
 SEC("tp_btf/sys_enter")
@@ -241,19 +254,20 @@ int enter__tp(struct trace_event_raw_sys_enter* ctx) {
 }
 
 SEC("tp_btf/sys_exit")
-int BPF_PROG(exit__tp_btf, struct pt_regs* regs, long ret) { return on_exit(regs, 0, ret); }
+int BPF_PROG(exit__tp_btf, struct pt_regs* regs, long ret) { return on_exit(ctx, regs, 0, ret); }
 SEC("raw_tp/sys_exit")
 int exit__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_exit((struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf()), 0, ctx->args[1]);
+  return on_exit(ctx, (struct pt_regs*)bpf_task_pt_regs(bpf_get_current_task_btf()), 0,
+                 ctx->args[1]);
 }
 SEC("tp/raw_syscalls/sys_exit")
-int exit__tp(struct trace_event_raw_sys_exit* ctx) { return on_exit(0, ctx->id, ctx->ret); }
+int exit__tp(struct trace_event_raw_sys_exit* ctx) { return on_exit(ctx, 0, ctx->id, ctx->ret); }
 
 /* --- Capability checks ---------------------------------------------------------------------- */
 
 /* `typed`: the verifier knows what the arguments point to. */
-static __always_inline int on_cap(const struct cred* cred, struct user_namespace* target, int cap,
-                                  int ret, bool typed) {
+static __always_inline int on_cap(void* ctx, const struct cred* cred, struct user_namespace* target,
+                                  int cap, int ret, bool typed) {
   struct task_struct* self = bpf_get_current_task_btf();
   if (!is_hinted(group_of_self(self))) return 0;
   struct task_state* state = state_of_self(self);
@@ -268,14 +282,16 @@ static __always_inline int on_cap(const struct cred* cred, struct user_namespace
   __u64 id = state->trial;
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
-  struct rf_event_cap* e = room(trial, id, sizeof *e);
+  struct rf_event_cap staged;
+  struct rf_event_cap* e = room(trial, &staged, sizeof *e);
   if (!e) return 0;
+  barrier_var(e);
   fill_head(&e->head, id, RF_EV_CAP);
   e->cap = cap;
   e->ret = ret;
   e->userns = state->cap_userns;
   e->cred_userns = state->cred_userns;
-  bpf_ringbuf_submit(e, wake(trial));
+  give(ctx, trial, e, sizeof *e);
   return 0;
 }
 
@@ -283,22 +299,22 @@ static __always_inline int on_cap(const struct cred* cred, struct user_namespace
 SEC("tp_btf/cap_capable")
 int BPF_PROG(cap__tp_btf, const struct cred* cred, struct user_namespace* target,
              const struct user_namespace* capable, int cap, int ret) {
-  return on_cap(cred, target, cap, ret, true);
+  return on_cap(ctx, cred, target, cap, ret, true);
 }
 SEC("raw_tp/cap_capable")
 int cap__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_cap((const struct cred*)ctx->args[0], (struct user_namespace*)ctx->args[1],
+  return on_cap(ctx, (const struct cred*)ctx->args[0], (struct user_namespace*)ctx->args[1],
                 (int)ctx->args[3], (int)ctx->args[4], false);
 }
 SEC("fexit/cap_capable")
 int BPF_PROG(cap__fexit, const struct cred* cred, struct user_namespace* target, int cap,
              unsigned int opts, int ret) {
-  return on_cap(cred, target, cap, ret, true);
+  return on_cap(ctx, cred, target, cap, ret, true);
 }
 
 /* --- Processes ------------------------------------------------------------------------------ */
 
-static __always_inline int on_fork(struct task_struct* child) {
+static __always_inline int on_fork(void* ctx, struct task_struct* child) {
   __u64 id = scope_of_current();
   if (!id) return 0;
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
@@ -308,7 +324,7 @@ static __always_inline int on_fork(struct task_struct* child) {
   if (state) {
     state->fresh = 1;
   } else {
-    __sync_fetch_and_add(&trial->orphans, 1);
+    __sync_fetch_and_add(&trial->no_room, 1);
   }
   const __u32 tid = BPF_CORE_READ(child, pid);
   const __u32 tgid = BPF_CORE_READ(child, tgid);
@@ -317,22 +333,22 @@ static __always_inline int on_fork(struct task_struct* child) {
     /* Without room it is not followed: a loss. */
     if (bpf_map_lookup_elem(&by_tgid, &self) &&
         bpf_map_update_elem(&by_tgid, &tgid, &id, BPF_ANY)) {
-      __sync_fetch_and_add(&trial->orphans, 1);
+      __sync_fetch_and_add(&trial->no_room, 1);
     }
   }
-  tell_number(id, RF_EV_FORK, tid, tgid, 0, 0);
+  tell_number(ctx, id, RF_EV_FORK, tid, tgid, 0, 0);
   return 0;
 }
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(fork__tp_btf, struct task_struct* parent, struct task_struct* child) {
-  return on_fork(child);
+  return on_fork(ctx, child);
 }
 SEC("raw_tp/sched_process_fork")
 int fork__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_fork((struct task_struct*)ctx->args[1]);
+  return on_fork(ctx, (struct task_struct*)ctx->args[1]);
 }
 
-static __always_inline int on_exec(struct linux_binprm* binprm) {
+static __always_inline int on_exec(void* ctx, struct linux_binprm* binprm) {
   __u64 id = scope_of_current();
   /* A thread that executes takes the leader's place, its pid and its time of birth (de_thread(),
    * fs/exec.c). It is the same task, in the middle of this call. */
@@ -340,19 +356,19 @@ static __always_inline int on_exec(struct linux_binprm* binprm) {
   __u64 key = (__u64)task;
   struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
   if (state && state->trial == id) state->born = BPF_CORE_READ(task, start_boottime);
-  if (id) tell_text(id, RF_EV_EXEC, 0, BPF_CORE_READ(binprm, filename));
+  if (id) tell_text(ctx, id, RF_EV_EXEC, 0, BPF_CORE_READ(binprm, filename));
   return 0;
 }
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(exec__tp_btf, struct task_struct* task, int old_pid, struct linux_binprm* binprm) {
-  return on_exec(binprm);
+  return on_exec(ctx, binprm);
 }
 SEC("raw_tp/sched_process_exec")
 int exec__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_exec((struct linux_binprm*)ctx->args[2]);
+  return on_exec(ctx, (struct linux_binprm*)ctx->args[2]);
 }
 
-static __always_inline int on_end(struct task_struct* task) {
+static __always_inline int on_end(void* ctx, struct task_struct* task) {
   __u64 key = (__u64)task;
   struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
   if (!state) return 0;
@@ -375,21 +391,21 @@ static __always_inline int on_end(struct task_struct* task) {
       trial->sigsys_nr = nr;
       trial->sigsys_compat = is_compat(self);
     }
-    (void)end_of_call(id, self, state, regs, nr, nr);
+    (void)end_of_call(ctx, id, self, state, regs, nr, nr);
   }
   bpf_map_delete_elem(&tasks, &key);
   if (scope_by_tgid) {
     __u32 tid = BPF_CORE_READ(task, pid);
     if (tid == (__u32)BPF_CORE_READ(task, tgid)) bpf_map_delete_elem(&by_tgid, &tid);
   }
-  tell_number(id, RF_EV_EXIT, code, 0, 0, 0);
+  tell_number(ctx, id, RF_EV_EXIT, code, 0, 0, 0);
   return 0;
 }
 SEC("tp_btf/sched_process_exit")
-int BPF_PROG(end__tp_btf, struct task_struct* task) { return on_end(task); }
+int BPF_PROG(end__tp_btf, struct task_struct* task) { return on_end(ctx, task); }
 SEC("raw_tp/sched_process_exit")
 int end__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_end((struct task_struct*)ctx->args[0]);
+  return on_end(ctx, (struct task_struct*)ctx->args[0]);
 }
 
 /* --- Signals -------------------------------------------------------------------------------- */
@@ -402,7 +418,7 @@ struct sigsys_info {
   __u32 arch;
 };
 
-static __always_inline int on_signal(int sig, void* info, struct task_struct* task) {
+static __always_inline int on_signal(void* ctx, int sig, void* info, struct task_struct* task) {
   __u64 id = scope_of(task);
   if (!id) id = scope_of_current();
   if (!id) return 0;
@@ -421,7 +437,7 @@ static __always_inline int on_signal(int sig, void* info, struct task_struct* ta
       trial->sigsys_compat = copy.arch == AUDIT_ARCH_I386;
     }
   }
-  tell_number(id, RF_EV_SIGNAL, sig, copy.code, BPF_CORE_READ(task, pid),
+  tell_number(ctx, id, RF_EV_SIGNAL, sig, copy.code, BPF_CORE_READ(task, pid),
               sig != SIGSYS || copy.code <= 0 ? -1
               : copy.arch == AUDIT_ARCH_I386  ? -2 - copy.nr
                                               : copy.nr);
@@ -429,16 +445,16 @@ static __always_inline int on_signal(int sig, void* info, struct task_struct* ta
 }
 SEC("tp_btf/signal_generate")
 int BPF_PROG(signal__tp_btf, int sig, void* info, struct task_struct* task) {
-  return on_signal(sig, info, task);
+  return on_signal(ctx, sig, info, task);
 }
 SEC("raw_tp/signal_generate")
 int signal__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_signal((int)ctx->args[0], (void*)ctx->args[1], (struct task_struct*)ctx->args[2]);
+  return on_signal(ctx, (int)ctx->args[0], (void*)ctx->args[1], (struct task_struct*)ctx->args[2]);
 }
 
 /* --- Groups --------------------------------------------------------------------------------- */
 
-static __always_inline int on_attach(const char* path, struct task_struct* task) {
+static __always_inline int on_attach(void* ctx, const char* path, struct task_struct* task) {
   struct task_state* state = state_of(task);
   if (!state) return 0;
   const __u64 id = state->trial;
@@ -446,56 +462,59 @@ static __always_inline int on_attach(const char* path, struct task_struct* task)
   if (!trial) return 0;
   /* Only v2 counts for the scope; a v1 group is told of, too. */
   if (scope_of(task) != id) __sync_fetch_and_add(&trial->moved, 1);
-  tell_text(id, RF_EV_CGROUP_ATTACH, BPF_CORE_READ(task, pid), path);
+  tell_text(ctx, id, RF_EV_CGROUP_ATTACH, BPF_CORE_READ(task, pid), path);
   return 0;
 }
 SEC("tp_btf/cgroup_attach_task")
 int BPF_PROG(attach__tp_btf, struct cgroup* to, const char* path, struct task_struct* task) {
-  return on_attach(path, task);
+  return on_attach(ctx, path, task);
 }
 SEC("raw_tp/cgroup_attach_task")
 int attach__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_attach((const char*)ctx->args[1], (struct task_struct*)ctx->args[2]);
+  return on_attach(ctx, (const char*)ctx->args[1], (struct task_struct*)ctx->args[2]);
 }
 
 /* A group made by a watched task is watched: its maker could go there. */
-static __always_inline int on_mkdir(struct cgroup* made, const char* path) {
+static __always_inline int on_mkdir(void* ctx, struct cgroup* made, const char* path) {
   __u64 id = scope_of_current();
   if (!id) return 0;
   __u64 group = BPF_CORE_READ(made, kn, id);
   scope_hint[group % RF_HINTS] = 1;
   if (bpf_map_update_elem(&scopes, &group, &id, BPF_ANY)) {
     struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
-    if (trial) __sync_fetch_and_add(&trial->orphans, 1);
+    if (trial) __sync_fetch_and_add(&trial->no_room, 1);
   }
-  tell_text(id, RF_EV_CGROUP_MKDIR, group, path);
+  tell_text(ctx, id, RF_EV_CGROUP_MKDIR, group, path);
   return 0;
 }
 SEC("tp_btf/cgroup_mkdir")
-int BPF_PROG(mkdir__tp_btf, struct cgroup* made, const char* path) { return on_mkdir(made, path); }
+int BPF_PROG(mkdir__tp_btf, struct cgroup* made, const char* path) {
+  return on_mkdir(ctx, made, path);
+}
 SEC("raw_tp/cgroup_mkdir")
 int mkdir__raw_tp(struct bpf_raw_tracepoint_args* ctx) {
-  return on_mkdir((struct cgroup*)ctx->args[0], (const char*)ctx->args[1]);
+  return on_mkdir(ctx, (struct cgroup*)ctx->args[0], (const char*)ctx->args[1]);
 }
 
-static __always_inline int on_freeze(struct cgroup* group, const char* path, bool frozen) {
+static __always_inline int on_freeze(void* ctx, struct cgroup* group, const char* path,
+                                     bool frozen) {
   __u64 id = BPF_CORE_READ(group, kn, id);
   __u64* trial = bpf_map_lookup_elem(&scopes, &id);
-  if (trial) tell_text(*trial, RF_EV_CGROUP_FREEZE, frozen, path);
+  if (trial) tell_text(ctx, *trial, RF_EV_CGROUP_FREEZE, frozen, path);
   return 0;
 }
 SEC("tp_btf/cgroup_freeze")
 int BPF_PROG(freeze__tp_btf, struct cgroup* group, const char* path) {
-  return on_freeze(group, path, true);
+  return on_freeze(ctx, group, path, true);
 }
 SEC("tp_btf/cgroup_unfreeze")
 int BPF_PROG(thaw__tp_btf, struct cgroup* group, const char* path) {
-  return on_freeze(group, path, false);
+  return on_freeze(ctx, group, path, false);
 }
 
 /* --- Memory --------------------------------------------------------------------------------- */
 
-static __always_inline int on_victim(__u64 who) {
+static __always_inline int on_victim(void* ctx, __u64 who) {
   __u64 id = 0;
   __u32 pid = who;
   if (victim_is_task) {
@@ -507,22 +526,22 @@ static __always_inline int on_victim(__u64 who) {
   if (!id) return 0;
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (trial) __sync_fetch_and_add(&trial->oom_kills, 1);
-  tell_number(id, RF_EV_OOM, pid, 0, 0, 0);
+  tell_number(ctx, id, RF_EV_OOM, pid, 0, 0, 0);
   return 0;
 }
 SEC("tp_btf/mark_victim")
-int victim__tp_btf(__u64* ctx) { return on_victim(ctx[0]); }
+int victim__tp_btf(__u64* ctx) { return on_victim(ctx, ctx[0]); }
 SEC("raw_tp/mark_victim")
-int victim__raw_tp(struct bpf_raw_tracepoint_args* ctx) { return on_victim(ctx->args[0]); }
+int victim__raw_tp(struct bpf_raw_tracepoint_args* ctx) { return on_victim(ctx, ctx->args[0]); }
 
 /* --- vsyscall: neither enter nor exit -------------------------------------------------------- */
 
-static __always_inline int on_vsyscall(int nr) {
+static __always_inline int on_vsyscall(void* ctx, int nr) {
   __u64 id = scope_of_current();
-  if (id) tell_number(id, RF_EV_VSYSCALL, nr, 0, 0, 0);
+  if (id) tell_number(ctx, id, RF_EV_VSYSCALL, nr, 0, 0, 0);
   return 0;
 }
 SEC("tp_btf/emulate_vsyscall")
-int BPF_PROG(vsyscall__tp_btf, int nr) { return on_vsyscall(nr); }
+int BPF_PROG(vsyscall__tp_btf, int nr) { return on_vsyscall(ctx, nr); }
 SEC("raw_tp/emulate_vsyscall")
-int vsyscall__raw_tp(struct bpf_raw_tracepoint_args* ctx) { return on_vsyscall(ctx->args[0]); }
+int vsyscall__raw_tp(struct bpf_raw_tracepoint_args* ctx) { return on_vsyscall(ctx, ctx->args[0]); }

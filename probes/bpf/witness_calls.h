@@ -3,6 +3,7 @@
 #define RINGFENCE_PROBES_BPF_WITNESS_CALLS_H
 
 #include "probes/bpf/witness_state.h"
+#include "probes/bpf/witness_story.h"
 
 /* Which argument of a syscall of the 64-bit table is a path: for the story. */
 static __always_inline int path_argument(__u32 nr) {

@@ -1,5 +1,5 @@
-/* What the witness keeps: whom it watches, each trial's facts, each task's state, and the rings
- * that tell the story. Included by witness.bpf.c alone. */
+/* What the witness keeps: whom it watches, each trial's facts, each task's state. Included by
+ * witness.bpf.c alone. */
 #ifndef RINGFENCE_PROBES_BPF_WITNESS_STATE_H
 #define RINGFENCE_PROBES_BPF_WITNESS_STATE_H
 
@@ -113,19 +113,8 @@ struct {
   __type(value, struct task_state);
 } tasks SEC(".maps");
 
-struct ring {
-  __uint(type, BPF_MAP_TYPE_RINGBUF);
-  __uint(max_entries, 4096);
-};
-/* One ring for each trial at a time, so that a talkative one takes nobody else's room. Changing a
- * map of maps waits for every program that runs, milliseconds: so trials that follow one another
- * share. */
-struct {
-  __uint(type, BPF_MAP_TYPE_HASH_OF_MAPS);
-  __uint(max_entries, 1024);
-  __type(key, __u64);
-  __array(values, struct ring);
-} rings SEC(".maps");
+/* Capabilities that `noise` had no room for: what failed without harm is not known to any trial. */
+__u64 noise_lost = 0;
 
 /* For programs of other objects (probes/bpf/probe.h): where a trial's story goes. */
 struct {
@@ -138,6 +127,7 @@ struct {
 struct scratch {
   struct task_state fresh;
   struct rf_call call;
+  struct rf_event_path event; /* on its way into a perf buffer */
 };
 struct {
   __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
@@ -191,69 +181,6 @@ static __always_inline __u64 scope_of_self(struct task_struct* self) {
 }
 static __always_inline __u64 scope_of_current(void) {
   return scope_of_self(bpf_get_current_task_btf());
-}
-
-/* --- The story ------------------------------------------------------------------------------ */
-
-static __always_inline void* room(struct rf_trial* trial, __u64 id, __u64 size) {
-  void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
-  void* at = ring ? bpf_ringbuf_reserve(ring, size, 0) : 0;
-  if (!at) __sync_fetch_and_add(&trial->ring_lost, 1);
-  return at;
-}
-
-/* A wakeup is an interrupt, which costs several times the event: only for a reader who sleeps. */
-static __always_inline __u64 wake(const struct rf_trial* trial) {
-  return trial->wakes ? 0 : BPF_RB_NO_WAKEUP;
-}
-
-static __always_inline void fill_head_at(struct rf_event* head, const struct task_struct* self,
-                                         __u64 at, __u64 trial, __u32 kind) {
-  head->at = at;
-  head->trial = trial;
-  head->kind = kind;
-  head->tgid = self->tgid;
-  head->tid = self->pid;
-  head->pad = 0;
-  /* A byte at a time, as BTF has it: still a third of what bpf_get_current_comm() costs. */
-  for (int i = 0; i < RF_COMM; ++i) head->comm[i] = self->comm[i];
-}
-
-static __always_inline void fill_head(struct rf_event* head, __u64 trial, __u32 kind) {
-  fill_head_at(head, bpf_get_current_task_btf(), bpf_ktime_get_ns(), trial, kind);
-}
-
-static __always_inline void tell_number(__u64 id, __u32 kind, __s64 number, __s64 a, __s64 b,
-                                        __s64 c) {
-  struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
-  if (!trial) return;
-  void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
-  struct rf_event_number* e = ring ? bpf_ringbuf_reserve(ring, sizeof *e, 0) : 0;
-  if (!e) {
-    __sync_fetch_and_add(&trial->ring_lost, 1);
-    return;
-  }
-  fill_head(&e->head, id, kind);
-  e->number = number;
-  e->more[0] = a;
-  e->more[1] = b;
-  e->more[2] = c;
-  bpf_ringbuf_submit(e, wake(trial));
-}
-
-static __always_inline void tell_text(__u64 id, __u32 kind, __u64 number, const char* text) {
-  struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
-  if (!trial) return;
-  void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
-  struct rf_event_text* e = ring ? bpf_ringbuf_reserve(ring, sizeof *e, 0) : 0;
-  if (!e) {
-    __sync_fetch_and_add(&trial->ring_lost, 1);
-    return;
-  }
-  fill_head(&e->head, id, kind);
-  e->number = number;
-  if (bpf_probe_read_kernel_str(e->text, sizeof e->text, text) < 0) e->text[0] = 0;
-  bpf_ringbuf_submit(e, wake(trial));
 }
 
 /* --- State of a task ------------------------------------------------------------------------ */

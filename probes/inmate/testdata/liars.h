@@ -18,5 +18,10 @@ std::span<const unsigned char> liar_guesses_image();
 // truly, keeps silent about it, puts on by itself what a policy would have put on it, and has
 // somebody else inspected.
 std::span<const unsigned char> liar_hides_image();
+// Honest in the control and in the benign twin; where it lacks CAP_WAKE_ALARM it attempts nothing,
+// and says that it was refused.
+std::span<const unsigned char> liar_shirks_image();
+// Says what happened, and one remark more by another call than answers are given by.
+std::span<const unsigned char> liar_whispers_image();
 
 }  // namespace ringfence
