@@ -7,6 +7,12 @@ const std::vector<Reason>& reasons() {
       {"goal_seen",
        "The attempt got through: its goal was reached, as seen from outside the target.",
        "See the confined trial: the line that decided names what was seen."},
+      {"not_separate",
+       "A task of the target is in a namespace of the host although the policy makes a new one, or "
+       "holds a capability that the policy grants to nobody, by the kernel's own list of tasks. "
+       "`breached` where the case is about that layer, and under a given policy; else `unproven`.",
+       "The detail names the task and the namespace or capability; the timeline shows how it came "
+       "there."},
       {"control_failed",
        "The control trial did not succeed: the attempt also fails where the layer under test is "
        "missing. So its failure under the policy proves nothing about the layer.",
@@ -35,6 +41,10 @@ const std::vector<Reason>& reasons() {
        "See the wait status and the syscall's errno in the confined trial."},
       {"inmate_contradicts", "What the inmate says and what was seen from outside do not agree.",
        "The outside view counts. An inmate that lies points at a compromised or broken target."},
+      {"witnesses_disagree",
+       "The kernel's own list of tasks and /proc say different things of the same process.",
+       "The detail has both. Something hides or forges /proc; run with --no-ebpf to see what rests "
+       "on it alone."},
       {"timeout", "A trial did not end in the time it was given, and was killed.",
        "Give more time by --timeout, or run with fewer jobs."},
       {"decoy_failed",

@@ -23,6 +23,12 @@ std::string what_of(const Denial& d) {
   return fmt::format("{} = {}", terminal_safe(d.operation), d.result);
 }
 
+// Who it was explains a denial, unless it was root.
+std::string why_of(const Denial& d) {
+  if (!d.refused) return "failed, and is no refusal";
+  return d.uid == 0 ? d.decided.why : fmt::format("{} (uid {} outside)", d.decided.why, d.uid);
+}
+
 // What is longer than its column moves the next ones, rather than lose what it says.
 std::string column(std::string_view text, size_t width) { return pad(text, width) + "  "; }
 
@@ -93,7 +99,7 @@ std::string trace_line(const Denial& d, int64_t began_ns, const Style& style) {
   return paint(style, Tone::dim, fmt::format("{:>9.4f}  ", seconds)) + column(task_of(d), kTask) +
          column(what_of(d), kOperation) +
          paint(style, tone_of_layer(d), column(d.refused ? d.decided.layer.name() : "-", kLayer)) +
-         paint(style, Tone::dim, d.refused ? d.decided.why : "failed, and is no refusal") + '\n';
+         paint(style, Tone::dim, why_of(d)) + '\n';
 }
 
 std::string trace_line(const ProbeLine& line, const std::string& probe, int64_t began_ns,
@@ -164,13 +170,10 @@ std::string trace_json_begin(const std::string& scope, const std::string& versio
 }
 
 std::string trace_json(const Denial& d, int64_t began_ns) {
-  Json json{{"type", "denial"},
-            {"at_us", (d.at_ns - began_ns) / 1000},
-            {"pid", d.tgid},
-            {"tid", d.tid},
-            {"comm", to_utf8(d.comm)},
-            {"call", d.call},
-            {"operation", to_utf8(d.operation)}};
+  Json json{{"type", "denial"}, {"at_us", (d.at_ns - began_ns) / 1000},
+            {"pid", d.tgid},    {"tid", d.tid},
+            {"uid", d.uid},     {"comm", to_utf8(d.comm)},
+            {"call", d.call},   {"operation", to_utf8(d.operation)}};
   if (!d.path.empty()) json["path"] = to_utf8(d.path);
   json["result"] = d.result;
   json["refused"] = d.refused;

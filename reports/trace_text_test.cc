@@ -36,6 +36,15 @@ TEST(TraceText, OneLineForADenialInColumns) {
   EXPECT_THAT(trace_line(denial("x", "seccomp"), 0, colour), HasSubstr("\x1b[1;31mseccomp"));
 }
 
+TEST(TraceText, WhoWasDenied) {
+  Denial d = denial("chown", "dac");
+  EXPECT_THAT(trace_line(d, 0, Style{}), Not(HasSubstr("uid")));
+  EXPECT_EQ(json::parse(trace_json(d, 0))["uid"], 0);
+  d.uid = 4294967294;
+  EXPECT_THAT(trace_line(d, 0, Style{}), HasSubstr("why (uid 4294967294 outside)\n"));
+  EXPECT_EQ(json::parse(trace_json(d, 0))["uid"], 4294967294);
+}
+
 TEST(TraceText, WhatATargetChoseActsOnNoTerminal) {
   Denial d = denial("openat", "dac");
   d.comm = "a\nb";

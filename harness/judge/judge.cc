@@ -135,6 +135,7 @@ Surroundings surroundings(const Case& c, const TrialOutcome& trial,
   around.memory_event = around.memory_event || trial.kernel.oom_kills > 0;
   around.enter_misses = trial.kernel.enter_misses;
   around.caps_witnessed = trial.kernel.caps_watched;
+  around.net_witnessed = trial.kernel.net.watched;
   return around;
 }
 
@@ -160,12 +161,14 @@ bool one_and_the_same(const Layer& expected, const Layer& seen) {
   return expected.name().starts_with("cap.") && (seen == Layer::kUser || seen == Layer::kDac);
 }
 
-// Only what the kernel says outright contradicts: the gate, a capability, a read-only mount.
+// Only what the kernel says outright contradicts: the gate, a capability, a read-only mount, the
+// device controller.
 bool says_another(const Layer& expected, const Layer& seen) {
   if (seen == expected || seen == Layer::kUnattributed || one_and_the_same(expected, seen)) {
     return false;
   }
-  return seen == Layer::kSeccomp || seen == Layer::kReadOnly || seen.name().starts_with("cap.");
+  return seen == Layer::kSeccomp || seen == Layer::kReadOnly || seen == Layer{"cgroup.devices"} ||
+         seen.name().starts_with("cap.");
 }
 
 // A denial counts when the harness itself saw something that an attempt which was never made, or a
@@ -332,6 +335,7 @@ WitnessRecord kernel_witness(const Case& c, const TrialOutcome& trial) {
   if (kernel.sigsys > 0) {
     says += "; SIGSYS for " + call_name(kernel.sigsys_nr, kernel.sigsys_compat);
   }
+  if (c.expected == Layer::kNet && kernel.net.watched) says += "; " + kernel.net.describe();
   if (kernel.lost > 0) says += "; lost: " + kernel.lost_what;
   return {"ebpf", says, kernel.lost};
 }
@@ -348,6 +352,11 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   const TrialOutcome& confined = *trials.confined;
   // What the harness saw stays seen, whatever went wrong afterwards.
   if (confined.goal.yes) return give(Verdict::breached, "goal_seen", confined.goal.says);
+  // So does a task of it that is where the policy keeps it from, or has what the policy keeps.
+  const std::optional<Stray>& stray = confined.kernel.stray;
+  if (stray && (mode == Mode::policy_mode || stray->layer == c.expected)) {
+    return give(Verdict::breached, "not_separate", stray->says);
+  }
   // A policy that does not even let its program start is alive in no sense.
   if (confined.error_word == "spawn_failed" && confined.failed_step == "exec") {
     return give(Verdict::unproven, "liveness_failed", confined.error);
@@ -390,6 +399,13 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
     return give(Verdict::unproven, "inmate_contradicts",
                 "the inmate says that it got through; " + confined.goal.says);
   }
+  if (stray) {
+    return give(Verdict::unproven, "not_separate",
+                stray->says + ", which is not what this case is about");
+  }
+  if (!confined.kernel.disagree.empty()) {
+    return give(Verdict::unproven, "witnesses_disagree", confined.kernel.disagree);
+  }
   if (confined.lost > 0) {
     return give(Verdict::unproven, "evidence_lost",
                 fmt::format("{} messages or facts had no room", confined.lost));
@@ -402,6 +418,12 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
       return give(Verdict::unproven, "other_layer",
                   fmt::format("expected {}, but the kernel says {}: {}", c.expected.str(),
                               seen.layer.str(), seen.why));
+    }
+    // A namespace without a way out is what such a policy makes; then its own stack refused
+    // nothing.
+    if (const NetSeen& net = confined.kernel.net; c.expected == Layer::kNet && net.left > 0) {
+      return give(Verdict::unproven, "other_layer",
+                  "expected ns.net, but packets of the target found a way out: " + net.describe());
     }
   }
   const Layer decided = mode == Mode::case_mode ? c.expected : attribute(c, confined, program);

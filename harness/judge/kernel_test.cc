@@ -55,6 +55,87 @@ TEST(Kernel, ADenialThatItSawIsHeld) {
   }
 }
 
+// The scene for a network namespace: connect(2) to the canary's port found nobody.
+Scene no_way_out() {
+  Scene s = watched();
+  s.c.expected = Layer::kNet;
+  s.c.calls = {{.nr = SYS_connect}};
+  s.control.kernel.calls[0].last.nr = SYS_connect;
+  s.confined.kernel.calls = {seen(denied(SYS_connect, ECONNREFUSED))};
+  s.confined.kernel.net = {.watched = true, .packets_out = 1, .packets_in = 1};
+  s.confined.in_force = {Layer::kNet};
+  return s;
+}
+
+TEST(Kernel, PacketsThatStayedAreEvidence) {
+  Scene s = no_way_out();
+  const Judgement j = s.judge(Mode::case_mode);
+  EXPECT_EQ(j.verdict, Verdict::held) << j.detail;
+  EXPECT_THAT(j.why, HasSubstr("no packet was sent"));
+  const CaseRecord record =
+      make_record(s.c, Mode::case_mode, {&s.control, &s.confined, &s.liveness}, j);
+  EXPECT_TRUE(std::any_of(record.witnesses.begin(), record.witnesses.end(), [](const auto& w) {
+    return w.name == "ebpf" && w.says.ends_with("; 1 packet out, 1 in, all by loopback");
+  }));
+}
+
+TEST(Kernel, APacketThatLeftIsNoNetworkNamespacesDenial) {
+  Scene s = no_way_out();
+  s.confined.kernel.net.left = 1;
+  const Judgement j = s.judge(Mode::case_mode);
+  EXPECT_EQ(j.verdict, Verdict::unproven);
+  EXPECT_EQ(j.reason, "other_layer");
+  EXPECT_THAT(j.detail, HasSubstr("1 of them by another device than loopback"));
+  // A policy may leave a way out; the call that a packet of its own answered is not the
+  // namespace's.
+  s = no_way_out();
+  s.confined.kernel.net.left = 1;
+  s.confined.kernel.calls[0].last_denied.left = true;
+  EXPECT_NE(s.judge(Mode::policy_mode).decided_by, "ns.net");
+}
+
+TEST(Kernel, ATaskThatIsNotApartAnyMore) {
+  Scene s = watched();
+  s.confined.kernel.stray = Stray{Layer::kPid, "task 7 (inmate) is in the host's ns.pid, 1"};
+  for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+    const Judgement j = s.judge(mode);
+    EXPECT_EQ(j.verdict, Verdict::breached);
+    EXPECT_EQ(j.reason, "not_separate");
+    EXPECT_EQ(j.detail, s.confined.kernel.stray->says);
+  }
+  // Lost facts take nothing away from what was seen.
+  s.confined.kernel.lost = 1;
+  EXPECT_EQ(s.judge().verdict, Verdict::breached);
+  // Of another layer than the case's: the policy does not stand as it should.
+  s = watched();
+  s.confined.kernel.stray = Stray{Layer::kUts, "task 7 (inmate) is in the host's ns.uts, 1"};
+  EXPECT_EQ(s.judge().verdict, Verdict::unproven);
+  EXPECT_EQ(s.judge().reason, "not_separate");
+  EXPECT_EQ(s.judge(Mode::policy_mode).verdict, Verdict::breached);
+  // In the control nothing is kept apart.
+  s = watched();
+  s.control.kernel.stray = Stray{Layer::kPid, "x"};
+  EXPECT_EQ(s.judge().verdict, Verdict::held);
+}
+
+TEST(Kernel, TwoViewsThatDisagreeProveNothing) {
+  Scene s = watched();
+  s.confined.kernel.disagree = "process 7: the kernel's list has CapEff 0, /proc has ff";
+  EXPECT_EQ(s.judge().verdict, Verdict::unproven);
+  EXPECT_EQ(s.judge().reason, "witnesses_disagree");
+  s.confined.goal.yes = true;
+  EXPECT_EQ(s.judge().verdict, Verdict::breached);
+}
+
+TEST(Kernel, TheDeviceControllerIsAnotherLayer) {
+  Scene s = watched();
+  s.confined.kernel.calls = {seen(denied(SYS_kill, EPERM))};
+  s.confined.kernel.calls[0].last_denied.device_asked = true;
+  const Judgement j = s.judge(Mode::case_mode);
+  EXPECT_EQ(j.reason, "other_layer");
+  EXPECT_THAT(j.detail, HasSubstr("cgroup.devices"));
+}
+
 // The inmate says that it was refused, and never tried.
 TEST(Kernel, NoAttemptNoVerdict) {
   for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {

@@ -1,7 +1,6 @@
 #include "harness/runner/decoy.h"
 
 #include <fmt/format.h>
-#include <linux/close_range.h>
 #include <linux/sched.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -24,6 +23,7 @@
 #include "harness/base/sys.h"
 #include "harness/policy/read.h"
 #include "harness/runner/canary.h"
+#include "harness/runner/end_state.h"
 #include "harness/runner/sight.h"
 #include "harness/runner/wire.h"
 #include "harness/runner/world.h"
@@ -122,21 +122,6 @@ class TrialRun {
     if (auto ok = leak_descriptor(); !ok) return ok;
     if (auto ok = be_worst_parent(privileged); !ok) return ok;
     out_.stage = TrialOutcome::Stage::decoy_ready;
-    return {};
-  }
-
-  // CLOSE_RANGE_CLOEXEC is Linux 5.11.
-  static Status mark_descriptors() {
-    const int64_t marked = sys::call(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
-    if (marked >= 0) return {};
-    auto names = list_directory("/proc/self/fd");
-    if (!names) return tl::unexpected(names.error());
-    for (const auto& name : *names) {
-      const int fd = parse_int(name).value_or(0);
-      if (fd < 3) continue;
-      const int64_t r = sys::call(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
-      if (r < 0 && r != -EBADF) return system_error("F_SETFD", name, static_cast<int>(-r));
-    }
     return {};
   }
 
@@ -426,6 +411,7 @@ class TrialRun {
     });
     note("proc", fmt::format("process {} inspected{}, CapEff {}", pid,
                              pid == child.pid() ? "" : " (not the first)", caps));
+    if (spec_.watch != nullptr) look_at_tasks(*spec_.watch, pid, out_);
     if (auto seen = look(spec_.goal, at)) saw(std::move(*seen));
     for (const Goal& proof : spec_.proofs) {
       if (auto seen = look(proof, at)) prove(std::move(*seen), false);
@@ -484,6 +470,7 @@ class TrialRun {
       out_.stage = std::max(out_.stage, TrialOutcome::Stage::spawned);
       note("wait", (*status)->describe());
     }
+    if (spec_.watch != nullptr) look_at_tasks(*spec_.watch, 0, out_);
     const auto at_end = [this](const Goal& goal) {
       return watched(goal, [&] { return look_at_end(goal); });
     };

@@ -12,6 +12,7 @@
 #include <iterator>
 
 #include "harness/base/sys.h"
+#include "harness/runner/end_state.h"
 #include "harness/runner/timeline.h"
 #include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
@@ -179,7 +180,18 @@ void KernelWatch::collect(size_t calls, const Plan& plan, TrialOutcome& outcome)
                                       facts->lost_what.empty() ? "" : ", ", missing);
     }
   }
+  facts->states = std::move(outcome.kernel.states);
+  facts->hosts = std::move(outcome.kernel.hosts);
+  facts->disagree = std::move(outcome.kernel.disagree);
+  facts->states_lost = outcome.kernel.states_lost;
   outcome.kernel = std::move(*facts);
+  look_at_tasks(*this, 0, outcome);
+  if (outcome.kernel.states_lost > 0) {
+    outcome.kernel.lost += outcome.kernel.states_lost;
+    outcome.kernel.lost_what +=
+        fmt::format("{}{} lists of tasks that could not be read",
+                    outcome.kernel.lost_what.empty() ? "" : ", ", outcome.kernel.states_lost);
+  }
   std::vector<StoryLine> story;
   const auto keep = [&](const rf_event& event, size_t size) {
     StoryLine line = tell(event, size);

@@ -45,6 +45,12 @@ class KernelWatch {
   // In the decoy host, before the target is spawned. The last thing looked for is the sentinel:
   // the answers that the inmate writes, each of which the harness counts when it arrives.
   Status look_for(const std::vector<Call>& calls, const Expand& expand) const;
+  // Whether this trial's tasks are to be listed, by look_at_tasks(): nothing is judged by those of
+  // the others, and a look takes its time.
+  void list_tasks() { lists_ = true; }
+  [[nodiscard]] bool lists_tasks() const { return lists_; }
+  // The tasks of the target now: see Watch::tasks().
+  [[nodiscard]] Result<TaskStates> tasks() const { return watch_.tasks(); }
   // After the target's end: facts, and the story as lines of evidence (runner/timeline.h), whose
   // times count from the same zero as the outcome's own. `calls` is how many were looked for.
   // TrialOutcome::messages is how many answers arrived; when the kernel saw fewer, it missed
@@ -59,6 +65,7 @@ class KernelWatch {
   int64_t began_ns_;
   WatchExtras extras_;
   UniqueFd on_cpu_;  // the clock's event
+  bool lists_ = false;
 };
 
 }  // namespace ringfence

@@ -148,6 +148,9 @@ class CaseRun {
     if (context_.mode == Mode::policy_mode) {
       keep_what_the_policy_makes(case_, *context_.policy, *confined, confined_run);
     }
+    const Policy& in_force = context_.mode == Mode::policy_mode ? *context_.policy : case_.policy;
+    confined_run.kernel.stray =
+        find_stray(confined_run.kernel.states, confined_run.kernel.hosts, Separation::of(in_force));
     const Judgement judgement = judge(case_, context_.mode, trials, confined->seccomp_program);
     CaseRecord record = make_record(case_, context_.mode, trials, judgement);
     if (!confined->program.empty()) {
@@ -200,6 +203,7 @@ class CaseRun {
           KernelWatch::begin(*context_.witness, leaf->unified_fd(), context_.watch, extras);
       if (begun) {
         watch = std::move(*begun);
+        if (name == "confined") watch->list_tasks();
         spec.watch = &*watch;
         if (name != "liveness") spec.calls = case_.calls;
       } else {

@@ -185,6 +185,7 @@ class Run {
     if (auto ok = sort_out(*chosen); !ok) return tl::unexpected(ok.error());
     drain();
     // Its groups go before the summary says that the run is over.
+    group_programs_ = {};
     context_.cgroups.reset();
     context_.witness = nullptr;
     extras_ = {};
@@ -335,6 +336,23 @@ class Run {
     auto root = CgroupRoot::create(CgroupLayout::probe());
     if (!root) return tl::unexpected(root.error());
     context_.cgroups = std::move(*root);
+    return watch_groups();
+  }
+
+  // The programs of a group, on the one above all trials: once for the run.
+  Status watch_groups() {
+    const CgroupLayout& layout = context_.cgroups->layout();
+    if (context_.witness == nullptr || layout.unified.empty()) return {};
+    const std::string directory = layout.unified_parent + "/" + context_.cgroups->name();
+    auto fd = sys::open(directory.c_str(), O_RDONLY | O_DIRECTORY);
+    if (!fd) return tl::unexpected(fd.error());
+    auto attached = context_.witness->attach_to_group(fd->get());
+    if (!attached) return tl::unexpected(attached.error());
+    group_programs_ = std::move(*attached);
+    for (const auto& [hook, reason] : group_programs_.absent()) {
+      result_.summary.notes.push_back(
+          fmt::format("the eBPF witness has no hook {}: {}", hook, reason));
+    }
     return {};
   }
 
@@ -562,6 +580,7 @@ class Run {
   DecoyPids decoys_;
   std::string missing_bind_;
   std::optional<Witness> witness_;
+  GroupPrograms group_programs_;
   RunExtras extras_;
   Plan policy_plan_;
   Plan none_plan_;

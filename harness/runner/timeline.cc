@@ -97,7 +97,7 @@ class Teller {
     std::stable_sort(story.begin(), story.end(),
                      [](const auto& a, const auto& b) { return a.at_ns < b.at_ns; });
     for (const StoryLine& line : story) {
-      if (line.kind != RF_EV_SIGNAL) inside_.insert({line.tid, line.tgid});
+      if (line.kind != RF_EV_SIGNAL && line.tid != 0) inside_.insert({line.tid, line.tgid});
       if (line.kind == RF_EV_FORK) {
         inside_.insert({static_cast<int>(line.number), static_cast<int>(line.more[0])});
       }
@@ -107,7 +107,8 @@ class Teller {
     for (auto line = story.begin(); line != story.end(); ++line) {
       if (line < exec && line->tgid == child && line->is_call) {
         set_up(*line);
-      } else {
+      } else if (line >= exec || line->kind < RF_EV_SOCKET || line->kind > RF_EV_DEVICE) {
+        // What its steps ask for is theirs.
         flush_set_up();
         one(*line);
       }
@@ -173,8 +174,17 @@ class Teller {
     group_.reset();
   }
 
+  // Who a task is outside, once it is not root there.
+  void tell_uid(const StoryLine& line) {
+    uint32_t& known = uids_[line.tid];
+    if (known == line.uid) return;
+    known = line.uid;
+    add(line, fmt::format("is user {} outside", line.uid), false);
+  }
+
   void one(const StoryLine& line) {
     if (line.text.empty() || is_childs_end(line)) return;
+    if (inside_.count(line.tid) > 0) tell_uid(line);
     if (line.kind == RF_EV_CAP) {
       // Told with the call if that is denied: the kernel asks for capabilities in many that
       // succeed.
@@ -227,6 +237,7 @@ class Teller {
     return names_.name(known != inside_.end() ? known->second : tid, tid);
   }
   std::string called(const StoryLine& line, const std::string& text) {
+    if (line.tgid == 0) return text;  // a packet's doing, and no task's
     return names_.name(line.tgid, line.tid) + " " + text;
   }
 
@@ -251,6 +262,7 @@ class Teller {
   const CallRecord* decisive_ = nullptr;
   std::map<int, int> inside_;                     // tid -> tgid of what is watched
   std::map<int, std::vector<StoryLine>> checks_;  // capability checks that failed, by tid
+  std::map<int, uint32_t> uids_;                  // told last, by tid
   std::optional<Group> group_;
   TaskNames names_;
   std::vector<EvidenceLine> lines_;

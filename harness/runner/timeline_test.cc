@@ -12,6 +12,7 @@
 
 #include "harness/runner/runner.h"
 #include "probes/bpf/abi.h"
+#include "probes/bpf/probe_abi.h"
 #include "suites/suite.h"
 
 namespace ringfence {
@@ -137,6 +138,44 @@ TEST(Timeline, SortedFromTheGivenZero) {
     EXPECT_EQ(line.source, "ebpf");
     EXPECT_FALSE(line.decided);
   }
+}
+
+TEST(Timeline, WhoATaskIsOutsideIsToldWhenItChanges) {
+  StoryLine before = exec(1);
+  StoryLine other = call(2, SYS_setuid, {7}, 0);
+  other.uid = 100007;
+  StoryLine same = call(3, SYS_getuid, {}, 7);
+  same.uid = 100007;
+  StoryLine sender = signal_for(4, SIGTERM, SI_USER, kChild, 77);
+  sender.uid = 5;
+  EXPECT_EQ(told({before, other, same, sender}),
+            (std::vector<std::string>{"t1 executes a descriptor", "t1 is user 100007 outside",
+                                      "t1 setuid(7) = 0", "t1 getuid() = 7",
+                                      "t1 gets SIGTERM from outside"}));
+}
+
+TEST(Timeline, WhatAProbeTellsIsToldOfTheSetUpToo) {
+  StoryLine early = event(2, RF_EV_PROBE, "mine: early");
+  StoryLine late = event(4, RF_EV_PROBE, "mine: late");
+  early.probe = late.probe = 0;
+  TrialOutcome outcome;
+  const auto lines =
+      tell_timeline({call(1, SYS_mount, {}, 0), early, exec(3), late}, {}, outcome, {});
+  EXPECT_EQ(texts(lines),
+            (std::vector<std::string>{"t1 set-up, 1 syscall, none denied", "t1 mine: early",
+                                      "t1 executes a descriptor", "t1 mine: late"}));
+  EXPECT_EQ(lines[1].source, "probe");
+  EXPECT_EQ(lines[3].source, "probe");
+}
+
+TEST(Timeline, DevicesAndSocketsOfTheTargetAndNotOfItsSetUp) {
+  const auto lines =
+      told({event(1, RF_EV_DEVICE, "asks for one"), call(2, SYS_mount, {}, 0), exec(3),
+            event(4, RF_EV_DEVICE, "asks for another"),
+            event(5, RF_EV_SOCK_STATE, "a socket's state", 0), call(6, SYS_getpid, {}, 2)});
+  EXPECT_EQ(lines, (std::vector<std::string>{"t1 set-up, 1 syscall, none denied",
+                                             "t1 executes a descriptor", "t1 asks for another",
+                                             "a socket's state", "t1 getpid() = 2"}));
 }
 
 TEST(Timeline, SignalsHaveASenderAndATarget) {

@@ -136,6 +136,14 @@ void visit(A& a, CallClaim& v) {
   for (auto& arg : v.args) visit(a, arg);
 }
 template <typename A>
+void visit(A& a, TaskState& v) {
+  visit(a, v.tgid), visit(a, v.tid), visit(a, v.here), visit(a, v.uid), visit(a, v.gid);
+  visit(a, v.user_level), visit(a, v.seccomp), visit(a, v.no_new_privs);
+  visit(a, v.cap_effective), visit(a, v.cap_permitted), visit(a, v.cap_bounding);
+  visit(a, v.cgroup), visit(a, v.comm);
+  for (auto& inode : v.ns) visit(a, inode);
+}
+template <typename A>
 void visit(A& a, TrialOutcome& v) {
   visit(a, v.stage), visit(a, v.error), visit(a, v.error_word), visit(a, v.failed_step);
   visit(a, v.failed_layer), visit(a, v.failed_errno), visit(a, v.exited), visit(a, v.signaled);
@@ -143,6 +151,9 @@ void visit(A& a, TrialOutcome& v) {
   visit(a, v.proofs), visit(a, v.in_force), visit(a, v.cap_effective), visit(a, v.lost),
       visit(a, v.messages), visit(a, v.evidence);
   visit(a, v.began_ns), visit(a, v.duration_ns);
+  // What the decoy host itself saw of the kernel's list of tasks; the rest comes afterwards.
+  visit(a, v.kernel.states), visit(a, v.kernel.hosts), visit(a, v.kernel.disagree);
+  visit(a, v.kernel.states_lost);
 }
 
 template <typename A, typename T>

@@ -1,6 +1,7 @@
 #include "harness/runner/world.h"
 
 #include <linux/capability.h>
+#include <linux/close_range.h>
 #include <linux/securebits.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -15,6 +16,7 @@
 #include <cstring>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/policy/policy.h"
 #include "harness/runner/decoy.h"
@@ -177,6 +179,21 @@ Status raise_loopback() {
   request.ifr_flags = IFF_UP | IFF_RUNNING;
   const int64_t result = sys::call(SYS_ioctl, fd.get(), SIOCSIFFLAGS, sys::arg(&request));
   if (result < 0) return system_error("raise lo in decoy host", {}, static_cast<int>(-result));
+  return {};
+}
+
+// CLOSE_RANGE_CLOEXEC is Linux 5.11.
+Status mark_descriptors() {
+  const int64_t marked = sys::call(SYS_close_range, 3, ~0U, CLOSE_RANGE_CLOEXEC);
+  if (marked >= 0) return {};
+  auto names = list_directory("/proc/self/fd");
+  if (!names) return tl::unexpected(names.error());
+  for (const auto& name : *names) {
+    const int fd = parse_int(name).value_or(0);
+    if (fd < 3) continue;
+    const int64_t r = sys::call(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
+    if (r < 0 && r != -EBADF) return system_error("F_SETFD", name, static_cast<int>(-r));
+  }
   return {};
 }
 

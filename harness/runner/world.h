@@ -21,6 +21,9 @@ Status raise_loopback();
 // The credentials of the worst parent: inheritable and ambient sets full, a foreign group, umask 0.
 Status be_worst_parent(bool privileged);
 
+// Descriptors from 3 on close on exec.
+Status mark_descriptors();
+
 // Whether this process is root outside every user namespace.
 bool is_root_of_initial_userns();
 

@@ -62,6 +62,28 @@ Attribution at_the_gate(const CallRecord& call, const Surroundings& around) {
   return {Layer::kSeccomp, "left without entering: the filter answered"};
 }
 
+// Whose stack answered: its own, when no packet left it. What a packet that left met is not known.
+Attribution by_packets(const CallRecord& call, const Surroundings& around, std::string what) {
+  if (call.left) {
+    return unattributed(
+        "a packet left by another device than loopback: what answered is not its own stack");
+  }
+  if (around.net_witnessed) {
+    what += call.sent ? ": its own stack answered, all packets went by loopback"
+                      : ": no packet was sent";
+  }
+  return {Layer::kNet, std::move(what)};
+}
+
+// EPERM of the check of a device by its numbers, which comes after permission and CAP_MKNOD, so
+// that no capability that is missing decided: inode_permission() and vfs_mknod(), fs/namei.c. Later
+// checks that say EPERM ask for a capability, which takes the mark away; LSMs say EACCES.
+std::optional<Attribution> device_refused(const CallRecord& call) {
+  if (call.ret != -EPERM || !call.device_asked) return std::nullopt;
+  return Attribution{Layer{"cgroup.devices"},
+                     "the device controller was asked, and no capability after it"};
+}
+
 // A name that does not exist inside although it does outside.
 std::optional<Attribution> hidden(const CallRecord& call, const Surroundings& around) {
   if (!around.target_exists) return std::nullopt;
@@ -106,12 +128,18 @@ std::optional<Attribution> hidden(const CallRecord& call, const Surroundings& ar
            {SYS_connect, SYS_sendto},
            {Layer::kNet},
            "it can be reached outside, and there is no way to it there"},
+      Rule{EHOSTUNREACH,
+           {SYS_connect, SYS_sendto},
+           {Layer::kNet},
+           "it can be reached outside, and there is no way to it there"},
       Rule{ENODEV, {SYS_ioctl, SYS_setsockopt}, {Layer::kNet}, "the interface is not there"},
   };
   for (const Rule& rule : rules) {
     if (rule.err != err || !is_one_of(call.nr, rule.calls)) continue;
     for (const Layer& layer : rule.layers) {
-      if (stands(around, layer)) return Attribution{layer, rule.what};
+      if (!stands(around, layer)) continue;
+      if (layer == Layer::kNet) return by_packets(call, around, rule.what);
+      return Attribution{layer, rule.what};
     }
   }
   return std::nullopt;
@@ -230,6 +258,7 @@ Attribution attribute_call(const CallRecord& call, const Surroundings& around) {
     if (auto limit = limited(call, around)) return *limit;
   }
   if (call.ret == -EROFS) return {Layer::kReadOnly, "EROFS: the mount is read-only"};
+  if (auto device = device_refused(call)) return *device;
   if (auto cap = incapable(call)) return *cap;
   if (auto flags = locked(call)) return *flags;
   if (!call.compat) {

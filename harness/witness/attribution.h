@@ -30,6 +30,7 @@ struct Surroundings {
   bool memory_event = false;      // cgroup.memory counted one, or the OOM killer came
   uint64_t enter_misses = 0;      // runs of the enter program that the kernel left out
   bool caps_witnessed = true;     // capability checks are seen on this kernel
+  bool net_witnessed = false;     // packets of its sockets are seen: none means none
 };
 
 struct Attribution {

@@ -46,6 +46,47 @@ std::string why_of(const CallRecord& call, const Surroundings& around = {}) {
   return found.why;
 }
 
+// --- Packets and devices -------------------------------------------------------------------------
+
+TEST(Packets, WhatStayedIsTheNamespacesAndWhatLeftIsNot) {
+  Surroundings around;
+  around.in_force = {Layer::kNet};
+  around.target_exists = true;
+  for (const int err : {ECONNREFUSED, ENETUNREACH, EHOSTUNREACH}) {
+    CallRecord call = failed(SYS_connect, err);
+    EXPECT_EQ(layer_of(call, around), "ns.net");
+    EXPECT_EQ(attribute_call(call, around).why.find("packet"), std::string::npos);
+    Surroundings seen = around;
+    seen.net_witnessed = true;
+    EXPECT_THAT(attribute_call(call, seen).why, HasSubstr("no packet was sent"));
+    call.sent = true;
+    EXPECT_EQ(layer_of(call, seen), "ns.net");
+    EXPECT_THAT(attribute_call(call, seen).why, HasSubstr("its own stack answered"));
+    call.left = true;
+    EXPECT_THAT(why_of(call, seen), HasSubstr("a packet left"));
+    EXPECT_THAT(why_of(call, around), HasSubstr("a packet left"));
+  }
+}
+
+TEST(Devices, EpermOfADeviceThatWasAskedFor) {
+  for (const long nr : {SYS_openat, SYS_mknod, SYS_mount}) {
+    CallRecord call = failed(nr, EPERM);
+    EXPECT_THAT(why_of(call), HasSubstr("nothing seen that decides it"));
+    call.device_asked = true;
+    EXPECT_EQ(layer_of(call), "cgroup.devices");
+    // The kernel went on past a check that failed before it.
+    call.caps_failed = 1ULL << CAP_DAC_READ_SEARCH;
+    call.cap_last = CAP_DAC_READ_SEARCH;
+    call.cap_last_denied = true;
+    EXPECT_EQ(layer_of(call), "cgroup.devices");
+    call.ret = -EACCES;
+    EXPECT_NE(layer_of(call), "cgroup.devices");
+    call = refused(nr, -EPERM);
+    call.device_asked = true;
+    EXPECT_EQ(layer_of(call), "seccomp");
+  }
+}
+
 // --- What is a denial at all ---------------------------------------------------------------------
 
 TEST(Denied, IsAnErrorOrARefusal) {

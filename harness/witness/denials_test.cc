@@ -179,6 +179,14 @@ void check(const DenialRow& row, Count& count) {
     return;
   }
   ASSERT_TRUE(group) << group.error().describe();
+  UniqueFd denies;
+  if (row.device_program) {
+    auto linked = deny_zero(group->unified_fd());
+    ASSERT_TRUE(linked) << linked.error().describe();
+    denies = std::move(*linked);
+  }
+  const auto programs = shared_witness()->attach_to_group(group->unified_fd());
+  ASSERT_TRUE(programs) << programs.error().describe();
   auto watch = shared_witness()->watch(id_of(*group));
   ASSERT_TRUE(watch) << watch.error().describe();
   const auto v1 = group->v1_procs();
@@ -219,13 +227,14 @@ void check(const DenialRow& row, Count& count) {
   if (row.known_filter) around.filter = program;
   around.in_force = row.in_force;
   around.target_exists = row.exists;
-  if (!row.settings.empty()) {
+  if (!row.settings.empty() && row.settings[0].controller == "pids") {
     auto events = group->event("pids", "max");
     ASSERT_TRUE(events) << events.error().describe();
     around.pids_event = *events > 0;
   }
   around.enter_misses = facts->enter_misses;
   around.caps_witnessed = facts->caps_watched;
+  around.net_witnessed = facts->net.watched;
   const Attribution found = attribute_call(*facts->decisive(), around);
   EXPECT_EQ(found.layer.name(), row.layer.name())
       << describe_call(*facts->decisive()) << ": " << found.why;
@@ -254,6 +263,7 @@ TEST(Denials, All) {
   run("namespaces", namespace_denials());
   run("mounts", mount_denials());
   run("limits", limit_denials());
+  run("devices and packets", group_denials());
   run("others", other_denials());
   all.print("all");
   int sum = 0;

@@ -52,6 +52,14 @@ bool KernelFacts::ended_in_denial() const {
          });
 }
 
+std::string NetSeen::describe() const {
+  const auto packets = [](uint64_t n) { return fmt::format("{} packet{}", n, n == 1 ? "" : "s"); };
+  if (packets_out + packets_in == 0) return "no packet";
+  return fmt::format("{} out, {} in, {}", packets(packets_out), packets_in,
+                     left == 0 ? "all by loopback"
+                               : fmt::format("{} of them by another device than loopback", left));
+}
+
 bool KernelFacts::attempted() const {
   return std::any_of(calls.begin(), calls.end(), [](const CallSeen& c) { return c.count > 0; });
 }

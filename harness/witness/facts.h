@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "harness/witness/task_states.h"
+
 namespace ringfence {
 
 // One syscall as the kernel saw it end. `ret` is its value or -errno.
@@ -22,7 +24,11 @@ struct CallRecord {
   bool dispatched = false;  // PR_SET_SYSCALL_USER_DISPATCH is on
   bool args_known = true;
   bool file_size = false;  // SIGXFSZ was sent in it: beyond RLIMIT_FSIZE
-  uint32_t seccomp = 0;    // SECCOMP_MODE_* of the task
+  // The device controller was asked in it (of v1 and v2 alike), and no capability after that.
+  bool device_asked = false;
+  bool sent = false;     // a packet went out of the stack in it
+  bool left = false;     // ... by another device than loopback
+  uint32_t seccomp = 0;  // SECCOMP_MODE_* of the task
   // Capability checks inside it.
   uint64_t caps_failed = 0;
   int cap_last = -1;  // the last that was asked for, -1: none
@@ -63,6 +69,16 @@ struct CpuTime {
   [[nodiscard]] int64_t error_ns() const;
 };
 
+// What the sockets of a trial's group did (programs of the group).
+struct NetSeen {
+  bool watched = false;  // then nothing seen means that there was nothing
+  uint64_t packets_out = 0, bytes_out = 0;
+  uint64_t packets_in = 0, bytes_in = 0;
+  uint64_t left = 0;  // packets that went out by another device than loopback
+  uint64_t sockets = 0, connects = 0;
+  [[nodiscard]] std::string describe() const;  // "3 packets out, 2 in, all by loopback"
+};
+
 struct KernelFacts {
   bool present = false;  // a witness watched this trial from its first instruction
   std::string absent{};  // why not, a word: "needs:bpf"
@@ -82,6 +98,16 @@ struct KernelFacts {
   bool sigsys_compat = false;
   std::optional<BracketSeen> bracket{};  // where the inmate's image was bracketed
   std::optional<CpuTime> cpu{};          // of the target, where a case asks for it
+  NetSeen net{};
+  bool devices_watched = false;
+  uint64_t devices_asked = 0;  // times that the device controller was
+  // The tasks of the group at each inspection, and those that were left at the end; and who looked:
+  // the decoy host, and the harness outside it.
+  std::vector<TaskState> states{};
+  std::vector<TaskState> hosts{};
+  std::string disagree{};        // with /proc, of a process that was inspected; in words
+  uint64_t states_lost = 0;      // looks that failed
+  std::optional<Stray> stray{};  // of the confined trial: what is not apart as the policy has it
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;
   // The string that this one was given; empty when it was given none, or none is known.

@@ -213,7 +213,9 @@ TEST_P(ProbeBy, TellsAndCountsOfWatchedTasksAlone) {
     return 0;
   };
   Actor unwatched(other->unified_fd(), 0, nullptr, act);
-  Actor actor(group->unified_fd(), 0, nullptr, act);
+  constexpr uint32_t kUser = 4242;
+  const auto become_user = [] { return syscall(SYS_setresuid, kUser, kUser, kUser) == 0; };
+  Actor actor(group->unified_fd(), 0, become_user, act);
   ASSERT_TRUE(unwatched.ready() && actor.ready());
   EXPECT_EQ(unwatched.finish(), 0);
   EXPECT_EQ(actor.finish(), 0);
@@ -224,6 +226,7 @@ TEST_P(ProbeBy, TellsAndCountsOfWatchedTasksAlone) {
     if (line.probe < 0) continue;
     EXPECT_EQ(line.probe, 0);
     EXPECT_EQ(line.tgid, actor.pid());
+    EXPECT_EQ(line.uid, kUser);
     told.push_back(line.text);
   }
   EXPECT_THAT(told,

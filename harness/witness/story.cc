@@ -12,6 +12,7 @@
 #include "harness/base/result.h"
 #include "harness/policy/policy.h"
 #include "harness/policy/read.h"
+#include "harness/witness/group_text.h"
 #include "harness/witness/witness.h"
 #include "probes/bpf/abi.h"
 #include "probes/bpf/probe_abi.h"
@@ -59,7 +60,7 @@ std::string number_text(const rf_event_number& e) {
     case RF_EV_VSYSCALL:
       return fmt::format("vsyscall {}", e.number);
     default:
-      return {};
+      return group_event_text(e);
   }
 }
 
@@ -117,6 +118,7 @@ StoryLine tell(const rf_event& event, size_t size) {
   line.at_ns = static_cast<int64_t>(event.at);
   line.tgid = static_cast<int>(event.tgid);
   line.tid = static_cast<int>(event.tid);
+  line.uid = event.uid;
   line.kind = event.kind;
   switch (event.kind) {
     case RF_EV_CALL:
@@ -125,9 +127,9 @@ StoryLine tell(const rf_event& event, size_t size) {
         line.call = record_of(e->call);
         line.denied = line.call.denied();
         const auto* with_path = as<rf_event_path>(event, size);
-        if (event.pad != 0 && with_path != nullptr) line.path = shown(with_path->path);
         std::optional<std::string_view> path;
-        if (event.pad != 0 && with_path != nullptr) {
+        if (with_path != nullptr) {
+          line.path = shown(with_path->path);
           path = std::string_view(with_path->path, strnlen(with_path->path, RF_PATH));
         }
         line.text = describe_call(line.call, path);

@@ -18,6 +18,7 @@ struct StoryLine {
   int64_t at_ns = 0;  // CLOCK_MONOTONIC
   uint32_t kind = 0;  // enum rf_event_kind
   int tgid = 0, tid = 0;
+  uint32_t uid = 0;     // of the task, in the initial user namespace
   std::string text;     // "kill(7, 9) = ESRCH"
   bool denied = false;  // a syscall that was denied, or a capability check that failed
   // Of a syscall: the whole record, and the path it was given, if any.

@@ -53,6 +53,7 @@ struct DenialRow {
   bool known_filter = true;  // false: the policy is said to have none
   bool killed = false;       // it ends by SIGSYS
   std::vector<Step::Setting> settings{};
+  bool device_program = false;  // somebody's program of the group denies /dev/zero
 };
 
 std::vector<DenialRow> gate_denials();        // seccomp
@@ -60,6 +61,7 @@ std::vector<DenialRow> capability_denials();  // one capability missing, or all
 std::vector<DenialRow> namespace_denials();
 std::vector<DenialRow> mount_denials();
 std::vector<DenialRow> limit_denials();
+std::vector<DenialRow> group_denials();  // devices, packets
 std::vector<DenialRow> other_denials();  // plain permission, LSMs, the kernel's own
 
 // A filter that answers `action` to a call of this number in this table, and lets the rest pass.
@@ -77,6 +79,10 @@ bool become(uint32_t uid);  // uid and gid, without groups or capabilities
 long int80(long nr, uint32_t a = 0, uint32_t b = 0, uint32_t c = 0);
 // The same string where a 32-bit pointer reaches.
 uint32_t low_string(const char* text);
+// A program of somebody's own that denies what is done to /dev/zero, attached to the group.
+Result<UniqueFd> deny_zero(int group_fd);
+// In this network namespace, a device to 192.0.2.0/24, where all connections are refused.
+bool tun_up();
 // In a mount namespace of its own: what is done there stays there.
 bool private_mounts();
 bool set_limit(int resource, uint64_t value);

@@ -158,6 +158,7 @@ std::optional<Denial> DenialReader::read(const rf_event& event, size_t size,
   denial.at_ns = static_cast<int64_t>(event.at);
   denial.tgid = static_cast<int>(event.tgid);
   denial.tid = static_cast<int>(event.tid);
+  denial.uid = event.uid;
   denial.comm = text_of(event.comm);
   if (event.kind == RF_EV_EXIT) by_signal_.erase(denial.tid);
   if (event.kind == RF_EV_SIGNAL && size >= sizeof(rf_event_number)) {

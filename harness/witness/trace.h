@@ -38,6 +38,7 @@ namespace ringfence {
 struct Denial {
   int64_t at_ns = 0;      // CLOCK_MONOTONIC
   int tgid = 0, tid = 0;  // in the initial pid namespace
+  uint32_t uid = 0;       // of the task then, in the initial user namespace
   std::string comm;       // of the task then; any bytes
   std::string call;       // "chroot"
   std::string operation;  // `chroot("/tmp")`; any bytes

@@ -28,7 +28,7 @@ rf_event_path call_event(long nr, int64_t ret, const char* path = "") {
   e.head.at = 5'000'000;
   e.head.tgid = e.head.tid = 7;
   std::strcpy(e.head.comm, "app");
-  e.head.pad = *path != 0 ? 1 : 0;
+  e.head.uid = 1000;
   std::strcpy(e.path, path);
   e.call.nr = static_cast<uint32_t>(nr);
   e.call.ret = ret;
@@ -68,6 +68,7 @@ TEST(DenialReader, NamesTheMissingCapability) {
   EXPECT_EQ(denial->operation, "chroot(\"/srv\")");
   EXPECT_EQ(denial->result, "EPERM");
   EXPECT_EQ(denial->comm, "app");
+  EXPECT_EQ(denial->uid, 1000U);
   EXPECT_TRUE(denial->refused);
   // The same check fails in such calls that succeed: it is not what decided.
   read.noise = 1ULL << CAP_SYS_CHROOT;

@@ -26,7 +26,7 @@ constexpr std::array<std::string_view, 3> kNeeded = {"enter", "exit", "story"};
 // What only tells the story: a run of theirs that was left out is a line of it. Any other program
 // keeps facts, or whom they belong to.
 bool tells_only(std::string_view hook) {
-  return hook == "freeze" || hook == "thaw" || hook == "vsyscall";
+  return hook == "freeze" || hook == "thaw" || hook == "vsyscall" || hook == "state";
 }
 
 constexpr size_t kPatternBytes = size_t{1} << 16;
@@ -140,6 +140,9 @@ CallRecord record_of(const rf_call& c) {
   r.dispatched = (c.flags & RF_DISPATCHED) != 0;
   r.args_known = (c.flags & RF_NO_ARGS) == 0;
   r.file_size = (c.flags & RF_FILE_SIZE) != 0;
+  r.device_asked = (c.flags & RF_DEVICE) != 0;
+  r.sent = (c.flags & RF_SENT) != 0;
+  r.left = (c.flags & RF_LEFT) != 0;
   r.seccomp = c.seccomp;
   r.caps_failed = c.caps_failed;
   r.cap_last = c.cap_last;
@@ -166,6 +169,7 @@ struct Witness::State {
     return bpf_map__fd(transport == StoryTransport::perf ? skeleton->maps.perf_rings
                                                          : skeleton->maps.rings);
   }
+  mutable std::weak_ptr<void> net, device;  // of the last attach_to_group()
 };
 
 Witness::Witness(std::unique_ptr<State> state) : state_(std::move(state)) {}
@@ -248,7 +252,7 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
   for (int i = 0; i < slots.prog_cnt; ++i) {
     bpf_program* program = *slots.progs[i].prog;
     Rung* rung = rung_taken(bpf_program__name(program));
-    if (rung == nullptr) continue;
+    if (rung == nullptr || is_group_program(program)) continue;
     bpf_link* link = bpf_program__attach(program);
     if (link == nullptr) {
       rung->err = errno;
@@ -283,6 +287,28 @@ const std::vector<Rung>& Witness::ladder() const { return state_->ladder; }
 bool Witness::offers(std::string_view hook) const {
   return std::any_of(state_->ladder.begin(), state_->ladder.end(),
                      [&](const Rung& rung) { return rung.hook == hook && rung.taken; });
+}
+
+Result<GroupPrograms> Witness::attach_to_group(int group_fd) const {
+  GroupPrograms attached;
+  bool net = true;
+  bool device = true;
+  for (const Rung& rung : state_->ladder) {
+    bpf_program* program =
+        bpf_object__find_program_by_name(state_->skeleton->obj, rung.program().c_str());
+    if (program == nullptr || !is_group_program(program)) continue;
+    auto link = rung.taken ? link_to_group(program, group_fd)
+                           : Result<UniqueFd>(system_error("load", rung.program(), rung.err));
+    if (link) {
+      attached.links_.push_back(std::move(*link));
+      continue;
+    }
+    (rung.hook == "device" ? device : net) = false;
+    attached.absent_[rung.hook] = rung.reason.empty() ? link.error().describe() : rung.reason;
+  }
+  if (net) state_->net = attached.net_ = std::make_shared<int>(0);
+  if (device) state_->device = attached.device_ = std::make_shared<int>(0);
+  return attached;
 }
 
 Result<std::vector<uint64_t>> Witness::all_misses() const {
@@ -475,6 +501,17 @@ Result<KernelFacts> Watch::facts() const {
   }
   facts.story_lost = trial.ring_lost + story.lost;
   facts.caps_watched = witness_->offers("cap");
+  const bool of_group = (id_ & (kProcessTrial | kPidnsTrial)) == 0;
+  facts.net.watched = of_group && !witness_->state_->net.expired();
+  facts.net.packets_out = trial.net.packets_out;
+  facts.net.bytes_out = trial.net.bytes_out;
+  facts.net.packets_in = trial.net.packets_in;
+  facts.net.bytes_in = trial.net.bytes_in;
+  facts.net.left = trial.net.left;
+  facts.net.sockets = trial.net.sockets;
+  facts.net.connects = trial.net.connects;
+  facts.devices_watched = of_group && !witness_->state_->device.expired();
+  facts.devices_asked = trial.devices;
   facts.all_calls = trial.calls;
   facts.tasks = trial.tasks;
   facts.oom_kills = trial.oom_kills;
@@ -528,6 +565,12 @@ void Watch::add_losses(const rf_trial& trial, const std::vector<uint64_t>& misse
        "harmless capability checks that a map had no room for");
   lose(trial.moved, "tasks that left the watched group");
   lose(trial.unreadable, "calls with arguments that could not be read");
+}
+
+Result<TaskStates> Watch::tasks() const {
+  const bpf_link* link = witness_->state_->skeleton->links.tasks__iter;
+  if (link == nullptr) return unsupported_error("list tasks", "iter/task");
+  return read_tasks(bpf_link__fd(link), id_);
 }
 
 Result<size_t> Watch::story(const StoryRing::Tell& tell) {

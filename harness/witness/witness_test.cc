@@ -120,6 +120,30 @@ TEST(Scope, ChildrenThreadsAndGroupsMadeBelow) {
   }));
 }
 
+// What is 0 inside is somebody else outside.
+TEST(Scope, TheUserIsTheOneOutside) {
+  RINGFENCE_NEEDS_WITNESS();
+  if (geteuid() != 0) GTEST_SKIP() << "needs:root";
+  Stage stage({want_nobody()});
+  Actor actor(
+      stage.fd(), 0,
+      [] {
+        return setgid(54321) == 0 && setuid(54321) == 0 && prctl(PR_SET_DUMPABLE, 1) == 0 &&
+               unshare(CLONE_NEWUSER) == 0 && write_file("/proc/self/setgroups", "deny") &&
+               write_file("/proc/self/uid_map", "0 54321 1") && getuid() == 0;
+      },
+      ask_for_nobody);
+  ASSERT_TRUE(actor.ready()) << actor.trouble();
+  ASSERT_EQ(actor.finish(), 0);
+  const auto story = lines_of(*stage.watch);
+  const auto asked = std::find_if(story.begin(), story.end(), [](const StoryLine& line) {
+    return line.is_call && line.call.nr == SYS_kill;
+  });
+  ASSERT_NE(asked, story.end());
+  EXPECT_EQ(asked->uid, 54321U);
+  EXPECT_EQ(story.front().uid, 0U);
+}
+
 TEST(Scope, WhoLeavesIsCountedAndNoLongerSeen) {
   RINGFENCE_NEEDS_WITNESS();
   Stage stage({want_nobody()});

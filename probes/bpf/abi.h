@@ -42,6 +42,9 @@ enum rf_call_flags {
   RF_DISPATCHED = 16, /* syscall user dispatch is on */
   RF_NO_ARGS = 32,    /* this hook does not give the arguments of a refused syscall */
   RF_FILE_SIZE = 64,  /* SIGXFSZ was sent in it: beyond RLIMIT_FSIZE */
+  RF_DEVICE = 1024,   /* the device controller was asked, and no capability after it */
+  RF_SENT = 2048,     /* a packet went out of the stack in it */
+  RF_LEFT = 4096,     /* ... by another device than loopback */
 };
 
 struct rf_call {
@@ -74,6 +77,14 @@ struct rf_seen {
   char denied_path[RF_PATH];  /* the string that this one was given; empty: none is known */
 };
 
+/* Of the sockets of a trial's group (cgroup programs). */
+struct rf_net {
+  __u64 packets_out, bytes_out;
+  __u64 packets_in, bytes_in;
+  __u64 left; /* packets that went out by another device than loopback */
+  __u64 sockets, connects;
+};
+
 /* One watched trial: what to look for (written by the harness before the target starts), and what
  * was seen. */
 struct rf_trial {
@@ -95,7 +106,36 @@ struct rf_trial {
   __u32 sigsys_compat; /* ... in the 32-bit table */
   __u32 pad;
   __u32 unreadable; /* a string argument that could not be read, or a refused call without args */
+  struct rf_net net;
+  __u64 devices; /* times that the device controller was asked */
   struct rf_seen seen[RF_WANTS];
+};
+
+enum rf_ns {
+  RF_NS_PID,
+  RF_NS_MNT,
+  RF_NS_NET,
+  RF_NS_UTS,
+  RF_NS_IPC,
+  RF_NS_USER,
+  RF_NS_CGROUP,
+  RF_NS_TIME,
+  RF_NS_COUNT
+};
+
+/* A task as it is, as the iterator gives it: a read(2) is a sequence of these. */
+struct rf_task {
+  __u64 trial; /* 0: the reader itself */
+  __u64 cgroup;
+  __u64 cap_effective, cap_permitted, cap_bounding;
+  __u32 tgid, tid;  /* in the initial pid namespace */
+  __u32 here;       /* tid in the reader's, 0: it has none there */
+  __u32 uid, gid;   /* in the initial user namespace */
+  __u32 user_level; /* user namespaces above its own */
+  __u32 seccomp;    /* SECCOMP_MODE_* */
+  __u32 no_new_privs;
+  __u32 ns[RF_NS_COUNT]; /* inodes; the one that it is in, not its children's */
+  char comm[RF_COMM];
 };
 
 enum rf_event_kind {
@@ -110,6 +150,10 @@ enum rf_event_kind {
   RF_EV_CGROUP_FREEZE,
   RF_EV_OOM,
   RF_EV_VSYSCALL,
+  RF_EV_SOCKET = 32,
+  RF_EV_CONNECT,
+  RF_EV_SOCK_STATE,
+  RF_EV_DEVICE,
 };
 
 struct rf_event {
@@ -117,14 +161,14 @@ struct rf_event {
   __u64 trial;
   __u32 kind;
   __u32 tgid, tid;
-  __u32 pad;
+  __u32 uid;          /* real, of the task, in the initial user namespace */
   char comm[RF_COMM]; /* of the task, as it was then */
 };
 struct rf_event_call {
   struct rf_event head;
   struct rf_call call;
 };
-struct rf_event_path { /* the same with the string that the syscall was given */
+struct rf_event_path { /* the same, longer by the string that the syscall was given */
   struct rf_event head;
   struct rf_call call;
   char path[RF_PATH];
@@ -138,7 +182,11 @@ struct rf_event_cap {
 };
 /* FORK: a child's tid; EXIT: code as wait(2) gives it; SIGNAL: number, si_code, tid that it is for,
  * and of SIGSYS the syscall (-2 - nr: of the 32-bit table); OOM: tid of the victim; FREEZE: 1 or 0;
- * VSYSCALL: the address. */
+ * VSYSCALL: the address.
+ * SOCKET: family, type, protocol; CONNECT: family, port and address as in the packet (an IPv4 one
+ * in the first four bytes); SOCK_STATE: protocol, old state << 8 | new, own port << 16 | the
+ * other's, inode of the network namespace, tgid 0; DEVICE: type, access, major, minor
+ * (BPF_DEVCG_*). */
 struct rf_event_number {
   struct rf_event head;
   __s64 number;

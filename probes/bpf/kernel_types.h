@@ -87,7 +87,11 @@ typedef struct {
   __u64 val;
 } kernel_cap_t;
 
+typedef struct {
+  __u32 val;
+} kuid_t;
 struct cred {
+  kuid_t uid;
   kernel_cap_t cap_effective;
   struct user_namespace* user_ns;
 } RF_CORE;

@@ -163,6 +163,7 @@ static __always_inline struct rf_event_probe* rf_line(__u64 trial, __u32 kind,
   e->head.kind = kind;
   e->head.tgid = ids >> 32;
   e->head.tid = (__u32)ids;
+  e->head.uid = (__u32)bpf_get_current_uid_gid(); /* as the initial user namespace has it */
   bpf_get_current_comm(e->head.comm, sizeof e->head.comm);
   e->probe = rf_probe_id.probe;
   return e;

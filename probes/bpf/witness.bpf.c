@@ -5,6 +5,8 @@
  * lets it load (harness/witness/ladder.h); the body is the same.
  */
 #include "probes/bpf/witness_calls.h"
+#include "probes/bpf/witness_group.h"
+#include "probes/bpf/witness_tasks.h"
 
 char _license[] SEC("license") = "GPL";
 
@@ -126,7 +128,10 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
   __u32 flags = 0;
   if (!state) {
     /* A new task comes out of its parent's clone; any other end without a state is a fact lost. */
-    if (!is_first_return(nr_here, ret, compat)) __sync_fetch_and_add(&trial->orphans, 1);
+    if (!is_first_return(nr_here, ret, compat)) {
+      __sync_fetch_and_add(&trial->orphans, 1);
+      rf_debug("trial %llu: syscall %lld ends without a beginning", id, nr_here);
+    }
     if (!new_state(self, id)) __sync_fetch_and_add(&trial->no_room, 1);
     return 0;
   }
@@ -214,7 +219,6 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
     if (!e) return 0;
     barrier_var(e);
     fill_head_at(&e->head, self, call->at, id, RF_EV_CALL);
-    e->head.pad = 1;
     e->call = *call;
     __builtin_memcpy(e->path, state->path, sizeof e->path);
     give(ctx, trial, e, sizeof *e);
@@ -275,6 +279,7 @@ static __always_inline int on_cap(void* ctx, const struct cred* cred, struct use
   if (!state || state->nr < 0 || cap < 0 || cap > 63) return 0;
   state->cap_last = cap;
   state->cap_last_ret = ret;
+  state->flags &= ~RF_DEVICE;
   state->cap_userns = typed ? target->ns.inum : BPF_CORE_READ(target, ns.inum);
   state->cred_userns = typed ? cred->user_ns->ns.inum : BPF_CORE_READ(cred, user_ns, ns.inum);
   if (ret == 0) return 0;

@@ -11,6 +11,7 @@
 #include <bpf/bpf_tracing.h>
 
 #include "probes/bpf/abi.h"
+#include "probes/bpf/debug.h"
 #include "probes/bpf/probe_abi.h"
 
 #define NR_vfork 58

@@ -48,7 +48,10 @@ static __always_inline void* room(struct rf_trial* trial, void* staged, __u64 si
   }
   void* ring = bpf_map_lookup_elem(&rings, &trial->ring);
   void* at = ring ? bpf_ringbuf_reserve(ring, size, 0) : 0;
-  if (!at) __sync_fetch_and_add(&trial->ring_lost, 1);
+  if (!at) {
+    __sync_fetch_and_add(&trial->ring_lost, 1);
+    rf_debug("no room in ring %llu", trial->ring);
+  }
   return at;
 }
 
@@ -79,7 +82,7 @@ static __always_inline void fill_head_at(struct rf_event* head, const struct tas
   head->kind = kind;
   head->tgid = self->tgid;
   head->tid = self->pid;
-  head->pad = 0;
+  head->uid = self->cred->uid.val;
   /* A byte at a time, as BTF has it: still a third of what bpf_get_current_comm() costs. */
   for (int i = 0; i < RF_COMM; ++i) head->comm[i] = self->comm[i];
 }
