@@ -26,6 +26,11 @@ endforeach()
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/probes/inmate/
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ringfence/probes/inmate
         FILES_MATCHING PATTERN "abi.h")
+# What a user's own probe is compiled with (docs/recipes/probe.md).
+foreach(header probe.h probe_abi.h abi.h kernel_types.h)
+  install(FILES ${PROJECT_SOURCE_DIR}/probes/bpf/${header}
+          DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ringfence/probes/bpf)
+endforeach()
 
 set(ringfence_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/ringfence)
 install(EXPORT ringfence_targets NAMESPACE ringfence:: DESTINATION ${ringfence_package_dir})

@@ -102,6 +102,15 @@ std::string trace_line(const Denial& d, int64_t began_ns, const Style& style) {
          paint(style, Tone::dim, why_of(d)) + '\n';
 }
 
+std::string trace_line(const ProbeLine& line, const std::string& probe, int64_t began_ns,
+                       const Style& style) {
+  const auto seconds = static_cast<double>(line.at_ns - began_ns) / 1e9;
+  return paint(style, Tone::dim, fmt::format("{:>9.4f}  ", seconds)) +
+         column(fmt::format("{}[{}]", terminal_safe(line.comm), line.tid), kTask) +
+         column(terminal_safe(line.text), kOperation) +
+         paint(style, Tone::dim, column("-", kLayer) + "probe " + terminal_safe(probe)) + '\n';
+}
+
 std::string trace_summary(const TraceEnd& end, const Style& style) {
   std::string text;
   const uint64_t count = end.refusals->count();
@@ -127,6 +136,19 @@ std::string trace_summary(const TraceEnd& end, const Style& style) {
   }
   if (end.failures != nullptr) {
     text += fmt::format("failed for other reasons: {}\n", end.failures->count());
+  }
+  if (!end.counts.empty()) text += paint(style, Tone::dim, "counted by probes") + '\n';
+  for (const ProbeCount& counted : end.counts) {
+    text += fmt::format("  {:>8}  {}: {}\n", counted.value, terminal_safe(counted.probe),
+                        terminal_safe(counted.name));
+  }
+  if (end.cpu) {
+    text += fmt::format("time on CPU: user {}, kernel {} (sampled every {}, +- {})\n",
+                        duration_text(end.cpu->user_ns), duration_text(end.cpu->kernel_ns),
+                        duration_text(end.cpu->period_ns), duration_text(end.cpu->error_ns()));
+  } else if (!end.no_cpu.empty()) {
+    text +=
+        paint(style, Tone::warning, "time on CPU: not known, " + terminal_safe(end.no_cpu)) + '\n';
   }
   if (!end.caps_watched) {
     text += paint(style, Tone::warning,
@@ -160,6 +182,16 @@ std::string trace_json(const Denial& d, int64_t began_ns) {
   return line_of(json);
 }
 
+std::string trace_json(const ProbeLine& line, const std::string& probe, int64_t began_ns) {
+  return line_of(Json{{"type", "probe"},
+                      {"at_us", (line.at_ns - began_ns) / 1000},
+                      {"pid", line.tgid},
+                      {"tid", line.tid},
+                      {"comm", to_utf8(line.comm)},
+                      {"probe", to_utf8(probe)},
+                      {"text", to_utf8(line.text)}});
+}
+
 std::string trace_json(const TraceEnd& end) {
   Json layers = Json::array();
   for (const auto& total : end.refusals->totals()) {
@@ -169,6 +201,17 @@ std::string trace_json(const TraceEnd& end) {
     }
     layers.push_back(Json{{"layer", total.layer.str()}, {"count", total.count}, {"calls", calls}});
   }
+  Json counts = Json::array();
+  for (const ProbeCount& count : end.counts) {
+    counts.push_back(Json{
+        {"probe", to_utf8(count.probe)}, {"name", to_utf8(count.name)}, {"count", count.value}});
+  }
+  Json cpu;  // null: not known
+  if (end.cpu) {
+    cpu = Json{{"user_us", end.cpu->user_ns / 1000},
+               {"kernel_us", end.cpu->kernel_ns / 1000},
+               {"error_us", end.cpu->error_ns() / 1000}};
+  }
   return line_of(Json{{"type", "summary"},
                       {"denials", end.refusals->count()},
                       {"duration_us", end.duration_ns / 1000},
@@ -176,6 +219,8 @@ std::string trace_json(const TraceEnd& end) {
                       {"groups", groups_json(*end.refusals)},
                       {"other_failures", end.failures == nullptr ? 0 : end.failures->count()},
                       {"capabilities_watched", end.caps_watched},
+                      {"probe_counts", counts},
+                      {"cpu", cpu},
                       {"lost", end.loss.events},
                       {"lost_what", end.loss.what}});
 }

@@ -44,7 +44,7 @@ _ringfence() {{
       return ;;
     --rootfs) COMPREPLY=($(compgen -d -- "$cur")); return ;;
     --suite) COMPREPLY=($(compgen -W "default full" -- "$cur")); return ;;
-    --expect-skips|--output) COMPREPLY=($(compgen -f -- "$cur")); return ;;
+    --expect-skips|--output|--probe) COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
   case "${{COMP_WORDS[1]}}" in
 {words}  esac

@@ -94,7 +94,9 @@ int run_main(int argc, char** argv) {
       "  ringfence run --policy config.json           does this sandbox hold?\n"
       "  ringfence run 'seccomp.*' --report jsonl=r.jsonl\n"
       "  ringfence explain r.jsonl seccomp.io_uring   why this verdict?\n"
-      "  ringfence trace -- runc run web              why does my container get EPERM?\n\n"
+      "  ringfence trace -- runc run web              why does my container get EPERM?\n"
+      "  ringfence trace --probe my.bpf.o -- CMD      what does a BPF program of mine see in "
+      "it?\n\n"
       "'ringfence COMMAND --help' has the options and exit codes of each.");
   try {
     app.parse(argc, argv);

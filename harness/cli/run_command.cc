@@ -30,7 +30,8 @@ void on_interrupt(int /*signal*/) { interrupted = true; }
 struct Arguments {
   std::vector<std::string> globs;
   std::string policy, rootfs, suite = "default", shard, expect_skips;
-  std::vector<std::string> reports, require;
+  std::vector<std::string> reports, require, probes;
+  std::string timeline = "normal";
   int jobs = 0;
   double timeout = 10;
   std::optional<uint64_t> seed;
@@ -90,7 +91,13 @@ Status load_options(const Arguments& args, RunOptions& options) {
   options.seed = args.seed;
   options.shuffle = args.shuffle;
   options.kernel_witness = !args.no_ebpf;
+  options.full_timeline = args.timeline == "full";
   options.interrupted = &interrupted;
+  for (const auto& path : args.probes) {
+    auto probe = read_probe(path);
+    if (!probe) return tl::unexpected(probe.error());
+    options.probes.push_back(std::move(*probe));
+  }
   if (auto ok = parse_shard(args.shard, options); !ok) return ok;
   if (!args.policy.empty()) {
     auto loaded = load(args.policy, args.rootfs);
@@ -134,8 +141,16 @@ int run_command(const Arguments& args) {
   }
   auto result = run(*registry, facts, options, reporter);
   if (!result) {
-    if (result.error().kind == Error::Kind::usage) reporter.discard();
+    if (result.error().kind != Error::Kind::system) reporter.discard();
     return complain(result.error());
+  }
+  // He asked for it: without it the run is no success, as with --require.
+  const auto witness = result->header.facts.find("witness");
+  if (witness != result->header.facts.end() && witness->second.starts_with("absent: ")) {
+    for (const auto& path : args.probes) {
+      rules.missing_facilities.push_back(
+          fmt::format("--probe {} (no eBPF witness, {})", path, witness->second));
+    }
   }
   conclude(*result, rules);
   const auto written = reporter.end({*result});
@@ -183,6 +198,15 @@ void add_run(CLI::App& app, Action& action) {
   run->add_flag("--shuffle", args->shuffle, "In random order; --seed repeats it");
   run->add_flag("--no-ebpf", args->no_ebpf,
                 "Without the eBPF witness: everything runs, on weaker evidence");
+  run->get_option("--no-ebpf")
+      ->excludes(run->add_option("--probe", args->probes,
+                                 "Load this BPF object of yours beside the witness; repeatable")
+                     ->type_name("FILE.bpf.o")
+                     ->allow_extra_args(false)
+                     ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll));
+  run->add_option("--timeline", args->timeline,
+                  "full leaves no line out, and shows each attempt begin and end")
+      ->check(CLI::IsMember({"normal", "full"}));
   auto* quiet = run->add_flag("--quiet,-q", args->quiet, "Only the end of the run");
   run->add_flag("--verbose,-v", args->verbose, "Every case as it ends")->excludes(quiet);
   // An empty value is a variable that somebody's script forgot to set, and not the default.
@@ -191,7 +215,8 @@ void add_run(CLI::App& app, Action& action) {
         return value.empty() ? std::string("a value is missing") : std::string();
       },
       "");
-  for (const char* name : {"--policy", "--rootfs", "--expect-skips", "--shard", "--require"}) {
+  for (const char* name :
+       {"--policy", "--rootfs", "--expect-skips", "--shard", "--require", "--probe"}) {
     run->get_option(name)->check(not_empty);
   }
   run->footer(

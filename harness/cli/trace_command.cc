@@ -13,8 +13,12 @@
 
 #include <CLI/CLI.hpp>
 
+#include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/cli/commands.h"
+#include "harness/witness/cpu_clock.h"
+#include "harness/witness/probe.h"
 #include "harness/witness/trace.h"
 #include "reports/trace_text.h"
 
@@ -29,6 +33,7 @@ struct Arguments {
   std::vector<std::string> command;
   int pid = 0;
   std::string container, output;
+  std::vector<std::string> probe_paths;
   bool json = false, all = false;
 };
 
@@ -163,17 +168,62 @@ int exit_code_of(int pidfd) {
   return info.si_code == CLD_EXITED ? info.si_status : kSignalBase + info.si_status;
 }
 
+// What is attached beside the witness: users' probes, and the clock of time on CPU. Before the
+// tracer, so that what this process does for it is not traced.
+struct Beside {
+  std::optional<Probes> probes;
+  std::optional<CpuClock> clock;
+  std::string no_clock;
+  // With a command this process is watched, too, until the command starts.
+  static Result<Beside> attach(const Witness& witness, const std::vector<ProbeFile>& files,
+                               bool with_command) {
+    Beside beside;
+    int self = 0;
+    if (with_command) {
+      auto found = own_tgid(witness);
+      if (!found) return tl::unexpected(found.error());
+      self = *found;
+    }
+    if (!files.empty()) {
+      auto probes = Probes::attach(witness, files, self);
+      if (!probes) return tl::unexpected(probes.error());
+      beside.probes = std::move(*probes);
+    }
+    auto clock = CpuClock::open(witness, self);
+    if (clock) {
+      beside.clock = std::move(*clock);
+    } else {
+      beside.no_clock = clock.error().describe();
+    }
+    return beside;
+  }
+};
+
 // One trace, from its first event to its summary.
 class Trace {
  public:
-  Trace(const Arguments& args, const Witness& witness, Tracer tracer, Output& output,
+  Trace(const Arguments& args, const Witness& witness, Tracer tracer, Beside beside, Output& output,
         int64_t began_ns)
       : args_(args),
         witness_(witness),
+        beside_(std::move(beside)),
         tracer_(std::move(tracer)),
         output_(output),
         style_(style_for(output.fd(), Detail::normal)),
-        began_ns_(began_ns) {}
+        began_ns_(began_ns) {
+    if (!beside_.clock) return;
+    // With a command: what this process starts from now on.
+    if (auto ok = beside_.clock->begin(tracer_.id(), 0); !ok) {
+      no_clock(ok.error());
+      return;
+    }
+    if (tracer_.processes().empty()) follow_on_cpu(0);
+    for (const int process : tracer_.processes()) {
+      const auto tasks = list_directory(fmt::format("/proc/{}/task", process));
+      if (!tasks) continue;  // it ended
+      for (const auto& task : *tasks) follow_on_cpu(parse_int(task).value_or(process));
+    }
+  }
 
   void begin(const std::string& scope) {
     if (args_.json) {
@@ -184,7 +234,8 @@ class Trace {
   }
 
   Status drain() {
-    auto told = tracer_.drain([&](const Denial& denial) { tell(denial); });
+    auto told = tracer_.drain([&](const Denial& denial) { tell(denial); },
+                              [&](const ProbeLine& line) { tell(line); });
     if (!told) return tl::unexpected(told.error());
     return {};
   }
@@ -230,6 +281,17 @@ class Trace {
     end.loss = std::move(*loss);
     end.duration_ns = now_ns() - began_ns_;
     end.caps_watched = witness_.offers("cap");
+    if (beside_.probes) {
+      auto counts = beside_.probes->take_counts(tracer_.id());
+      if (!counts) return tl::unexpected(counts.error());
+      end.counts = std::move(*counts);
+    }
+    end.no_cpu = beside_.no_clock;
+    if (beside_.clock && end.no_cpu.empty()) {
+      auto time = beside_.clock->time(tracer_.id());
+      if (!time) return tl::unexpected(time.error());
+      end.cpu = *time;
+    }
     if (args_.json) {
       output_.write(trace_json(end));
     } else {
@@ -252,8 +314,27 @@ class Trace {
     output_.write(trace_line(denial, began_ns_, style_));
   }
 
+  void tell(const ProbeLine& line) {
+    const std::string probe = beside_.probes ? beside_.probes->name(line.probe) : std::string();
+    if (args_.json) return output_.write(trace_json(line, probe, began_ns_));
+    if (!columns_) output_.write(trace_columns(style_));
+    columns_ = true;
+    output_.write(trace_line(line, probe, began_ns_, style_));
+  }
+
+  void no_clock(const Error& error) {
+    if (beside_.no_clock.empty()) beside_.no_clock = error.describe();
+  }
+  void follow_on_cpu(int tid) {
+    auto event = beside_.clock->follow(tid);
+    if (event) return on_cpu_.push_back(std::move(*event));
+    if (event.error().err != ESRCH) no_clock(event.error());  // ESRCH: it ended
+  }
+
   const Arguments& args_;
   const Witness& witness_;
+  Beside beside_;
+  std::vector<UniqueFd> on_cpu_;
   Tracer tracer_;
   Output& output_;
   Style style_;
@@ -272,12 +353,15 @@ int no_witness(const Error& error) {
   return kExitFailed;
 }
 
-int trace_children(const Arguments& args, const Witness& witness, Output& output) {
+int trace_children(const Arguments& args, const Witness& witness,
+                   const std::vector<ProbeFile>& probes, Output& output) {
   auto signals = Signals::block();
   if (!signals) return complain(signals.error());
+  auto beside = Beside::attach(witness, probes, true);
+  if (!beside) return complain(beside.error());
   auto tracer = Tracer::children(witness);
   if (!tracer) return complain(tracer.error());
-  Trace trace(args, witness, std::move(*tracer), output, now_ns());
+  Trace trace(args, witness, std::move(*tracer), std::move(*beside), output, now_ns());
   trace.begin(fmt::format("{}", fmt::join(args.command, " ")));
   auto started = start(args.command, signals->before());
   if (!started) return complain(started.error());
@@ -299,7 +383,8 @@ int trace_children(const Arguments& args, const Witness& witness, Output& output
 }
 
 // A process that is there already, or a container, by its init.
-int trace_present(const Arguments& args, const Witness& witness, Output& output) {
+int trace_present(const Arguments& args, const Witness& witness,
+                  const std::vector<ProbeFile>& probes, Output& output) {
   auto signals = Signals::block();
   if (!signals) return complain(signals.error());
   Container container;
@@ -323,11 +408,13 @@ int trace_present(const Arguments& args, const Witness& witness, Output& output)
               std::to_string(container.pid), "no such process, or a thread of one"});
   }
   const UniqueFd process(static_cast<int>(pidfd));
+  auto beside = Beside::attach(witness, probes, false);
+  if (!beside) return complain(beside.error());
   const int64_t began = now_ns();
   auto tracer = args.container.empty() ? Tracer::process(witness, args.pid)
                                        : Tracer::container(witness, container);
   if (!tracer) return complain(tracer.error());
-  Trace trace(args, witness, std::move(*tracer), output, began);
+  Trace trace(args, witness, std::move(*tracer), std::move(*beside), output, began);
   trace.begin(scope);
   auto stopped = trace.follow(process.get(), false, *signals);
   if (!stopped) return complain(stopped.error());
@@ -346,12 +433,18 @@ int trace_command(const Arguments& args) {
     // Before the programs are loaded, which takes a moment.
     if (auto found = find_container(args.container); !found) return complain(found.error());
   }
+  std::vector<ProbeFile> probes;
+  for (const auto& path : args.probe_paths) {
+    auto probe = read_probe(path);
+    if (!probe) return complain(probe.error());
+    probes.push_back(std::move(*probe));
+  }
   auto witness = Witness::open();
   if (!witness) return no_witness(witness.error());
   auto output = Output::open(args);
   if (!output) return complain(output.error());
-  return args.command.empty() ? trace_present(args, *witness, *output)
-                              : trace_children(args, *witness, *output);
+  return args.command.empty() ? trace_present(args, *witness, probes, *output)
+                              : trace_children(args, *witness, probes, *output);
 }
 
 }  // namespace
@@ -370,6 +463,12 @@ void add_trace(CLI::App& app, Action& action) {
       ->excludes(pid);
   trace->add_option("--output,-o", args->output, "Write there, and not to standard error or output")
       ->type_name("FILE");
+  trace
+      ->add_option("--probe", args->probe_paths,
+                   "Load this BPF object of yours beside the witness; repeatable")
+      ->type_name("FILE.bpf.o")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   trace->add_flag("--all", args->all, "With failures that are no refusal (ENOENT, EAGAIN, ...)");
   trace->add_flag("--json", args->json, "As JSON lines: every denial, and a summary");
   // That it goes with neither is checked later: the parser would complain of the "--".
@@ -380,7 +479,8 @@ void add_trace(CLI::App& app, Action& action) {
         return value.empty() ? std::string("a value is missing") : std::string();
       },
       "");
-  for (const char* name : {"--container", "--output"}) trace->get_option(name)->check(not_empty);
+  for (const char* name : {"--container", "--output", "--probe"})
+    trace->get_option(name)->check(not_empty);
   trace->footer(
       "With a command the trace goes to standard error, otherwise to standard output.\n"
       "What a daemon starts for the command (docker run) is no child of it: use --container.\n"

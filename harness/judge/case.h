@@ -106,6 +106,8 @@ struct Call {
   friend bool operator==(const Call&, const Call&) = default;
 };
 
+inline constexpr const char* kProvedByBracket = "bracket";
+
 struct Case {
   std::string id{};      // primitive.technique[.variant]
   std::string title{};   // one line: what is tried
@@ -138,8 +140,11 @@ struct Case {
   // whatever their arguments, explains a denial.
   std::vector<Call> calls{};
   // For an attempt that makes no syscall of its own on the host (io_uring, vsyscall, a state that
-  // is only looked at): what shows instead that it was made.
+  // is only looked at): what shows instead that it was made. "state": the state itself.
+  // kProvedByBracket: the kernel saw the inmate's image begin it (witness/bracket.h), for which the
+  // image is bracketed.
   std::string proves_attempt{};
+  bool cpu_time = false;          // the target's time on CPU is wanted: KernelFacts::cpu
   std::vector<Layer> gated_by{};  // in policy mode: capabilities that the kernel asks for, in order
 };
 

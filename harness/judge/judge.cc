@@ -104,6 +104,12 @@ bool kernel_watched(const Case& c, const TrialOutcome& trial) {
   return trial.kernel.present && !c.calls.empty();
 }
 
+// Where the inmate's image was bracketed for this: the kernel did not see it begin the attempt.
+bool never_begun(const Case& c, const TrialOutcome& trial) {
+  return c.proves_attempt == kProvedByBracket && trial.kernel.present && trial.kernel.bracket &&
+         trial.kernel.bracket->began == 0;
+}
+
 std::string names_of_calls(const Case& c) {
   std::string text;
   for (const Call& call : c.calls) {
@@ -216,6 +222,10 @@ bool attempt_made(const Case& c, Mode mode, const TrialOutcome& confined, std::s
   const bool gave_up = confined.claim.kind == Claim::Kind::unable && mode == Mode::policy_mode;
   if (kernel_watched(c, confined) && !gave_up && !confined.kernel.attempted()) {
     *why = "the kernel saw no such call in the target: " + names_of_calls(c);
+    return false;
+  }
+  if (never_begun(c, confined) && !gave_up) {
+    *why = "the kernel did not see the inmate begin the attempt " + c.attempt.name;
     return false;
   }
   switch (confined.claim.kind) {
@@ -375,6 +385,12 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
     return give(Verdict::unproven, "control_failed",
                 "the control reached its goal, but the kernel saw no such call in it: " +
                     names_of_calls(c));
+  }
+  if (never_begun(c, control)) {
+    return give(Verdict::unproven, "control_failed",
+                "the control reached its goal, but the kernel did not see the inmate begin the "
+                "attempt " +
+                    c.attempt.name);
   }
   if (!attempt_made(c, mode, confined, &why)) {
     return give(Verdict::unproven, "no_attempt", why);

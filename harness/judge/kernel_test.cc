@@ -148,6 +148,52 @@ TEST(Kernel, NoAttemptNoVerdict) {
   }
 }
 
+// An attempt that makes no syscall: the brackets around it in the inmate's image.
+Scene bracketed() {
+  Scene s = in_order();
+  s.c.attempt.name = "vsyscall_time";
+  s.c.proves_attempt = kProvedByBracket;
+  s.control.kernel.present = s.confined.kernel.present = true;
+  s.control.kernel.bracket = BracketSeen{1, 1, 0};
+  s.confined.kernel.bracket = BracketSeen{1, 1, -EPERM};
+  return s;
+}
+
+TEST(Kernel, AnAttemptWithoutASyscallIsProvenByItsBracket) {
+  for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+    EXPECT_EQ(bracketed().judge(mode).verdict, Verdict::held);
+    Scene killed = bracketed();
+    killed.confined.kernel.bracket = BracketSeen{1, 0, 0};
+    EXPECT_EQ(killed.judge(mode).verdict, Verdict::held) << "what began may end in a signal";
+
+    Scene idle = bracketed();
+    idle.confined.kernel.bracket = BracketSeen{0, 0, 0};
+    const Judgement j = idle.judge(mode);
+    EXPECT_EQ(j.verdict, Verdict::unproven);
+    EXPECT_EQ(j.reason, "no_attempt");
+    EXPECT_THAT(j.detail, HasSubstr("begin the attempt vsyscall_time"));
+
+    Scene other = bracketed();
+    other.control.kernel.bracket = BracketSeen{0, 0, 0};
+    EXPECT_EQ(other.judge(mode).reason, "control_failed");
+
+    // Without brackets, and where the case does not rest on them, the other evidence counts.
+    Scene without = bracketed();
+    without.control.kernel.bracket.reset();
+    without.confined.kernel.bracket.reset();
+    EXPECT_EQ(without.judge(mode).verdict, Verdict::held);
+    idle.c.proves_attempt = "state";
+    EXPECT_EQ(idle.judge(mode).verdict, Verdict::held);
+  }
+}
+
+TEST(Kernel, ABreachSurvivesABracketThatWasNotSeen) {
+  Scene s = bracketed();
+  s.confined.kernel.bracket = BracketSeen{0, 0, 0};
+  s.confined.goal.yes = true;
+  EXPECT_EQ(s.judge(Mode::case_mode).verdict, Verdict::breached);
+}
+
 // Something else than the attempt made the control reach its goal.
 TEST(Kernel, AControlWithoutTheCallIsNone) {
   Scene s = watched();

@@ -88,14 +88,24 @@ const Witness* witness_of_process() {
 }
 
 Result<KernelWatch> KernelWatch::begin(const Witness& witness, int group_fd,
-                                       const Witness::WatchOptions& options) {
+                                       const Witness::WatchOptions& options, WatchExtras extras) {
   struct stat st {};
   const int64_t r = sys::call(SYS_fstat, group_fd, sys::arg(&st));
   if (r < 0) return system_error("fstat", "the target's group", static_cast<int>(-r));
   const int64_t began = now_ns();
   auto watch = witness.watch(st.st_ino, options);
   if (!watch) return tl::unexpected(watch.error());
-  return KernelWatch(std::move(*watch), began);
+  KernelWatch made(std::move(*watch), began, std::move(extras));
+  if (made.extras_.clock != nullptr) {
+    const auto slot = static_cast<uint32_t>(std::max(options.slot, 0));
+    if (auto ok = made.extras_.clock->begin(made.watch_.id(), slot); !ok) {
+      return tl::unexpected(ok.error());
+    }
+    auto event = made.extras_.clock->follow(0);
+    if (!event) return tl::unexpected(event.error());
+    made.on_cpu_ = std::move(*event);
+  }
+  return made;
 }
 
 KernelFacts KernelWatch::unwatched(const Error& error) {
@@ -115,6 +125,43 @@ Status KernelWatch::look_for(const std::vector<Call>& calls, const Expand& expan
   }
   wants.push_back(sentinel());
   return watch_.look_for(wants);
+}
+
+// Lines of the story beyond these are counted, and not told.
+constexpr size_t kFullStory = 20000;
+constexpr int64_t kMilli = 1000000;
+
+// What failed here is a part of the story, or a fact that is not there.
+void KernelWatch::collect_extras(const Plan& plan, TrialOutcome& outcome) const {
+  // A target that gets the inmate as a file of its own executes another image.
+  if (extras_.bracket != nullptr && plan.program.empty()) {
+    if (auto seen = extras_.bracket->take(watch_.id(), extras_.attempt)) {
+      outcome.kernel.bracket = *seen;
+    }
+  }
+  if (extras_.clock != nullptr) {
+    if (auto time = extras_.clock->time(watch_.id())) {
+      outcome.kernel.cpu = *time;
+      outcome.evidence.push_back(
+          {"", outcome.duration_ns / 1000, "ebpf",
+           fmt::format("the target was on a CPU for {} ms in user space and {} ms in the kernel, "
+                       "+- {} ms",
+                       time->user_ns / kMilli, time->kernel_ns / kMilli, time->error_ns() / kMilli),
+           false});
+    }
+    extras_.clock->end(watch_.id());
+  }
+  if (extras_.probes == nullptr) return;
+  auto counts = extras_.probes->take_counts(watch_.id());
+  if (!counts) {
+    ++outcome.kernel.story_lost;
+    return;
+  }
+  for (const ProbeCount& count : *counts) {
+    outcome.evidence.push_back(
+        {"", outcome.duration_ns / 1000, "probe",
+         fmt::format("{}: {} counted {} times", count.probe, count.name, count.value), false});
+  }
 }
 
 void KernelWatch::collect(size_t calls, const Plan& plan, TrialOutcome& outcome) {
@@ -149,16 +196,22 @@ void KernelWatch::collect(size_t calls, const Plan& plan, TrialOutcome& outcome)
   std::vector<StoryLine> story;
   const auto keep = [&](const rf_event& event, size_t size) {
     StoryLine line = tell(event, size);
+    if (line.probe >= 0 && extras_.probes != nullptr) {
+      line.text =
+          fmt::format("{}: {}", extras_.probes->name(static_cast<uint32_t>(line.probe)), line.text);
+    }
     if (!line.text.empty()) story.push_back(std::move(line));
   };
   if (auto told = watch_.story(keep); !told) ++outcome.kernel.story_lost;
   TimelineOptions options;
+  if (extras_.full_story) options.lines_max = kFullStory;
   // What a decoy host says of its own clock is believed as far as it is possible.
   options.zero_ns =
       outcome.began_ns >= began_ns_ && outcome.began_ns <= now_ns() ? outcome.began_ns : began_ns_;
   auto lines = tell_timeline(std::move(story), plan, outcome, options);
   outcome.evidence.insert(outcome.evidence.end(), std::make_move_iterator(lines.begin()),
                           std::make_move_iterator(lines.end()));
+  collect_extras(plan, outcome);
   std::stable_sort(outcome.evidence.begin(), outcome.evidence.end(),
                    [](const EvidenceLine& a, const EvidenceLine& b) { return a.at_us < b.at_us; });
 }

@@ -10,6 +10,9 @@
 #include "harness/judge/case.h"
 #include "harness/judge/trial.h"
 #include "harness/spawn/plan.h"
+#include "harness/witness/bracket.h"
+#include "harness/witness/cpu_clock.h"
+#include "harness/witness/probe.h"
 #include "harness/witness/witness.h"
 
 namespace ringfence {
@@ -21,11 +24,21 @@ using Expand = std::function<Result<std::string>(const std::string&)>;
 // test program, the GoogleTest bridge). Null when there can be none here.
 const Witness* witness_of_process();
 
+// What a trial has beside the witness itself; null: nobody asks for it.
+struct WatchExtras {
+  const Probes* probes = nullptr;
+  const Bracket* bracket = nullptr;
+  std::string attempt{};            // whose brackets count
+  const CpuClock* clock = nullptr;  // follows what the calling process starts
+  bool full_story = false;          // no line is left out of the timeline
+};
+
 class KernelWatch {
  public:
   // Watches the group of this directory (a v2 one) from now on.
   static Result<KernelWatch> begin(const Witness& witness, int group_fd,
-                                   const Witness::WatchOptions& options = {});
+                                   const Witness::WatchOptions& options = {},
+                                   WatchExtras extras = {});
   // The facts of a trial that the witness should have watched, and could not: all of them are lost,
   // so that it proves no absence. What else was seen of it stays seen.
   static KernelFacts unwatched(const Error& error);
@@ -45,10 +58,13 @@ class KernelWatch {
   void collect(size_t calls, const Plan& plan, TrialOutcome& outcome);
 
  private:
-  explicit KernelWatch(Watch watch, int64_t began_ns)
-      : watch_(std::move(watch)), began_ns_(began_ns) {}
+  explicit KernelWatch(Watch watch, int64_t began_ns, WatchExtras extras)
+      : watch_(std::move(watch)), began_ns_(began_ns), extras_(std::move(extras)) {}
+  void collect_extras(const Plan& plan, TrialOutcome& outcome) const;
   Watch watch_;
   int64_t began_ns_;
+  WatchExtras extras_;
+  UniqueFd on_cpu_;  // the clock's event
   bool lists_ = false;
 };
 

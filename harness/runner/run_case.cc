@@ -197,7 +197,10 @@ class CaseRun {
       spec.cgroup = &*leaf;
     }
     if (context_.witness != nullptr) {
-      auto begun = KernelWatch::begin(*context_.witness, leaf->unified_fd(), context_.watch);
+      const WatchExtras extras{context_.probes, context_.bracket, attempt.name,
+                               case_.cpu_time ? context_.clock : nullptr, context_.full_timeline};
+      auto begun =
+          KernelWatch::begin(*context_.witness, leaf->unified_fd(), context_.watch, extras);
       if (begun) {
         watch = std::move(*begun);
         if (name == "confined") watch->list_tasks();

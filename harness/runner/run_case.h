@@ -8,6 +8,9 @@
 #include "harness/runner/runner.h"
 #include "harness/spawn/cgroup_leaf.h"
 #include "harness/spawn/plan.h"
+#include "harness/witness/bracket.h"
+#include "harness/witness/cpu_clock.h"
+#include "harness/witness/probe.h"
 #include "harness/witness/witness.h"
 
 namespace ringfence {
@@ -31,6 +34,11 @@ struct RunContext {
   const Witness* witness = nullptr;
   Witness::WatchOptions watch;
   std::string no_witness;
+  // Beside it, where somebody asks for them.
+  const Probes* probes = nullptr;
+  const Bracket* bracket = nullptr;
+  const CpuClock* clock = nullptr;
+  bool full_timeline = false;
   int* decoy_pid = nullptr;  // where run_trial() keeps its decoy host's pid
   bool privileged = true;    // root of the initial user namespace
 };

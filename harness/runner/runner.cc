@@ -26,6 +26,7 @@
 #include "harness/base/sys.h"
 #include "harness/policy/read.h"
 #include "harness/runner/decoy.h"
+#include "harness/runner/extras.h"
 #include "harness/runner/run_case.h"
 #include "harness/runner/wire.h"
 #include "harness/spawn/reap.h"
@@ -176,6 +177,7 @@ class Run {
     const bool some = std::any_of(chosen->begin(), chosen->end(),
                                   [this](const Case* c) { return !why_skip(*c); });
     if (some) open_witness(chosen->size());
+    if (auto ok = open_extras(*chosen); !ok) return tl::unexpected(ok.error());
     result_.header = make_header(facts_, options_, context_);
     if (some) describe_witness();
     observer_.header(result_.header, chosen->size());
@@ -186,6 +188,7 @@ class Run {
     group_programs_ = {};
     context_.cgroups.reset();
     context_.witness = nullptr;
+    extras_ = {};
     witness_.reset();
     result_.summary.run_id = context_.run_id;
     result_.summary.duration_ns =
@@ -363,6 +366,7 @@ class Run {
       return;
     }
     facts["witness"] = "ebpf";
+    for (const ProbeFile& probe : options_.probes) facts["probe." + probe.name] = probe.path;
     for (const Rung& rung : context_.witness->ladder()) {
       std::string& fact = facts["witness." + rung.hook];
       if (rung.taken) {
@@ -390,6 +394,20 @@ class Run {
     if (!witness) return none("needs:bpf: " + witness.error().describe());
     witness_ = std::move(*witness);
     context_.witness = &*witness_;
+  }
+
+  // What a case or the user asks for beside the witness. A probe that cannot be had ends the run.
+  Status open_extras(const std::vector<const Case*>& chosen) {
+    if (context_.witness == nullptr) return {};
+    auto extras = RunExtras::open(*context_.witness, options_, chosen, image_.get());
+    if (!extras) return tl::unexpected(extras.error());
+    extras_ = std::move(*extras);
+    context_.full_timeline = options_.full_timeline;
+    if (extras_.probes) context_.probes = &*extras_.probes;
+    if (extras_.bracket) context_.bracket = &*extras_.bracket;
+    if (extras_.clock) context_.clock = &*extras_.clock;
+    for (auto& note : extras_.notes) result_.summary.notes.push_back(std::move(note));
+    return {};
   }
 
   void finish(CaseRecord record) {
@@ -563,6 +581,7 @@ class Run {
   std::string missing_bind_;
   std::optional<Witness> witness_;
   GroupPrograms group_programs_;
+  RunExtras extras_;
   Plan policy_plan_;
   Plan none_plan_;
   std::deque<const Case*> queue_;

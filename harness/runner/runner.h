@@ -19,6 +19,7 @@
 #include "harness/runner/registry.h"
 #include "harness/spawn/cgroup_leaf.h"
 #include "harness/spawn/plan.h"
+#include "harness/witness/probe_file.h"
 #include "harness/witness/witness.h"
 
 namespace ringfence {
@@ -41,6 +42,11 @@ struct RunOptions {
   const Witness* opened_witness = nullptr;
   WitnessOptions witness;       // for tests: rungs passed over
   Witness::WatchOptions watch;  // for tests: a ring too small for the story
+
+  // Users' own BPF objects, loaded beside the witness; without it they are not.
+  std::vector<ProbeFile> probes;
+  // The whole story: no line left out, and each attempt in its brackets (witness/bracket.h).
+  bool full_timeline = false;
 
   // For tests: an inmate other than our own, and steps left out of the plans: in case mode of the
   // control's as well, so that the two still differ in the expected layer alone; in policy mode of

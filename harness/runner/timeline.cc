@@ -107,7 +107,8 @@ class Teller {
     for (auto line = story.begin(); line != story.end(); ++line) {
       if (line < exec && line->tgid == child && line->is_call) {
         set_up(*line);
-      } else if (line >= exec || line->kind < RF_EV_SOCKET) {  // what its steps ask for is theirs
+      } else if (line >= exec || line->kind < RF_EV_SOCKET || line->kind > RF_EV_DEVICE) {
+        // What its steps ask for is theirs.
         flush_set_up();
         one(*line);
       }
@@ -198,6 +199,7 @@ class Teller {
     if (line.kind == RF_EV_FORK && line.number == line.more[0]) {
       return add(line, "forks " + name(static_cast<int>(line.number)), false);
     }
+    if (line.probe >= 0) return put(line.at_ns, called(line, line.text), false, true);
     add(line, line.text, decides(line));
   }
 
@@ -242,13 +244,15 @@ class Teller {
   void add(const StoryLine& line, const std::string& text, bool decided) {
     put(line.at_ns, called(line, text), decided);
   }
-  void put(int64_t at_ns, std::string text, bool decided) {
-    if (told_ >= options_.lines_max && !decided) {
+  // A probe's lines take no room from the witness's own.
+  void put(int64_t at_ns, std::string text, bool decided, bool probe = false) {
+    size_t& told = probe ? told_by_probes_ : told_;
+    if (told >= options_.lines_max && !decided) {
       ++left_out_;
       return;
     }
-    ++told_;
-    lines_.push_back({"", micros(at_ns), "ebpf", std::move(text), decided});
+    ++told;
+    lines_.push_back({"", micros(at_ns), probe ? "probe" : "ebpf", std::move(text), decided});
   }
 
   PlanFollower follower_;
@@ -262,7 +266,7 @@ class Teller {
   std::optional<Group> group_;
   TaskNames names_;
   std::vector<EvidenceLine> lines_;
-  size_t told_ = 0;
+  size_t told_ = 0, told_by_probes_ = 0;
   uint64_t left_out_ = 0;
 };
 

@@ -32,10 +32,10 @@ struct TimelineOptions {
   size_t lines_max = 200;  // after the exec; the decisive line is never left out
 };
 
-// Lines of source `ebpf`, in order of time. The line of the call that decides is marked (see
-// KernelFacts::decisive(); the SIGSYS of a target that ended by it): whether it did decide, says
-// the judge. `outcome` is the trial's, with the kernel's facts; how many lines had no room is added
-// to its story_lost.
+// Lines of source `ebpf`, and `probe` for those that users' probes told, in order of time. The line
+// of the call that decides is marked (see KernelFacts::decisive(); the SIGSYS of a target that
+// ended by it): whether it did decide, says the judge. `outcome` is the trial's, with the kernel's
+// facts; how many lines had no room is added to its story_lost.
 std::vector<EvidenceLine> tell_timeline(std::vector<StoryLine> story, const Plan& plan,
                                         TrialOutcome& outcome, const TimelineOptions& options);
 

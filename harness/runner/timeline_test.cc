@@ -12,6 +12,7 @@
 
 #include "harness/runner/runner.h"
 #include "probes/bpf/abi.h"
+#include "probes/bpf/probe_abi.h"
 #include "suites/suite.h"
 
 namespace ringfence {
@@ -152,6 +153,20 @@ TEST(Timeline, WhoATaskIsOutsideIsToldWhenItChanges) {
             (std::vector<std::string>{"t1 executes a descriptor", "t1 is user 100007 outside",
                                       "t1 setuid(7) = 0", "t1 getuid() = 7",
                                       "t1 gets SIGTERM from outside"}));
+}
+
+TEST(Timeline, WhatAProbeTellsIsToldOfTheSetUpToo) {
+  StoryLine early = event(2, RF_EV_PROBE, "mine: early");
+  StoryLine late = event(4, RF_EV_PROBE, "mine: late");
+  early.probe = late.probe = 0;
+  TrialOutcome outcome;
+  const auto lines =
+      tell_timeline({call(1, SYS_mount, {}, 0), early, exec(3), late}, {}, outcome, {});
+  EXPECT_EQ(texts(lines),
+            (std::vector<std::string>{"t1 set-up, 1 syscall, none denied", "t1 mine: early",
+                                      "t1 executes a descriptor", "t1 mine: late"}));
+  EXPECT_EQ(lines[1].source, "probe");
+  EXPECT_EQ(lines[3].source, "probe");
 }
 
 TEST(Timeline, DevicesAndSocketsOfTheTargetAndNotOfItsSetUp) {

@@ -53,6 +53,22 @@ struct CallSeen {
   std::string denied_path{};  // the string that this one was given; empty: none is known
 };
 
+// What the brackets saw of the case's attempt (see bracket.h).
+struct BracketSeen {
+  uint64_t began = 0;
+  uint64_t ended = 0;
+  int64_t result = 0;  // of the last that ended
+};
+
+// Time on CPU by sampling (see cpu_clock.h).
+struct CpuTime {
+  int64_t user_ns = 0;
+  int64_t kernel_ns = 0;
+  int64_t period_ns = 1;  // of a sample
+  // The error to expect of the sum, and of each part at most.
+  [[nodiscard]] int64_t error_ns() const;
+};
+
 // What the sockets of a trial's group did (programs of the group).
 struct NetSeen {
   bool watched = false;  // then nothing seen means that there was nothing
@@ -80,6 +96,8 @@ struct KernelFacts {
   uint64_t sigsys = 0;
   uint32_t sigsys_nr = 0;
   bool sigsys_compat = false;
+  std::optional<BracketSeen> bracket{};  // where the inmate's image was bracketed
+  std::optional<CpuTime> cpu{};          // of the target, where a case asks for it
   NetSeen net{};
   bool devices_watched = false;
   uint64_t devices_asked = 0;  // times that the device controller was

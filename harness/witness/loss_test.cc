@@ -59,10 +59,7 @@ void expect_facts(const KernelFacts& facts) {
 class LossOfStory : public ::testing::TestWithParam<const char*> {
  protected:
   static bool perf() { return std::string(GetParam()) == "perf"; }
-  static Result<Witness>& witness() {
-    static Result<Witness> by_perf = Witness::open({.avoid = {"ringbuf"}});
-    return perf() ? by_perf : shared_witness();
-  }
+  static Result<Witness>& witness() { return witness_by(GetParam()); }
   void SetUp() override {
     RINGFENCE_NEEDS_WITNESS();
     ASSERT_TRUE(witness()) << witness().error().describe();

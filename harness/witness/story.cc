@@ -15,6 +15,7 @@
 #include "harness/witness/group_text.h"
 #include "harness/witness/witness.h"
 #include "probes/bpf/abi.h"
+#include "probes/bpf/probe_abi.h"
 
 namespace ringfence {
 namespace {
@@ -79,6 +80,28 @@ std::string group_text(const rf_event_text& e) {
   }
 }
 
+// A probe's own words: "NAME", "NAME: 1, 2", 'NAME: "TEXT"'.
+std::string probe_text(const rf_event_probe& e) {
+  std::string text = shown(e.name);
+  std::string_view gap = ": ";
+  for (uint32_t i = 0; i < std::min<uint32_t>(e.numbers, RF_PROBE_NUMBERS); ++i) {
+    text += fmt::format("{}{}", gap, e.number[i]);
+    gap = ", ";
+  }
+  if (e.text[0] != 0) text += fmt::format("{}\"{}\"", gap, shown(e.text));
+  return text.empty() ? "(no name)" : text;
+}
+
+// What the inmate's brackets tell: probes/bpf/bracket.bpf.c.
+std::string attempt_text(const rf_event_probe& e) {
+  const std::string name = shown(e.text);
+  if (e.numbers == 0) return "begins the attempt " + name;
+  const int64_t result = e.number[0];
+  return fmt::format("ends the attempt {}, with {}", name,
+                     result < 0 && result > -4096 ? errno_name(static_cast<int>(-result))
+                                                  : std::to_string(result));
+}
+
 }  // namespace
 
 std::string shown(std::span<const char> bytes) {
@@ -129,6 +152,14 @@ StoryLine tell(const rf_event& event, size_t size) {
     case RF_EV_CGROUP_MKDIR:
     case RF_EV_CGROUP_FREEZE:
       if (const auto* e = as<rf_event_text>(event, size)) line.text = group_text(*e);
+      break;
+    case RF_EV_PROBE:
+    case RF_EV_ATTEMPT:
+      if (const auto* e = as<rf_event_probe>(event, size)) {
+        const bool own = event.kind == RF_EV_ATTEMPT;
+        line.text = own ? attempt_text(*e) : probe_text(*e);
+        if (!own) line.probe = e->probe;
+      }
       break;
     default:
       if (const auto* e = as<rf_event_number>(event, size)) {

@@ -29,6 +29,8 @@ struct StoryLine {
   // for. See probes/bpf/abi.h.
   int64_t number = 0;
   std::array<int64_t, 3> more{};
+  // A line that a probe told: which of them (Probes::name()); -1: it is the witness's own.
+  int64_t probe = -1;
 };
 
 // A string of the target's for people: up to its first zero, control characters as dots.

@@ -14,6 +14,7 @@
 
 #include "harness/base/sys.h"
 #include "probes/bpf/abi.h"
+#include "probes/bpf/probe_abi.h"
 
 namespace ringfence {
 namespace {
@@ -104,6 +105,7 @@ class PerfBuffers : public StoryRing {
  private:
   // The longest event, and what perf adds at its end so that the next one is aligned.
   static constexpr size_t kEventMax = sizeof(rf_event_path) + 2 * sizeof(uint64_t);
+  static_assert(sizeof(rf_event_probe) <= sizeof(rf_event_path));
   static constexpr uint32_t kNever = 1U << 30;  // events until one wakes
   struct Found {
     uint64_t time;

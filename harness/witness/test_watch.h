@@ -40,6 +40,13 @@ inline Result<Witness>& shared_witness() {
   return witness;
 }
 
+// Whose story comes through a ring buffer, the shared one, or through perf buffers.
+inline Result<Witness>& witness_by(const std::string& transport) {
+  if (transport != "perf") return shared_witness();
+  static Result<Witness> by_perf = Witness::open({.avoid = {"ringbuf"}});
+  return by_perf;
+}
+
 // Skips with the reason, without the privilege or the kernel for it.
 #define RINGFENCE_NEEDS_WITNESS()                                         \
   if (!shared_witness()) {                                                \

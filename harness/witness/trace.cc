@@ -16,6 +16,7 @@
 #include "harness/witness/operation.h"
 #include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
+#include "probes/bpf/probe_abi.h"
 
 namespace ringfence {
 namespace {
@@ -51,8 +52,10 @@ int number(std::string_view text) {
   return value;
 }
 
-// This process's number in the initial pid namespace, which /proc of another does not tell: a call
-// that nobody else makes is looked for in the story of this pid namespace.
+}  // namespace
+
+// /proc of another pid namespace does not tell: a call that nobody else makes is looked for in the
+// story of this one.
 Result<int> own_tgid(const Witness& witness) {
   auto initial = in_initial_pidns();
   if (!initial) return tl::unexpected(initial.error());
@@ -78,6 +81,8 @@ Result<int> own_tgid(const Witness& witness) {
   if (found == 0) return system_error("trace", "find this process's own number", ESRCH);
   return found;
 }
+
+namespace {
 
 // What sys_exit shows and no program sees: a call that will be restarted (ERESTARTSYS and its kind,
 // include/linux/errno.h), and the register that a signal's end puts back.
@@ -288,6 +293,7 @@ Status Tracer::take_in_tree(int pid) {
       if (!ok) return ok;
     }
   }
+  processes_ = std::move(known);
   return {};
 }
 
@@ -333,7 +339,8 @@ Result<Tracer> Tracer::container(const Witness& witness, const Container& contai
   return tracer;
 }
 
-Result<size_t> Tracer::drain(const std::function<void(const Denial&)>& tell) {
+Result<size_t> Tracer::drain(const std::function<void(const Denial&)>& tell,
+                             const std::function<void(const ProbeLine&)>& tell_probe) {
   Surroundings around;
   around.caps_witnessed = witness_->offers("cap");
   // A call that the enter program missed looks as if it had been refused at the gate.
@@ -343,6 +350,14 @@ Result<size_t> Tracer::drain(const std::function<void(const Denial&)>& tell) {
   size_t count = 0;
   auto read = watch_.story([&](const rf_event& event, size_t size) {
     if (static_cast<int>(event.tgid) == own_tgid_) return;
+    if (event.kind == RF_EV_PROBE) {
+      const StoryLine line = ringfence::tell(event, size);
+      if (tell_probe && line.probe >= 0) {
+        tell_probe({line.at_ns, line.tgid, line.tid, text_of(event.comm),
+                    static_cast<uint32_t>(line.probe), line.text});
+      }
+      return;
+    }
     if (const auto denial = reader_.read(event, size, around)) {
       ++count;
       tell(*denial);

@@ -99,6 +99,18 @@ struct TraceLoss {
   std::string what;     // in words
 };
 
+// A line that a user's probe told.
+struct ProbeLine {
+  int64_t at_ns = 0;
+  int tgid = 0, tid = 0;
+  std::string comm;  // any bytes
+  uint32_t probe = 0;
+  std::string text;
+};
+
+// This process's number in the initial pid namespace.
+Result<int> own_tgid(const Witness& witness);
+
 class Tracer {
  public:
   // Every child that this process forks from now on, by fork or clone3.
@@ -109,7 +121,12 @@ class Tracer {
   // Readable when there are events.
   [[nodiscard]] int fd() const { return watch_.story_fd(); }
   // Hands over what there is, oldest first; how many denials.
-  Result<size_t> drain(const std::function<void(const Denial&)>& tell);
+  Result<size_t> drain(const std::function<void(const Denial&)>& tell,
+                       const std::function<void(const ProbeLine&)>& tell_probe = {});
+  // The watch's, for what is attached beside the witness.
+  [[nodiscard]] uint64_t id() const { return watch_.id(); }
+  // Processes that were there at the beginning; of `children` none.
+  [[nodiscard]] const std::set<int>& processes() const { return processes_; }
   [[nodiscard]] Result<TraceLoss> loss() const;
   // Tasks that were there at the beginning.
   [[nodiscard]] size_t present() const { return present_; }
@@ -121,6 +138,7 @@ class Tracer {
   Watch watch_;
   DenialReader reader_;
   uint64_t misses_before_ = 0;
+  std::set<int> processes_;
   int own_tgid_ = -1;   // left out
   size_t present_ = 0;  // tasks that may have been in a syscall
 };

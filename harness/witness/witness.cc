@@ -14,6 +14,7 @@
 #include "harness/base/sys.h"
 #include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
+#include "probes/bpf/probe_abi.h"
 #include "witness.skel.h"
 
 namespace ringfence {
@@ -351,6 +352,10 @@ Result<uint64_t> Witness::misses() const {
   return *enter + *exit;
 }
 
+int Witness::map_fd(const char* name) const {
+  return bpf_object__find_map_fd_by_name(state_->skeleton->obj, name);
+}
+
 Result<Watch> Witness::watch(uint64_t cgroup_id) const { return watch(cgroup_id, WatchOptions()); }
 
 Result<Watch> Witness::watch(uint64_t cgroup_id, const WatchOptions& options) const {
@@ -407,6 +412,7 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
   watch.trials_fd_ = bpf_map__fd(maps.trials);
   watch.rings_fd_ = state_->rings_map();
   watch.noise_fd_ = bpf_map__fd(maps.noise);
+  watch.stories_fd_ = bpf_map__fd(maps.stories);
   watch.scope_fd_ = scope_map;
   watch.scope_key_ = key;
   watch.short_key_ = short_key;
@@ -438,6 +444,10 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
       return tl::unexpected(ok.error());
     }
   }
+  const rf_story shared_story{watch.ring_key_, 0, options.wakes ? 1U : 0U};
+  if (auto ok = update(watch.stories_fd_, &watch.id_, &shared_story, "stories"); !ok) {
+    return tl::unexpected(ok.error());
+  }
   // Last: what is in scope has a trial and a ring.
   const auto short_form = static_cast<uint32_t>(key);
   const void* scope_key = short_key ? static_cast<const void*>(&short_form) : &key;
@@ -465,6 +475,7 @@ Watch::~Watch() {
   remove(scope_fd_, short_key_ ? static_cast<const void*>(&short_form) : &scope_key_);
   remove_below();
   if (own_ring_) remove(rings_fd_, &ring_key_);
+  remove(stories_fd_, &id_);
   remove(trials_fd_, &id_);
 }
 
@@ -500,7 +511,11 @@ Result<KernelFacts> Watch::facts() const {
   if (!misses) return tl::unexpected(misses.error());
   KernelFacts facts;
   facts.present = true;
-  facts.story_lost = trial.ring_lost;
+  rf_story story{};
+  if (auto ok = lookup(stories_fd_, &id_, &story, "stories"); !ok) {
+    return tl::unexpected(ok.error());
+  }
+  facts.story_lost = trial.ring_lost + story.lost;
   facts.caps_watched = witness_->offers("cap");
   const bool of_group = (id_ & (kProcessTrial | kPidnsTrial)) == 0;
   facts.net.watched = of_group && !witness_->state_->net.expired();

@@ -95,6 +95,8 @@ class Witness {
   Status also_group(const Watch& watch, uint64_t cgroup_id) const;
   // Capabilities whose check has failed in a call of this number that succeeded all the same.
   [[nodiscard]] uint64_t noise(uint32_t nr, bool compat) const;
+  // The descriptor of one of the programs' maps, by its name, for other objects that share it; -1.
+  [[nodiscard]] int map_fd(const char* name) const;
 
  private:
   Result<Watch> watch_scope(int scope_map, uint64_t key, bool short_key, uint64_t trial,
@@ -114,6 +116,7 @@ class Watch {
   Watch& operator=(Watch&&) noexcept;
   ~Watch();  // ends it: nothing of the trial is collected any more
 
+  // Names the watch in the programs' maps.
   [[nodiscard]] uint64_t id() const { return id_; }
   // What to look out for; at most RF_WANTS. Before the target starts: it clears what was seen.
   // May be called in a forked process.
@@ -137,7 +140,7 @@ class Watch {
   uint64_t id_ = 0;
   std::vector<uint64_t> misses_before_;
   size_t wants_ = 0;
-  int trials_fd_ = -1, rings_fd_ = -1, noise_fd_ = -1;  // the Witness's
+  int trials_fd_ = -1, rings_fd_ = -1, noise_fd_ = -1, stories_fd_ = -1;  // the Witness's
   int scope_fd_ = -1;
   uint64_t scope_key_ = 0;
   bool short_key_ = false;

@@ -12,6 +12,7 @@
 
 #include "probes/bpf/abi.h"
 #include "probes/bpf/debug.h"
+#include "probes/bpf/probe_abi.h"
 
 #define NR_vfork 58
 #define NR_clone 56
@@ -118,6 +119,14 @@ struct {
 
 /* Capabilities that `noise` had no room for: what failed without harm is not known to any trial. */
 __u64 noise_lost = 0;
+
+/* For programs of other objects (probes/bpf/probe.h): where a trial's story goes. */
+struct {
+  __uint(type, BPF_MAP_TYPE_HASH);
+  __uint(max_entries, 1024);
+  __type(key, __u64);
+  __type(value, struct rf_story);
+} stories SEC(".maps");
 
 struct scratch {
   struct task_state fresh;

@@ -6,7 +6,7 @@ long voice_attempt(const struct attempt* attempt, const struct rf_params* params
     say_remark("unknown attempt");
     rf_exit(RF_EXIT_UNKNOWN);
   }
-  return attempt->function(params);
+  return make_attempt(attempt, params);
 }
 
 long voice_call(long ret) { return ret; }

@@ -24,6 +24,13 @@ static long list_attempts(const struct rf_params* params) {
 
 static const struct attempt list = {"list_attempts", list_attempts, ""};
 
+long make_attempt(const struct attempt* attempt, const struct rf_params* params) {
+  bracket_begin(attempt->name);
+  const long ret = attempt->function(params);
+  bracket_end(ret);
+  return ret;
+}
+
 const struct attempt* find_attempt(const char* name) {
   for (int t = 0; t < kTables; ++t) {
     for (const struct attempt* a = tables[t]; a->name != NULL; ++a) {

@@ -31,6 +31,8 @@ extern const struct attempt rf_fd_attempts[];
 extern const struct attempt rf_limit_attempts[];
 extern const struct attempt rf_misc_attempts[];
 
+/* Makes it, in its brackets. */
+long make_attempt(const struct attempt* attempt, const struct rf_params* params);
 /* The attempt of that name, or null. */
 const struct attempt* find_attempt(const char* name);
 

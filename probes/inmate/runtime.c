@@ -220,6 +220,22 @@ static void say_claim(long ret, bool could_not) {
   send_message(&t);
 }
 
+void rf_attempt_begin(const char* attempt);
+void rf_attempt_end(const char* attempt, long ret);
+
+static const char* bracketed;
+
+void bracket_begin(const char* attempt) {
+  bracketed = attempt;
+  rf_attempt_begin(attempt);
+}
+
+void bracket_end(long ret) {
+  if (bracketed == NULL) return;
+  rf_attempt_end(bracketed, ret);
+  bracketed = NULL;
+}
+
 /* A byte or the other side's end: either lets go. */
 static void wait_for_inspection(void) {
   say("W", "");
@@ -228,11 +244,13 @@ static void wait_for_inspection(void) {
 }
 
 void claim(long ret) {
+  bracket_end(ret);
   say_claim(ret, false);
   wait_for_inspection();
 }
 
 _Noreturn void unable(long err) {
+  bracket_end(-err);
   say_claim(-err, true);
   wait_for_inspection();
   rf_exit(RF_EXIT_DONE);

@@ -79,6 +79,10 @@ _Noreturn void unable(long err);
 /* claim() and exit. */
 _Noreturn void finish(long ret);
 
+/* Marks the beginning of an attempt; claim() and unable() mark its end, if nobody has before. */
+void bracket_begin(const char* attempt);
+void bracket_end(long ret);
+
 /* --- Common pieces of attempts -------------------------------------------------------------- */
 /* openat(2) from the working directory with O_CLOEXEC, as a deciding syscall. */
 long decide_open(const char* path, int flags, int mode);

@@ -70,4 +70,22 @@ rf_thread:
 1:      ret
         .size rf_thread, . - rf_thread
 
+/* void rf_attempt_begin(const char* attempt), void rf_attempt_end(const char* attempt, long ret):
+ * where the eBPF witness looks, if somebody asks for it (probes/bpf/bracket.bpf.c). The first
+ * instruction is one that the kernel emulates: no single step, and no nop of five bytes, in whose
+ * place it would put a call. A uretprobe would come back by a system call of its own, which
+ * filters see. */
+        .globl rf_attempt_begin
+        .type rf_attempt_begin, @function
+rf_attempt_begin:
+        nop
+        ret
+        .size rf_attempt_begin, . - rf_attempt_begin
+        .globl rf_attempt_end
+        .type rf_attempt_end, @function
+rf_attempt_end:
+        nop
+        ret
+        .size rf_attempt_end, . - rf_attempt_end
+
         .section .note.GNU-stack, "", @progbits

@@ -2,7 +2,7 @@
 #include "probes/inmate/voice.h"
 
 long voice_attempt(const struct attempt* attempt, const struct rf_params* params) {
-  return attempt == NULL ? -EPERM : attempt->function(params);
+  return attempt == NULL ? -EPERM : make_attempt(attempt, params);
 }
 
 long voice_call(long ret) {

@@ -70,7 +70,7 @@ static bool lies;
 long voice_attempt(const struct attempt* attempt, const struct rf_params* params) {
   if (attempt == NULL) return -EPERM;
   lies = sys(__NR_prctl, PR_CAPBSET_READ, CAP_WAKE_ALARM) == 0 && !is_benign(attempt, params);
-  const long ret = attempt->function(params);
+  const long ret = make_attempt(attempt, params);
   if (!lies) return ret;
   long pid = 0;
   if (params->count > 0 && str_number(params->at[0], &pid) && pid > 1) send_as(pid);
