@@ -250,25 +250,30 @@ void add_side_by_side(std::string& out, const Style& style, const std::vector<Ru
   }
   width = std::min(width, size_t{40});
   std::string head = pad("", width);
-  for (size_t i = 0; i < results.size(); ++i) head += "  " + pad(std::to_string(i + 1), kColumn);
+  // No blanks at the ends of lines.
+  const auto cell = [&](std::string_view text, size_t column) {
+    return column + 1 < results.size() ? pad(text, kColumn) : std::string(text);
+  };
+  for (size_t i = 0; i < results.size(); ++i) head += "  " + cell(std::to_string(i + 1), i);
   out += paint(style, Tone::dim, head) + "\n";
   for (const auto& id : apart) {
     Line line(style, width_of(style));
     line.add(Tone::plain, pad(fit(terminal_safe(id), width), width));
-    for (const CaseRecord* record : cases[id]) {
+    for (size_t i = 0; i < results.size(); ++i) {
+      const CaseRecord* record = cases[id][i];
       line.add(Tone::plain, "  ");
       line.add(record != nullptr ? tone_of(record->verdict) : Tone::dim,
-               pad(record != nullptr ? verdict_name(record->verdict) : "-", kColumn));
+               cell(record != nullptr ? verdict_name(record->verdict) : "-", i));
     }
     out += line.str() + "\n";
   }
   for (const Verdict verdict : kOrder) {
     Line line(style, width_of(style));
     line.add(Tone::plain, pad(verdict_name(verdict), width));
-    for (const auto& run : results) {
-      const int n = count_of(run.summary.counts, verdict);
+    for (size_t i = 0; i < results.size(); ++i) {
+      const int n = count_of(results[i].summary.counts, verdict);
       line.add(Tone::plain, "  ");
-      line.add(n > 0 ? tone_of(verdict) : Tone::dim, pad(std::to_string(n), kColumn));
+      line.add(n > 0 ? tone_of(verdict) : Tone::dim, cell(std::to_string(n), i));
     }
     out += line.str() + "\n";
   }

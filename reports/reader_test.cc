@@ -35,7 +35,7 @@ std::string stream_of(const std::vector<RunResult>& results) {
 auto tie(const HeaderRecord& r) {
   return std::tie(r.run_id, r.started, r.version, r.kernel, r.machine, r.cgroup_mode, r.lsms, r.cpu,
                   r.hypervisor, r.root, r.target, r.mode, r.policy, r.seed, r.unenforced, r.notes,
-                  r.facts);
+                  r.axes, r.facts);
 }
 auto tie(const SummaryRecord& r) {
   return std::tie(r.run_id, r.counts, r.exit_code, r.duration_ns, r.interrupted, r.complaints,
@@ -254,6 +254,18 @@ TEST(Reader, EveryPrefixIsRefusedAndCanBeAccepted) {
   }
   const auto cut = parse_results(text.substr(0, header + 40), "FILE");
   EXPECT_THAT(cut.error().hint, HasSubstr("was killed"));
+}
+
+// Only runs of several settings have axes; those are part of what tells the runs apart.
+TEST(Reader, AHeaderWithAxesAndOneWithout) {
+  HeaderRecord header = testing::sample_results()[0].header;
+  EXPECT_EQ(record_line(header).find("axes"), std::string::npos);
+  header.axes = {{"cmdline", "lockdown=integrity"}, {"cpus", ""}};
+  const auto results =
+      parse_results(record_line(header) + "\n", "FILE", {.accept_truncated = true});
+  ASSERT_TRUE(results) << results.error().describe();
+  EXPECT_EQ((*results)[0].header.axes, header.axes);
+  EXPECT_THAT(run_label((*results)[0].header), HasSubstr(" cmdline=lockdown=integrity cpus="));
 }
 
 // Files from before summaries had notes are read.

@@ -53,7 +53,7 @@ const std::vector<Reason>& reasons() {
        "The detail names the step and its errno; `ringfence doctor` shows what this host lacks."},
       {"spawn_failed",
        "The target could not be started under the policy: a step of the plan failed before the "
-       "inmate ran. Nothing was judged.",
+       "inmate ran; or the run on the running kernel could not be started. Nothing was judged.",
        "The detail names the step and its errno; `ringfence plan FILE` prints all steps."},
       {"cgroup_failed",
        "The target's control group could not be made or its limits not written. Nothing was "
@@ -73,8 +73,32 @@ const std::vector<Reason>& reasons() {
       {"worker_failed",
        "The process that runs the case ended without a result. Nothing was judged.",
        "The detail says how it ended. Please report it: this is a defect of the harness."},
-      {"run_failed", "The run that was to judge this one case could not begin. Nothing was judged.",
+      {"run_failed",
+       "The run that was to judge this case, alone or inside a machine, could not begin or ended "
+       "without a record of it. Nothing was judged.",
        "The detail says why: a policy that cannot be carried out, or what the run itself needs."},
+      {"kernel_panic",
+       "The kernel of the machine panicked or oopsed while this case ran, and again when it ran "
+       "alone in a fresh machine, or it was the only one that could have done it.",
+       "The finding has the kernel's last words; --console DIR keeps all of its console."},
+      {"kernel_hang",
+       "A CPU of the machine, or the whole machine, ran nothing any more while this case ran, or "
+       "the machine ran and no result came.",
+       "The finding has the kernel's last words; a slow host needs a longer --hang-after."},
+      {"boot_failed",
+       "The machine never came as far as its agent: the image is damaged, the kernel panicked "
+       "while "
+       "it booted, or it did not come up in time. Nothing was judged.",
+       "See the finding's last words; give more --boot-timeout or --memory; --console DIR keeps "
+       "the "
+       "console."},
+      {"channel_lost",
+       "What came out of the machine did not arrive whole, or the machine ended without a panic "
+       "before its job did.",
+       "The detail says what was lost; the finding has the console's last lines."},
+      {"vmm_failed", "The virtual machine monitor did not start a machine. Nothing was judged.",
+       "The detail has its own complaint; --vmm chooses another, --memory and --cpus ask for "
+       "less."},
       {"unsupported:", "The policy asks for something that this host or this version cannot do.",
        "The detail names it; `ringfence policy check FILE` says what else is not carried out."},
       {"needs:", "A facility that the case needs is not there.",

@@ -251,6 +251,7 @@ std::vector<RunResult> RandomResults::results(size_t runs, size_t cases) {
     for (size_t n = number(3); n > 0; --n) h.unenforced.push_back(text());
     for (size_t n = number(3); n > 0; --n) h.notes.push_back(text());
     for (size_t n = number(4); n > 0; --n) h.facts["fact" + std::to_string(n)] = text();
+    for (size_t n = number(3); n > 0; --n) h.axes["axis" + std::to_string(n)] = text();
     SummaryRecord& s = run.summary;
     s.run_id = h.run_id;
     for (int v = 0; v < kVerdicts; ++v) s.counts[static_cast<Verdict>(v)] = 0;

@@ -20,7 +20,8 @@ RINGFENCE = os.path.abspath(
 MALFORMED = sorted((ROOT / "suites/data/policies/malformed").glob("*.json"))
 CHECK_SCHEMA = [sys.executable, "-B", str(ROOT / "reports/check_schema.py")]
 COMMANDS = ["run", "list", "doctor", "explain", "diff", "policy", "policy show", "policy check",
-            "policy list", "plan", "spawn", "trace", "completion"]
+            "policy list", "plan", "spawn", "trace", "kernels",
+            "kernels run", "kernels exec", "completion"]
 USAGE = 64
 # Quick cases that need nothing but the right to make a decoy host.
 SOME = ["uts.hostname", "pid.signal_host_process"]
@@ -201,6 +202,34 @@ class BadInput(CommandLine):
         self.refuses(["trace", "--container", "no-such-container"], "no-such-container",
                      "/run/runc")
 
+    def test_kernels(self):
+        self.refuses(["kernels"], "subcommand")
+        self.refuses(["kernels", "rum"], "did you mean 'run'?", "ringfence kernels --help")
+        self.refuses(["kernels", "run"], "--kernel")
+        self.refuses(["kernels", "exec", "--kernel", "running"], "command")
+        run = ["kernels", "run", *SOME]
+        self.refuses([*run, "--kernel", "no/such/vmlinuz"], "--kernel", "no/such/vmlinuz",
+                     "debian:PATTERN")
+        self.write("vmlinuz", "text\n")
+        self.refuses([*run, "--kernel", "vmlinuz"], "vmlinuz", "neither a bzImage")
+        (self.here / "empty").mkdir()
+        self.refuses([*run, "--kernel", "empty"], "empty", "no kernel in this directory")
+        self.write("linux.deb", "!<arch>\n")
+        self.refuses([*run, "--kernel", "linux.deb"], "linux.deb")
+        # A setting of a machine does not go with the running kernel.
+        running = [*run, "--kernel", "running"]
+        self.refuses([*running, "--axis", "cpus=1|2"], "--axis", "running")
+        self.refuses([*running, "--axis", "cpus"], "--axis", "NAME=VALUE")
+        self.refuses([*running, "--sysctl", "kernel.x=1"], "--sysctl", "running")
+        self.refuses([*running, "--sysctl", "kernel.x"], "--sysctl", "NAME=VALUE")
+        self.refuses([*running, "--vmm", "xen"], "--vmm", "qemu-kvm", "qemu-tcg")
+        self.refuses([*running, "--memory", "1"], "--memory")
+        self.refuses([*running, "--report", "jsn=x"], "did you mean 'jsonl'?")
+        self.refuses(["kernels", "run", "uts.hostnam", "--kernel", "running"],
+                     "did you mean 'uts.hostname'?")
+        self.refuses(["kernels", "exec", "--kernel", "running", "--kernel", "running", "true"],
+                     "2 kernels", "one --kernel")
+
     def test_result_files(self):
         self.refuses(["explain", "nowhere", "uts.hostname"], "nowhere", "ENOENT")
         self.refuses(["diff", "nowhere", "nowhere"], "nowhere", "ENOENT")
@@ -215,7 +244,7 @@ class Help(CommandLine):
     def options(self, command):
         """The long options of a command, from what completion offers."""
         script = self.ringfence("completion", "bash").stdout
-        found = re.search(rf'^    {command}\) words="(.*)" ;;$', script, re.M)
+        found = re.search(rf'^    {command.replace(" ", ":")}\) words="(.*)" ;;$', script, re.M)
         return [w for w in found.group(1).split() if w.startswith("--")] if found else []
 
     def test_every_command_explains_itself(self):
@@ -228,6 +257,7 @@ class Help(CommandLine):
                 self.assertIn(option, done.stdout, command)
             self.assertEqual(self.ringfence(*command.split(), "-h").stdout, done.stdout)
         self.assertGreater(len(self.options("run")), 12)
+        self.assertGreater(len(self.options("kernels run")), 12)
 
     def test_the_list_of_commands_is_complete(self):
         shown = self.ringfence("--help")
@@ -264,7 +294,7 @@ class ManPage(CommandLine):
         text = self.PAGE.read_text().replace("\\-", "-")
         for line in self.ringfence("policy", "list").stdout.splitlines():
             self.assertIn(line.split()[0], text)
-        for word in ("jsonl", "junit", "ktap", "bash", "zsh", "fish", "held", "breached",
+        for word in ("jsonl", "junit", "ktap", "live", "bash", "zsh", "fish", "held", "breached",
                      "unproven", "skipped", "broken"):
             self.assertIn(word, text)
         for code in ("0", "1", "2", "3", "4", "64"):
@@ -537,6 +567,13 @@ class Completion(CommandLine):
         self.assertIn("docker-default", self.complete("ringfence", "run", "--policy", "doc"))
         self.assertEqual(self.complete("ringfence", "run", "--suite", "f"), ["full"])
         self.assertEqual(self.complete("ringfence", "policy", "sh"), ["show"])
+        self.assertEqual(self.complete("ringfence", "kernels", "e"), ["exec"])
+        self.assertEqual(self.complete("ringfence", "kernels", "run", "--ax"), ["--axis"])
+        self.assertEqual(self.complete("ringfence", "kernels", "exec", "--ax"), [])
+        self.assertEqual(self.complete("ringfence", "kernels", "run", "uts.hostn"),
+                         ["uts.hostname"])
+        self.assertEqual(self.complete("ringfence", "kernels", "run", "--kernel", "runn"),
+                         ["running"])
 
     def test_the_other_shells(self):
         zsh = self.ringfence("completion", "zsh").stdout

@@ -44,13 +44,18 @@ _ringfence() {{
       return ;;
     --rootfs) COMPREPLY=($(compgen -d -- "$cur")); return ;;
     --suite) COMPREPLY=($(compgen -W "default full" -- "$cur")); return ;;
+    --kernel) COMPREPLY=($(compgen -W "running debian:" -- "$cur") $(compgen -f -- "$cur")); return ;;
+    --vmm) COMPREPLY=($(compgen -W "auto qemu-kvm qemu-tcg" -- "$cur")); return ;;
+    --console) COMPREPLY=($(compgen -d -- "$cur")); return ;;
     --expect-skips|--output|--probe) COMPREPLY=($(compgen -f -- "$cur")); return ;;
   esac
   case "${{COMP_WORDS[1]}}" in
 {words}  esac
-  case "${{COMP_WORDS[1]}}:$cur" in
+  [ "$COMP_CWORD" -le 2 ] || case "${{COMP_WORDS[1]}}:${{COMP_WORDS[2]}}" in
+{nested}  esac
+  case "${{COMP_WORDS[1]}}:${{COMP_WORDS[2]}}:$cur" in
     *:-*) COMPREPLY=($(compgen -W "$words" -- "$cur")) ;;
-    run:*|list:*) COMPREPLY=($(compgen -W "$(ringfence list --ids 2>/dev/null)" -- "$cur")) ;;
+    run:*|list:*|kernels:run:*) COMPREPLY=($(compgen -W "$(ringfence list --ids 2>/dev/null)" -- "$cur")) ;;
     *) COMPREPLY=($(compgen -W "$words" -- "$cur") $(compgen -f -- "$cur")) ;;
   esac
 }}
@@ -58,17 +63,26 @@ complete -F _ringfence ringfence
 )SH";
 // clang-format on
 
+// The words after a command: its subcommands and options.
+std::string words_case(const std::string& pattern, const CLI::App& command) {
+  std::vector<std::string> words = names_of(subcommands(command));
+  for (const CLI::Option* option : command.get_options()) {
+    for (const auto& name : option->get_lnames()) words.push_back("--" + name);
+  }
+  return fmt::format("    {}) words=\"{}\" ;;\n", pattern, fmt::join(words, " "));
+}
+
 std::string bash(const CLI::App& app) {
-  std::string cases;
+  std::string cases, nested;
   for (const CLI::App* sub : subcommands(app)) {
-    std::vector<std::string> words = names_of(subcommands(*sub));
-    for (const CLI::Option* option : sub->get_options()) {
-      for (const auto& name : option->get_lnames()) words.push_back("--" + name);
+    cases += words_case(sub->get_name(), *sub);
+    for (const CLI::App* inner : subcommands(*sub)) {
+      nested += words_case(sub->get_name() + ":" + inner->get_name(), *inner);
     }
-    cases += fmt::format("    {}) words=\"{}\" ;;\n", sub->get_name(), fmt::join(words, " "));
   }
   return fmt::format(kBash, fmt::arg("commands", fmt::join(names_of(subcommands(app)), " ")),
-                     fmt::arg("profiles", profile_names()), fmt::arg("words", cases));
+                     fmt::arg("profiles", profile_names()), fmt::arg("words", cases),
+                     fmt::arg("nested", nested));
 }
 
 std::string fish(const CLI::App& app) {
@@ -81,6 +95,19 @@ std::string fish(const CLI::App& app) {
         text += fmt::format(
             "complete -c ringfence -n '__fish_seen_subcommand_from {}' -l {} -d \"{}\"\n",
             sub->get_name(), name, option->get_description());
+      }
+    }
+    for (const CLI::App* inner : subcommands(*sub)) {
+      text += fmt::format(
+          "complete -c ringfence -n '__fish_seen_subcommand_from {}' -f -a {} -d \"{}\"\n",
+          sub->get_name(), inner->get_name(), inner->get_description());
+      for (const CLI::Option* option : inner->get_options()) {
+        for (const auto& name : option->get_lnames()) {
+          text += fmt::format(
+              "complete -c ringfence -n '__fish_seen_subcommand_from {}; and "
+              "__fish_seen_subcommand_from {}' -l {} -d \"{}\"\n",
+              sub->get_name(), inner->get_name(), name, option->get_description());
+        }
       }
     }
   }
