@@ -116,7 +116,8 @@ Result<std::unique_ptr<Stage>> Stage::make(const Arguments& args) {
   if (!witness) return tl::unexpected(witness.error());
   std::vector<std::string> programs;
   for (const Rung& rung : witness->ladder()) {
-    if (rung.taken) programs.push_back(rung.program());
+    // How the story travels is no program.
+    if (rung.taken && !rung.section.empty()) programs.push_back(rung.program());
   }
   auto empty = EmptyPrograms::load(programs);
   if (!empty) return tl::unexpected(empty.error());
