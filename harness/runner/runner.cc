@@ -30,6 +30,7 @@
 #include "harness/runner/run_case.h"
 #include "harness/runner/wire.h"
 #include "harness/spawn/reap.h"
+#include "harness/witness/ladder_text.h"
 #include "probes/inmate/image.h"
 
 namespace ringfence {
@@ -350,6 +351,7 @@ class Run {
     if (!attached) return tl::unexpected(attached.error());
     group_programs_ = std::move(*attached);
     for (const auto& [hook, reason] : group_programs_.absent()) {
+      if (!context_.witness->offers(hook)) continue;  // said of the ladder already
       result_.summary.notes.push_back(
           fmt::format("the eBPF witness has no hook {}: {}", hook, reason));
     }
@@ -367,13 +369,10 @@ class Run {
     }
     facts["witness"] = "ebpf";
     for (const ProbeFile& probe : options_.probes) facts["probe." + probe.name] = probe.path;
-    for (const Rung& rung : context_.witness->ladder()) {
-      std::string& fact = facts["witness." + rung.hook];
-      if (rung.taken) {
-        fact = rung.name;
-      } else if (fact.empty() || fact.starts_with("absent: ")) {
-        fact = "absent: " + (rung.reason.empty() ? "not tried" : rung.reason);
-      }
+    for (const auto& [hook, how] : hooks_of(context_.witness->ladder())) {
+      facts["witness." + hook] = how;
+      if (!how.starts_with("absent: ")) continue;
+      result_.summary.notes.push_back(fmt::format("the eBPF witness has no hook {}: {}", hook, how));
     }
   }
 

@@ -51,4 +51,20 @@ std::string render_ladder(std::span<const Rung> rungs, bool verbose) {
   return out;
 }
 
+std::map<std::string, std::string> hooks_of(std::span<const Rung> rungs) {
+  constexpr std::string_view kAbsent = "absent: ";
+  std::map<std::string, std::string> hooks;
+  for (const Rung& rung : rungs) {
+    // What goes with one rung of another hook is missed only by that.
+    if (rung.hook == "capargs" && !rung.taken) continue;
+    std::string& how = hooks[rung.hook];
+    if (rung.taken) {
+      how = rung.name;
+    } else if (how.empty() || how.starts_with(kAbsent)) {
+      how = std::string(kAbsent) + (rung.reason.empty() ? "not tried" : rung.reason);
+    }
+  }
+  return hooks;
+}
+
 }  // namespace ringfence

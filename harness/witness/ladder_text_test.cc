@@ -67,6 +67,20 @@ TEST(LadderText, TheFactBpfMeansThatTheWitnessOpens) {
   }
 }
 
+TEST(LadderText, AHookWithoutAProgramIsAbsentAndSaysWhy) {
+  const std::vector<Rung> rungs = {
+      {.hook = "cap", .name = "tp_btf", .tried = true, .err = ESRCH, .reason = "no such hook"},
+      {.hook = "cap", .name = "fexit", .tried = true, .loads = true, .taken = true},
+      {.hook = "capargs", .name = "kprobe"},
+      {.hook = "signal", .name = "tp_btf", .tried = true, .err = EPERM, .reason = "EPERM"},
+      {.hook = "signal", .name = "raw_tp", .tried = true, .err = EINVAL, .reason = "EINVAL"},
+  };
+  const auto hooks = hooks_of(rungs);
+  EXPECT_EQ(hooks.size(), 2U);
+  EXPECT_EQ(hooks.at("cap"), "fexit");
+  EXPECT_EQ(hooks.at("signal"), "absent: EINVAL");
+}
+
 TEST(LadderText, ASurveyHasAReasonForEachRefusal) {
   const auto rungs = Witness::survey();
   ASSERT_FALSE(rungs.empty());
