@@ -166,7 +166,8 @@ TEST_F(Outside, TheKernelsWordIsNotTheLiars) {
   for (const auto& [id, record] : judged(registry(), with(liar_denies_image(), "none"))) {
     if (record.verdict != Verdict::breached) continue;
     EXPECT_EQ(says(record, "inmate"), "denied EPERM") << id;
-    contradicted += says(record, "ebpf") == "the calls were made, none was denied" ? 1 : 0;
+    contradicted +=
+        says(record, "ebpf").starts_with("the calls were made, none was denied") ? 1 : 0;
   }
   EXPECT_GE(contradicted, 30U);
 }
