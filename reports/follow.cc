@@ -6,8 +6,9 @@
 #include <sys/syscall.h>
 
 #include <array>
-#include <climits>
 #include <cstring>
+
+#include <climits>
 
 #include "harness/base/sys.h"
 #include "reports/explain.h"

@@ -292,7 +292,7 @@ Answer probe_bpf(const Facts&) {
   map.map_type = BPF_MAP_TYPE_RINGBUF;
   map.max_entries = 4096;
   auto ring = fd_probe(sys::call(SYS_bpf, BPF_MAP_CREATE, sys::arg(&map), sizeof map),
-                             "BPF_MAP_CREATE of a ring buffer");
+                       "BPF_MAP_CREATE of a ring buffer");
   if (!ring.available) return ring;
   const std::array<bpf_insn, 2> program = {
       bpf_insn{.code = BPF_ALU64 | BPF_MOV | BPF_K,

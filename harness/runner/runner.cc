@@ -372,7 +372,8 @@ class Run {
     for (const auto& [hook, how] : hooks_of(context_.witness->ladder())) {
       facts["witness." + hook] = how;
       if (!how.starts_with("absent: ")) continue;
-      result_.summary.notes.push_back(fmt::format("the eBPF witness has no hook {}: {}", hook, how));
+      result_.summary.notes.push_back(
+          fmt::format("the eBPF witness has no hook {}: {}", hook, how));
     }
   }
 
