@@ -61,6 +61,7 @@ Result<std::vector<std::string>> module_info(std::string_view bytes, const std::
     if (gelf_getshdr(section, &header) == nullptr) return refused(name, "a section is cut off");
     const char* title = elf_strptr(elf.get(), names, header.sh_name);
     if (title == nullptr || std::string_view(title) != ".modinfo") continue;
+    if (header.sh_size == 0) return std::vector<std::string>();  // for which there is no data
     const Elf_Data* data = elf_rawdata(section, nullptr);
     if (data == nullptr || data->d_buf == nullptr) return refused(name, ".modinfo is cut off");
     std::string_view text(static_cast<const char*>(data->d_buf), data->d_size);
