@@ -3,6 +3,7 @@
 // layer must decide, what would show from outside that it succeeded (goal), what shows from outside
 // that the layer stood in the way (proofs), and the benign twin that must still work (liveness).
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -106,6 +107,24 @@ struct Call {
   friend bool operator==(const Call&, const Call&) = default;
 };
 
+// Instead of an attempt: a guest in the mini-VMM that judges what it sees, clause by clause. The
+// confined trial runs it on a machine as it should be, the control on one that is wrong in exactly
+// what the clause is about; liveness is that the confined guest came to its end.
+struct GuestBody {
+  std::string image{};   // a guest of guests/, by name
+  std::string clause{};  // which of its expectations the case is about
+  std::string fault{};   // control: the device's seeded fault; or
+  // ... what the host sets before the first instruction, "rbx=1" (runner/guest_case.h has the
+  // words). Not the same as `confined`, where that has the same word.
+  std::vector<std::string> control{};
+  std::vector<std::string> confined{};  // the same for the confined trial
+  std::string scenario{};               // what the host does and sees besides (vmm/scenario.h)
+  // What a KVM without VMX or SVM is known to leave out, so that a guest that does not conform
+  // there is skipped as `emulator-lacks:WORD`; empty: nothing, it has to conform everywhere.
+  std::string emulator_word{};
+  friend bool operator==(const GuestBody&, const GuestBody&) = default;
+};
+
 inline constexpr const char* kProvedByBracket = "bracket";
 
 struct Case {
@@ -144,7 +163,9 @@ struct Case {
   // kProvedByBracket: the kernel saw the inmate's image begin it (witness/bracket.h), for which the
   // image is bracketed.
   std::string proves_attempt{};
-  bool cpu_time = false;          // the target's time on CPU is wanted: KernelFacts::cpu
+  bool cpu_time = false;  // the target's time on CPU is wanted: KernelFacts::cpu
+  std::optional<GuestBody>
+      guest{};  // given: policy, attempt, goal and what belongs to them are unused
   std::vector<Layer> gated_by{};  // in policy mode: capabilities that the kernel asks for, in order
 };
 

@@ -39,6 +39,7 @@ constexpr std::array kFixed = {
     Layer::kSession,
     Layer::kFd,
     Layer::kCap,
+    Layer::kDevice,
     Layer::kUnattributed,
 };
 

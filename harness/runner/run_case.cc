@@ -14,6 +14,7 @@
 #include "harness/policy/read.h"
 #include "harness/policy/without.h"
 #include "harness/runner/decoy.h"
+#include "harness/runner/guest_case.h"
 
 namespace ringfence {
 namespace {
@@ -272,6 +273,7 @@ bool needs_cgroup(const Case& c, const RunContext& context) {
 }
 
 CaseRecord run_case(const Case& c, const RunContext& context) {
+  if (c.guest) return run_guest_case(c, context);
   if (!context.privileged) {
     if (auto ok = enter_own_userns(); !ok) {
       return untried(c, context.mode, Verdict::broken, "decoy_failed", ok.error().describe());

@@ -300,7 +300,9 @@ class Run {
   }
 
   std::optional<std::string> why_skip(const Case& c) const {
-    if (!context_.privileged && !facts_.satisfied("userns")) return facts_.why_not("userns");
+    if (!c.guest && !context_.privileged && !facts_.satisfied("userns")) {
+      return facts_.why_not("userns");
+    }
     for (const auto& need : c.needs) {
       if (!facts_.satisfied(need)) return facts_.why_not(need);
     }

@@ -192,6 +192,7 @@ End Machine::run() {
   watchdog_ = nullptr;
   stop_.store(false);
   vcpu_->request_exit(false);
+  platform_->finish();
   collect();
   if (end->kind != End::Kind::failed) {
     transcript_.add(now_, Entry::Kind::exit, 0, 0, end->code, end_name(end->kind));

@@ -53,6 +53,8 @@ class Platform {
     (void)now;
   }
 
+  // The machine ends: what still waits to go out goes.
+  virtual void finish() {}
   virtual void reset() = 0;
   [[nodiscard]] virtual std::vector<uint8_t> save() const = 0;
   virtual Status restore(std::span<const uint8_t> state) = 0;

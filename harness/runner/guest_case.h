@@ -1,0 +1,16 @@
+#pragma once
+// One guest case in a worker process: the guest on a machine as it should be, the same guest on one
+// that is wrong in what the clause is about, and the judge.
+//
+// The words of GuestBody::control and ::confined are those of vmm/scenario.h.
+#include "harness/judge/guest.h"
+#include "harness/runner/run_case.h"
+
+namespace ringfence {
+
+CaseRecord run_guest_case(const Case& c, const RunContext& context);
+
+// One trial of it. `name` is confined or control.
+GuestOutcome run_guest(const Case& c, const std::string& name, std::chrono::milliseconds timeout);
+
+}  // namespace ringfence

@@ -1,0 +1,88 @@
+#include "harness/vmm/board_platform.h"
+
+#include "harness/vmm/devices/board.h"
+
+namespace ringfence::vmm {
+namespace {
+
+struct Bytes final : ByteSink {
+  void put(uint8_t byte) override { bytes.push_back(byte); }
+  std::vector<uint8_t> bytes;
+};
+
+// Notes of the last access who answered, and whether it is defined.
+struct Last final : BusObserver {
+  void access(const Access& access) override {
+    device = access.device != nullptr ? access.device->name() : std::string_view();
+    defined = access.defined;
+  }
+  std::string_view device;
+  bool defined = false;
+};
+
+class BoardPlatform final : public Platform {
+ public:
+  Status make(std::string_view fault) {
+    BoardConfig config;
+    config.fault = fault;
+    BoardWires wires;
+    wires.serial = &serial_;
+    wires.debug = &debug_;
+    auto board = Board::make(config, wires);
+    if (!board) return tl::unexpected(board.error());
+    board_ = std::move(*board);
+    board_->bus().observe(&last_);
+    return {};
+  }
+
+  Access in(uint16_t port, unsigned width, uint32_t& value, Nanos now) override {
+    value = board_->read(port, width, now);
+    return {last_.device, last_.defined};
+  }
+  Access out(uint16_t port, unsigned width, uint32_t value, Nanos now) override {
+    board_->write(port, width, value, now);
+    return {last_.device, last_.defined};
+  }
+  void advance(Nanos now) override { board_->advance(now); }
+  [[nodiscard]] std::optional<Nanos> next_event() const override { return board_->next_event(); }
+  [[nodiscard]] bool intr() const override { return board_->intr(); }
+  uint8_t acknowledge(Nanos now) override { return board_->acknowledge(now); }
+  [[nodiscard]] bool a20() const override { return board_->a20(); }
+  // A reset of the whole machine resets the devices, one of the CPU does not.
+  bool take_reset() override {
+    const auto request = board_->take_reset();
+    if (!request) return false;
+    if (request->kind != ResetKind::cpu) board_->reset();
+    return true;
+  }
+  [[nodiscard]] std::optional<uint32_t> exit_code() const override { return board_->exit_code(); }
+  std::vector<uint8_t> take_debug() override { return std::exchange(debug_.bytes, {}); }
+  std::vector<uint8_t> take_serial() override { return std::exchange(serial_.bytes, {}); }
+  void serial_input(std::span<const uint8_t> bytes, Nanos now) override {
+    for (const uint8_t byte : bytes) board_->serial_in(byte, now);
+  }
+  void finish() override { board_->drain(); }
+  void reset() override { board_->reset(); }
+  [[nodiscard]] std::vector<uint8_t> save() const override { return board_->save(); }
+  Status restore(std::span<const uint8_t> state) override {
+    serial_.bytes.clear();
+    debug_.bytes.clear();
+    return board_->restore(state);
+  }
+
+ private:
+  Bytes serial_;
+  Bytes debug_;
+  Last last_;
+  std::unique_ptr<Board> board_;  // goes first: it has the wires
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Platform>> make_board_platform(std::string_view fault) {
+  auto platform = std::make_unique<BoardPlatform>();
+  if (auto ok = platform->make(fault); !ok) return tl::unexpected(ok.error());
+  return platform;
+}
+
+}  // namespace ringfence::vmm

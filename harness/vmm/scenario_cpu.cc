@@ -1,0 +1,174 @@
+// The processor: modes, paging, interrupts from outside.
+#include <fmt/format.h>
+
+#include <cstring>
+
+#include "harness/vmm/scenario_table.h"
+
+namespace ringfence::vmm {
+namespace {
+
+constexpr uint64_t kLma = 1 << 10;
+constexpr uint8_t kVector = 0x40;
+constexpr uint16_t kRaisePort = 0x30;
+constexpr uint16_t kWidthPort = 0x50;
+
+// The guest cpu_width has bytes that mean something else in each width: how many bytes come out,
+// and which, tells in which it ran (guests/cpu_width.asm).
+template <CpuMode Mode>
+class Width : public Scenario {
+ public:
+  explicit Width(bool /*control*/) {}
+  Handled exit(Machine& machine, Exit& exit) override {
+    const auto* io = std::get_if<IoOut>(&exit);
+    if (io == nullptr || io->port != kWidthPort) return Handled::no;
+    uint32_t value = 0;
+    std::memcpy(&value, io->data.data(), io->size);
+    seen_ += fmt::format("{}:{:#x} ", io->size, value);
+    if (const auto sregs = machine.vcpu().sregs()) {
+      state_ = fmt::format("pe={} pg={} lma={} l={} d={}", sregs->cr0 & 1, sregs->cr0 >> 31 & 1,
+                           (sregs->efer & kLma) != 0 ? 1 : 0, int{sregs->cs.l}, int{sregs->cs.db});
+    }
+    return Handled::no;
+  }
+  void after(Machine& /*m*/, const End& /*end*/, std::vector<Finding>& out) override {
+    const auto [bytes, state] = expected();
+    out.push_back(
+        {seen_ == bytes && state_ == state,
+         fmt::format("came out {}with {}, expected {}with {}", seen_, state_, bytes, state)});
+  }
+  [[nodiscard]] bool right_end(const End& end) const override {
+    return end.kind == End::Kind::exited && end.code == 0;
+  }
+
+ private:
+  static std::pair<std::string, std::string> expected() {
+    switch (Mode) {
+      case CpuMode::real:
+        return {"2:0x0 2:0x5 ", "pe=0 pg=0 lma=0 l=0 d=0"};
+      case CpuMode::protected16:
+        return {"2:0x0 2:0x5 ", "pe=1 pg=0 lma=0 l=0 d=0"};
+      case CpuMode::protected32:
+        return {"4:0x0 4:0x90900005 ", "pe=1 pg=0 lma=0 l=0 d=1"};
+      case CpuMode::compat:
+        return {"4:0x0 4:0x90900005 ", "pe=1 pg=1 lma=1 l=0 d=1"};
+      default:
+        return {"4:0x1 4:0x90900005 ", "pe=1 pg=1 lma=1 l=1 d=0"};
+    }
+  }
+  std::string seen_;
+  std::string state_;
+};
+
+// A page of one size at a linear address of its own, whose frame has a marker; in the control it
+// shows a frame of nothing. The guest reads [RSI].
+template <PageSize Page>
+class Paging : public Scenario {
+ public:
+  explicit Paging(bool control) : control_(control) {}
+  void options(MachineOptions& options) override {
+    // The code's own page is of the same size.
+    options.start.pages = Page;
+    options.start.mapped = Page == PageSize::k4   ? 8ULL << 20
+                           : Page == PageSize::m2 ? 16ULL << 20
+                                                  : 3ULL << 30;
+    options.budget.time = std::chrono::milliseconds(2000);
+  }
+  Status before(Machine& machine) override {
+    constexpr uint64_t kMarker = 0x180010;
+    if (auto ok = machine.memory().store<uint32_t>(kMarker, 0x5aa51234); !ok) return ok;
+    const auto sregs = machine.vcpu().sregs();
+    if (!sregs) return tl::unexpected(sregs.error());
+    const uint64_t step = Page == PageSize::k4   ? 0x1000
+                          : Page == PageSize::m2 ? 0x200000
+                                                 : 0x40000000;
+    const uint64_t linear = Page == PageSize::k4   ? 0x500000
+                            : Page == PageSize::m2 ? 0xc00000
+                                                   : 0x80000000;
+    const uint64_t frame = control_ ? linear : kMarker / step * step;
+    PageTables tables(machine.memory(), 0);
+    const auto slot = tables.entry_of(sregs->cr3, linear);
+    if (!slot) return tl::unexpected(slot.error());
+    const uint64_t large = Page == PageSize::k4 ? 0 : 0x80;
+    if (auto ok = machine.memory().store<uint64_t>(*slot, frame | 7 | large); !ok) return ok;
+    auto regs = machine.vcpu().regs();
+    if (!regs) return tl::unexpected(regs.error());
+    regs->rsi = linear + kMarker % step;
+    return machine.vcpu().set_regs(*regs);
+  }
+
+ private:
+  bool control_;
+};
+
+// Raises INTR when the guest writes port 0x30, and keeps it until the guest takes it.
+class Inject : public Scenario {
+ public:
+  explicit Inject(bool /*control*/) {}
+  void options(MachineOptions& options) override {
+    options.budget.time = std::chrono::milliseconds(2000);
+  }
+  Handled exit(Machine& machine, Exit& exit) override {
+    auto* bare = dynamic_cast<BarePlatform*>(&machine.platform());
+    if (bare != nullptr && asks(exit, kRaisePort)) bare->raise(kVector);
+    return Handled::no;
+  }
+};
+
+class Nmi : public Scenario {
+ public:
+  explicit Nmi(bool control) : control_(control) {}
+  Handled exit(Machine& machine, Exit& exit) override {
+    if (asks(exit, kRaisePort) && !control_) (void)machine.vcpu().nmi();
+    return Handled::no;
+  }
+
+ private:
+  bool control_;
+};
+
+// Single step from outside: KVM_SET_GUEST_DEBUG gives an exit after each instruction.
+class HostStep : public Scenario {
+ public:
+  explicit HostStep(bool control) : control_(control) {}
+  Status before(Machine& machine) override {
+    return machine.vcpu().debug(control_ ? 0 : KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP);
+  }
+  Handled exit(Machine& machine, Exit& exit) override {
+    const auto* debug = std::get_if<Debug>(&exit);
+    if (debug == nullptr) return Handled::no;
+    if (debug->pc != last_) ++steps_;
+    last_ = debug->pc;
+    constexpr uint64_t kEnough = 3;
+    if (steps_ == kEnough) (void)machine.vcpu().debug(0);
+    return Handled::yes;
+  }
+  void after(Machine& /*m*/, const End& /*end*/, std::vector<Finding>& out) override {
+    out.push_back({steps_ == 3, fmt::format("{} steps, expected 3", steps_)});
+  }
+
+ private:
+  bool control_;
+  uint64_t steps_ = 0;
+  uint64_t last_ = ~0ULL;
+};
+
+constexpr std::array kRows = {
+    ScenarioRow{"width_real", make_one<Width<CpuMode::real>>},
+    ScenarioRow{"width_protected16", make_one<Width<CpuMode::protected16>>},
+    ScenarioRow{"width_protected32", make_one<Width<CpuMode::protected32>>},
+    ScenarioRow{"width_compat", make_one<Width<CpuMode::compat>>},
+    ScenarioRow{"width_long", make_one<Width<CpuMode::long64>>},
+    ScenarioRow{"page_4k", make_one<Paging<PageSize::k4>>},
+    ScenarioRow{"page_2m", make_one<Paging<PageSize::m2>>},
+    ScenarioRow{"page_1g", make_one<Paging<PageSize::g1>>},
+    ScenarioRow{"inject", make_one<Inject>},
+    ScenarioRow{"nmi", make_one<Nmi>},
+    ScenarioRow{"host_step", make_one<HostStep>},
+};
+
+}  // namespace
+
+std::span<const ScenarioRow> cpu_scenarios() { return kRows; }
+
+}  // namespace ringfence::vmm
