@@ -32,8 +32,8 @@ constexpr FaultBehaviour kPort92[] = {
     {kResetByLevel, "reset.by_level", "edge", "each write of bit 0 resets"},
     {kResetOnFall, "reset.on_fall", "edge", "bit 0 going to 0 resets"},
 };
-constexpr FaultRegister kDebugconRegisters[] = {{kByte0, "read", kByte, false, 0},
-                                                {kByte1, "out", kByte, true, 0}};
+constexpr FaultRegister kDebugconRegisters[] = {
+    {kByte0, "read", "+b0 =b1 =b2 +b3 =b4 +b5 +b6 +b7", false, 0}, {kByte1, "out", kByte, true, 0}};
 constexpr FaultBehaviour kDebugcon[] = {
     {kReadsZero, "read.zero", "dropped", "it reads 0"},
     {kDoubled, "out.doubled", "extra", "every byte goes out twice"},
