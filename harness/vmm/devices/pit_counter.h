@@ -89,7 +89,7 @@ class Counter {
   }
 
   void write(uint8_t byte) {
-    if (f_.on(kCountIgnored)) return;
+    if (!s.programmed || f_.on(kCountIgnored)) return;  // undefined before a control word
     unsigned rw = s.control >> 4 & 3U;
     if (rw < 3 && f_.on(kRwOneByteSwapped)) rw = 3 - rw;
     switch (rw) {
