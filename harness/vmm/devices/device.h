@@ -17,6 +17,8 @@
 namespace ringfence::vmm {
 
 using Nanos = uint64_t;
+// Later times count as this one, 146 years: so sums of times do not overflow.
+constexpr Nanos kLatest = uint64_t{1} << 62;
 
 // An output wire: an interrupt request, INTR, the A20 gate. Called only when the level changes,
 // and once more with the level that a restored state has.

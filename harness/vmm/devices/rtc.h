@@ -1,6 +1,13 @@
 #pragma once
-// CMOS real-time clock at 0x70 (index; bit 7 masks NMI and is kept) and 0x71 (data), 128 bytes.
-// Source: Motorola MC146818A data sheet (1984); century byte at 0x32 as PCs have it.
+// CMOS real-time clock at 0x70 (index, write only; bit 7 masks NMI) and 0x71 (data), 128 bytes.
+// Source: Motorola MC146818A data sheet (1984); the century is the byte at 0x32, as PCs have it.
+//
+// The registers change, and UF and AF are set, at the end of the update cycle; UIP is set for the
+// 1984 us of the cycle and the 244 us before it. The clock runs with the 32.768 kHz divider setting
+// (010) alone; 11x holds the divider in reset, every other setting stops it. Registers are kept as
+// they are written; a value that is no time becomes one at its next carry. SQWE and DSE are kept
+// and have no effect (there is no such pin in a PC; PIIX4 has no daylight saving). The century does
+// not count.
 #include <cstdint>
 #include <memory>
 

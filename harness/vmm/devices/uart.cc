@@ -105,7 +105,8 @@ struct State {
          {&shifting, &thre_pending, &timeout_pending, &two_since_empty, &first_after_fcr0, &line}) {
       io.value(*flag);
     }
-    for (auto* time : {&shift_done, &timeout_at, &thre_at, &now}) io.value(*time);
+    for (auto* time : {&shift_done, &timeout_at, &thre_at}) io.value(*time);
+    io.value(now, kLatest);
     io.require(shifting == (shift_done != kNever));
     io.require(shifting || transmit.count == 0);
     io.require(std::min({shift_done, timeout_at, thre_at}) > now);
@@ -200,6 +201,7 @@ class UartModel final : public Uart {
   }
 
   void advance(Nanos now) override {
+    now = std::min(now, kLatest);
     while (next() <= now) step();
     s_.now = std::max(s_.now, now);
   }
