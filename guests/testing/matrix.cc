@@ -81,8 +81,8 @@ Result<Sight> Matrix::look(const std::string& guest, const std::string& fault) c
   if (image == nullptr) return usage_error("guest", guest, "a file of guests/");
   BoardRunOptions options;
   options.fault = fault;
-  options.machine.budget.exits = 150'000;
-  options.machine.budget.time = std::chrono::seconds(60);
+  options.machine.budget.exits = 40'000;
+  options.machine.budget.time = std::chrono::seconds(20);
   for (const auto& clause : table_.clauses) {
     if (clause.guest != guest) continue;
     if (!clause.keys.empty()) options.keys = clause.keys;
