@@ -18,7 +18,7 @@ SOURCE, IMAGES = sys.argv[1:3]
 
 
 def command(image, *options):
-    return [QEMU, "-accel", "tcg", "-nodefaults", "-display", "none",
+    return [QEMU, "-accel", "tcg", "-cpu", "qemu64,-apic", "-nodefaults", "-display", "none",
             "-bios", os.path.join(IMAGES, image + ".rom"), *options]
 
 
