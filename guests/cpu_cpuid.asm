@@ -1,9 +1,8 @@
-; CPUID as the host set it: RDSEED (leaf 7, EBX bit 18) is off, whatever the processor has. The
+; CPUID as the host set it: RDRAND (leaf 1, ECX bit 30) is off, whatever the processor has. The
 ; control turns it on.
 %include "ringfence.inc"
         guest   cpu_cpuid
-        mov     eax, 7
-        xor     ecx, ecx
+        mov     eax, 1
         cpuid
-        expect_reg cpu.cpuid, ebx, 1 << 18, 0
+        expect_reg cpu.cpuid, ecx, 1 << 30, 0
         finish

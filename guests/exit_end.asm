@@ -1,6 +1,7 @@
-; Ends: BL 1 halts with interrupts off, 2 faults until nothing is left (no vector table), anything
+; Ends: BL 1 halts with interrupts off, 2 faults until nothing is left (no IDT), anything
 ; else comes to the exit port.
 %include "ringfence.inc"
+        bits    64
         guest   exit_end
         cmp     bl, 1
         je      halts
@@ -12,7 +13,7 @@ halts:  cli
         hlt
         jmp     halts
 faults: lidt    [no_table]
-        int3
+        ud2
 no_table:
         dw      0
-        dd      0
+        dq      0

@@ -7,6 +7,11 @@ const std::vector<Reason>& reasons() {
       {"goal_seen",
        "The attempt got through: its goal was reached, as seen from outside the target.",
        "See the confined trial: the line that decided names what was seen."},
+      {"deviates",
+       "The machine that the guest saw is not as its data sheet or manual says: an expectation of "
+       "this clause failed.",
+       "The detail has the guest's source line, and what was expected and seen; explain shows the "
+       "accesses before it."},
       {"not_separate",
        "A task of the target is in a namespace of the host although the policy makes a new one, or "
        "holds a capability that the policy grants to nobody, by the kernel's own list of tasks. "

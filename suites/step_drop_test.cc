@@ -170,6 +170,7 @@ Status register_profile(World& world, const std::string& profile, bool all) {
 
 void register_cases(World& world) {
   for (const Case& c : world.registry.cases()) {
+    if (c.guest) continue;  // no plan, no steps
     testing::RegisterTest("DropOwnStep", test_name(c.id).c_str(), nullptr, nullptr, __FILE__,
                           __LINE__,
                           [&world, &c]() -> testing::Test* { return new CaseTest(world, c); });
@@ -179,6 +180,7 @@ void register_cases(World& world) {
 void register_set_up(World& world) {
   std::map<std::string, std::vector<const Case*>> by_key;
   for (const Case& c : world.registry.cases()) {
+    if (c.guest) continue;
     CompileOptions options;
     options.staging = kDecoyStaging;
     const auto plan = compile(c.policy, options);

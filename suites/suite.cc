@@ -96,9 +96,11 @@ Result<Registry> builtin() {
   Registry registry;
   for (auto* cases :
        {pid_cases, mnt_cases, proc_cases, ipc_uts_net_cases, user_cap_cases, exec_fd_cases,
-        seccomp_cases, limit_cases, cpu_cases, exit_cases, mem_cases}) {
+        seccomp_cases, limit_cases, cpu_cases, exit_cases, mem_cases, virt_cases, device_cases}) {
     auto added = cases();
-    for (Case& c : added) add_calls(c);
+    for (Case& c : added) {
+      if (!c.guest) add_calls(c);
+    }
     if (auto ok = registry.add(std::move(added)); !ok) return tl::unexpected(ok.error());
   }
   return registry;

@@ -23,6 +23,8 @@ std::vector<Case> limit_cases();
 std::vector<Case> cpu_cases();
 std::vector<Case> exit_cases();
 std::vector<Case> mem_cases();
+std::vector<Case> virt_cases();
+std::vector<Case> device_cases();
 
 // All of them.
 Result<Registry> builtin();

@@ -18,6 +18,7 @@ struct Row {
   const char* control = "";  // words of vmm/scenario.h, separated by spaces
   const char* confined = "";
   const char* emulator = "";  // what an emulating KVM may leave out
+  const char* clause = "";    // the guest's word, where it is not the id
 };
 
 std::vector<std::string> words(std::string_view text) {
@@ -40,7 +41,7 @@ std::vector<Case> cases_of(std::initializer_list<Row> rows) {
     c.expected = Layer::kKernel;
     c.needs = {"kvm"};
     c.guest = GuestBody{.image = row.image,
-                        .clause = row.id,
+                        .clause = *row.clause != 0 ? row.clause : row.id,
                         .fault = {},
                         .control = words(row.control),
                         .confined = words(row.confined),
@@ -53,6 +54,7 @@ std::vector<Case> cases_of(std::initializer_list<Row> rows) {
 
 constexpr const char* kSdmModes = "Intel SDM volume 3, 3.4 and 9.8";
 constexpr const char* kSdmPaging = "Intel SDM volume 3, 4.5";
+constexpr const char* kSdmPageFaults = "Intel SDM volume 3, 4.7";
 constexpr const char* kSdmFaults = "Intel SDM volume 3, 6.15 and 21.3";
 constexpr const char* kSdmControl = "Intel SDM volume 3, 2.5";
 constexpr const char* kSdmMsr = "Intel SDM volume 2, RDMSR and WRMSR";
@@ -76,11 +78,11 @@ std::vector<Case> cpu_cases() {
       {"cpu.mode_compat", "compatibility mode decodes 32-bit code", kSdmModes, "cpu_width",
        "width_compat", "mode=long", "mode=compat"},
       {"cpu.page_4k", "a page of 4 KiB shows the frame that its entry names", kSdmPaging,
-       "cpu_paging", "page_4k"},
+       "cpu_paging", "page_4k", "", "", "", "cpu.paging"},
       {"cpu.page_2m", "a page of 2 MiB shows the frame that its entry names", kSdmPaging,
-       "cpu_paging", "page_2m"},
+       "cpu_paging", "page_2m", "", "", "", "cpu.paging"},
       {"cpu.page_1g", "a page of 1 GiB shows the frame that its entry names", kSdmPaging,
-       "cpu_paging", "page_1g", "", "", "page1g"},
+       "cpu_paging", "page_1g", "", "", "page1g", "cpu.paging"},
       {"cpu.real_int", "INT n goes through the vector table and IRET comes back", kSdmFaults,
        "cpu_real", "", "rbx=1"},
       {"cpu.real_int3", "INT3 is vector 3", kSdmFaults, "cpu_real", "", "rbx=2"},
@@ -92,6 +94,24 @@ std::vector<Case> cpu_cases() {
        "rbx=32"},
       {"cpu.real_step", "TF gives #DB after each instruction", "Intel SDM volume 3, 17.3.1.4",
        "cpu_real", "", "rbx=64"},
+      {"cpu.long_de", "a division by 0 in long mode is #DE", kSdmFaults, "cpu_long", "", "rbx=1"},
+      {"cpu.long_ud", "UD2 in long mode is #UD", kSdmFaults, "cpu_long", "", "rbx=2"},
+      {"cpu.long_gp_selector", "a selector past the GDT is #GP with the selector", kSdmFaults,
+       "cpu_long", "", "rbx=4"},
+      {"cpu.long_gp_canonical", "an address that is not canonical is #GP(0)", kSdmFaults,
+       "cpu_long", "", "rbx=8"},
+      {"cpu.pf_read", "reading what is not mapped is #PF(0), CR2 has the address", kSdmPageFaults,
+       "cpu_long", "", "rbx=16"},
+      {"cpu.pf_write", "writing what is not mapped is #PF(2)", kSdmPageFaults, "cpu_long", "",
+       "rbx=32"},
+      {"cpu.pf_write_protected", "writing a read-only page is #PF(3) with CR0.WP", kSdmPageFaults,
+       "cpu_long", "", "rbx=64"},
+      {"cpu.pf_fetch", "fetching from a page with NX is #PF(0x11)", kSdmPageFaults, "cpu_long", "",
+       "rbx=128"},
+      {"cpu.pf_reserved", "a reserved bit in an entry is #PF(9)", kSdmPageFaults, "cpu_long", "",
+       "rbx=256"},
+      {"cpu.df", "a fault that cannot be delivered is #DF(0)", kSdmFaults, "cpu_long", "",
+       "rbx=512"},
       {"cpu.host_step", "single step from outside comes out after each instruction",
        "KVM API, 4.87 KVM_SET_GUEST_DEBUG", "exit_fds", "host_step"},
       {"cpu.cr0_nw_without_cd", "CR0 with NW and without CD is #GP", kSdmControl, "cpu_registers",
@@ -108,7 +128,7 @@ std::vector<Case> cpu_cases() {
        "cpu_registers", "", "rbx=8"},
       {"cpu.msr_write", "an MSR keeps what was written", kSdmMsr, "cpu_registers", "", "rbx=16"},
       {"cpu.cpuid", "CPUID says what the host set", "KVM API, 4.21 KVM_SET_CPUID2", "cpu_cpuid", "",
-       "cpuid:7:ebx:18=1", "cpuid:7:ebx:18=0"},
+       "cpuid:1:ecx:30=1", "cpuid:1:ecx:30=0"},
       {"cpu.inject_if", "an interrupt waits while IF is clear", kSdmShadow, "cpu_inject", "inject",
        "rbx=1"},
       {"cpu.inject_taken", "an interrupt that waits comes once when IF is set", kSdmShadow,
@@ -192,6 +212,29 @@ std::vector<Case> mem_cases() {
        "removed", "rcx=4", "rcx=4"},
       {"mem.dirty_log", "the dirty log has the pages that were written, and no others",
        "KVM API, 4.8 KVM_GET_DIRTY_LOG", "mem_slots", "dirty_log", "rcx=5 rbx=1", "rcx=5"},
+  });
+}
+
+// What belongs to virtualization for the guest, on a machine that does not offer it to this one.
+std::vector<Case> virt_cases() {
+  constexpr const char* kVmx = "Intel SDM volume 3, 24.6 and 24.7";
+  constexpr const char* kSvm = "AMD APM volume 2, 15.4";
+  constexpr const char* kNone = "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0";
+  return cases_of({
+      {"virt.cpuid_vmx", "CPUID shows no VMX where the host set none", kVmx, "virt", "",
+       "cpuid:1:ecx:5=1 cpuid:0x80000001:ecx:2=0", kNone},
+      {"virt.cpuid_svm", "CPUID shows no SVM where the host set none", kSvm, "virt", "",
+       "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=1", kNone},
+      {"virt.vmxon", "VMXON without VMX is #UD", kVmx, "virt", "",
+       "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=1", kNone},
+      {"virt.vmrun", "VMRUN without SVM is #UD", kSvm, "virt", "",
+       "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=2", kNone},
+      {"virt.vmload", "VMLOAD without SVM is #UD", kSvm, "virt", "",
+       "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=2", kNone},
+      {"virt.efer_svme", "EFER.SVME without SVM is #GP", kSvm, "virt", "",
+       "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=4", kNone},
+      {"virt.msr_hsave", "VM_HSAVE_PA without SVM is #GP", kSvm, "virt", "",
+       "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=8", kNone},
   });
 }
 

@@ -28,6 +28,7 @@ void add_explain(CLI::App& app, Action& action);
 void add_diff(CLI::App& app, Action& action);
 void add_trace(CLI::App& app, Action& action);
 void add_kernels(CLI::App& app, Action& action);
+void add_vm(CLI::App& app, Action& action);
 void add_completion(CLI::App& app, Action& action);
 
 // Prints the error on standard error; 64 for usage, 2 for the rest.

@@ -85,6 +85,7 @@ int run_main(int argc, char** argv) {
   add_spawn(app, action);
   add_trace(app, action);
   add_kernels(app, action);
+  add_vm(app, action);
   add_completion(app, action);
   // After the commands, which would inherit it.
   app.footer(

@@ -61,6 +61,7 @@ class BoardPlatform final : public Platform {
   void serial_input(std::span<const uint8_t> bytes, Nanos now) override {
     for (const uint8_t byte : bytes) board_->serial_in(byte, now);
   }
+  void keys(std::span<const uint8_t> codes, Nanos now) override { board_->keys(codes, now); }
   void finish() override { board_->drain(); }
   void reset() override { board_->reset(); }
   [[nodiscard]] std::vector<uint8_t> save() const override { return board_->save(); }

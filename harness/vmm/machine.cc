@@ -36,6 +36,29 @@ int64_t monotonic() {
 
 std::string bytes_text(uint64_t n) { return fmt::format("{} bytes", n); }
 
+// The timing leaf, as Linux and others read it: 0x40000000 has the highest leaf in EAX, 0x40000010
+// the frequency in kHz.
+void say_tsc(std::vector<kvm_cpuid_entry2>& leaves, uint32_t khz) {
+  constexpr uint32_t kFirst = 0x40000000;
+  constexpr uint32_t kTiming = 0x40000010;
+  std::erase_if(leaves, [](const kvm_cpuid_entry2& e) { return e.function == kTiming; });
+  bool found = false;
+  for (kvm_cpuid_entry2& e : leaves) {
+    if (e.function != kFirst) continue;
+    e.eax = std::max(e.eax, kTiming);
+    found = true;
+  }
+  kvm_cpuid_entry2 entry{};
+  if (!found) {
+    entry.function = kFirst;
+    entry.eax = kTiming;
+    leaves.push_back(entry);
+  }
+  entry.function = kTiming;
+  entry.eax = khz;
+  leaves.push_back(entry);
+}
+
 uint64_t value_of(std::span<const uint8_t> bytes) {
   uint64_t value = 0;
   std::memcpy(&value, bytes.data(), std::min(bytes.size(), sizeof value));
@@ -97,6 +120,11 @@ Status Machine::load(const Kvm& kvm, std::span<const uint8_t> image) {
   if (options_.host_cpuid) {
     auto cpuid = kvm.supported_cpuid();
     if (!cpuid) return tl::unexpected(cpuid.error());
+    if (options_.tsc_leaf) {
+      const auto khz = vcpu_->tsc_khz();
+      if (!khz) return tl::unexpected(khz.error());
+      say_tsc(*cpuid, *khz);
+    }
     if (options_.edit_cpuid) options_.edit_cpuid(*cpuid);
     if (auto set = vcpu_->set_cpuid(*cpuid); !set) return set;
   }
@@ -274,7 +302,7 @@ std::optional<End> Machine::kicked() {
   exits_at_kick_ = exits;
   if (options_.clock == ClockKind::real) now_ = static_cast<Nanos>(monotonic() - epoch_);
   if (const auto next = platform_->next_event(); next && *next <= now_) platform_->advance(now_);
-  if (idle_) (void)idle_(*this);
+  if (idle_) (void)idle_(*this, false);
   return std::nullopt;
 }
 
@@ -340,7 +368,7 @@ std::optional<End> Machine::halt() {
     }
     const auto next = platform_->next_event();
     if (!next) {
-      if (idle_ && idle_(*this)) continue;
+      if (idle_ && idle_(*this, true)) continue;
       return ended(End::Kind::halted, "HLT, and no device will interrupt");
     }
     if (events >= kMostIdleEvents) {

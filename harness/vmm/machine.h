@@ -47,6 +47,8 @@ struct MachineOptions {
   bool resettable = false;        // remember() and rewind() work
   bool irqchip = false;           // KVM's own PIC, IOAPIC, local APIC, PIT
   bool host_cpuid = true;         // what KVM_GET_SUPPORTED_CPUID offers; else none
+  // Leaves 0x40000000 and 0x40000010 say the TSC's frequency in kHz, as hypervisors do.
+  bool tsc_leaf = false;
   // Called with that list before it is set.
   std::function<void(std::vector<kvm_cpuid_entry2>&)> edit_cpuid;
 };
@@ -97,8 +99,10 @@ class Machine {
   using Output =
       std::function<void(std::span<const uint8_t> debug, std::span<const uint8_t> serial)>;
   void on_output(Output output) { output_ = std::move(output); }
-  // Called while a halted guest waits in real time for input; true when there was some.
-  void on_idle(std::function<bool(Machine&)> idle) { idle_ = std::move(idle); }
+  // Called when only input from outside can wake a halted guest (`wait`), and now and then; true
+  // while there can be some.
+  using Idle = std::function<bool(Machine&, bool wait)>;
+  void on_idle(Idle idle) { idle_ = std::move(idle); }
 
   // Keeps registers, memory and devices as they are now; rewind() restores them: registers, the
   // pages that were written since, device state.
@@ -156,7 +160,7 @@ class Machine {
   Transcript transcript_;
   ExitHook hook_;
   Output output_;
-  std::function<bool(Machine&)> idle_;
+  Idle idle_;
   std::unique_ptr<Kept> kept_;
   std::string debug_;
   std::string serial_;

@@ -53,6 +53,11 @@ class Platform {
     (void)now;
   }
 
+  // Scan codes (set 2) from a keyboard.
+  virtual void keys(std::span<const uint8_t> codes, Nanos now) {
+    (void)codes;
+    (void)now;
+  }
   // The machine ends: what still waits to go out goes.
   virtual void finish() {}
   virtual void reset() = 0;

@@ -1,5 +1,6 @@
 // The words with which a case sets a machine: see scenario.h.
 #include <cpuid.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <charconv>
@@ -41,7 +42,8 @@ std::optional<uint64_t> number(std::string_view text) {
 tl::unexpected<Error> bad(std::string_view word) {
   return usage_error("set up guest", std::string(word),
                      "REGISTER=NUMBER, mode=real|protected16|protected32|long|compat, "
-                     "pages=4k|2m|1g, clock=real|stepped, irqchip, cpuid:LEAF:REGISTER:BIT=0|1");
+                     "pages=4k|2m|1g, clock=real|stepped, irqchip, tsc_leaf, keys=CODE,..., "
+                     "cpuid:LEAF:REGISTER:BIT=0|1");
 }
 
 Status cpuid_setting(std::string_view word, std::string_view key, uint64_t value,
@@ -73,6 +75,10 @@ Status apply_setting(std::string_view word, Settings& settings) {
     settings.options.irqchip = true;
     return {};
   }
+  if (word == "tsc_leaf") {
+    settings.options.tsc_leaf = true;
+    return {};
+  }
   const size_t equals = word.find('=');
   if (equals == std::string_view::npos) return bad(word);
   const std::string_view key = word.substr(0, equals);
@@ -98,6 +104,14 @@ Status apply_setting(std::string_view word, Settings& settings) {
   if (key == "clock") {
     if (text != "real" && text != "stepped") return bad(word);
     settings.options.clock = text == "real" ? ClockKind::real : ClockKind::stepped;
+    return {};
+  }
+  if (key == "keys") {
+    for (const std::string_view code : split(text, ',')) {
+      const auto value = number(fmt::format("0x{}", code));
+      if (!value || *value > 0xff) return bad(word);
+      settings.keys.push_back(static_cast<uint8_t>(*value));
+    }
     return {};
   }
   const auto value = number(text);

@@ -10,8 +10,8 @@ namespace {
 
 TEST(Settings, WordsSetTheMachine) {
   Settings s;
-  for (const char* word :
-       {"mode=long", "pages=4k", "rbx=0x10", "rcx=7", "clock=real", "irqchip", "cpuid:1:ecx:5=1"}) {
+  for (const char* word : {"mode=long", "pages=4k", "rbx=0x10", "rcx=7", "clock=real", "irqchip",
+                           "cpuid:1:ecx:5=1", "tsc_leaf", "keys=1c,f0,1c"}) {
     ASSERT_TRUE(apply_setting(word, s)) << word;
   }
   EXPECT_EQ(s.options.start.mode, CpuMode::long64);
@@ -20,6 +20,8 @@ TEST(Settings, WordsSetTheMachine) {
   EXPECT_TRUE(s.options.irqchip);
   EXPECT_THAT(s.registers,
               ::testing::ElementsAre(::testing::Pair("rbx", 0x10), ::testing::Pair("rcx", 7)));
+  EXPECT_TRUE(s.options.tsc_leaf);
+  EXPECT_THAT(s.keys, ::testing::ElementsAre(0x1c, 0xf0, 0x1c));
   std::vector<kvm_cpuid_entry2> entries(2);
   entries[0].function = 1;
   entries[1].function = 2;
@@ -30,9 +32,9 @@ TEST(Settings, WordsSetTheMachine) {
 
 TEST(Settings, BadWordsAreRefused) {
   Settings s;
-  for (const char* word :
-       {"", "mode", "mode=fast", "pages=3k", "rzx=1", "rbx=", "rbx=x", "cpuid:1:ecx=0",
-        "cpuid:1:efx:0=1", "cpuid:1:ecx:32=0", "cpuid:1:ecx:1=2", "clock=sun"}) {
+  for (const char* word : {"", "mode", "mode=fast", "pages=3k", "rzx=1", "rbx=", "rbx=x",
+                           "cpuid:1:ecx=0", "cpuid:1:efx:0=1", "cpuid:1:ecx:32=0",
+                           "cpuid:1:ecx:1=2", "clock=sun", "keys=", "keys=100", "keys=1g"}) {
     const auto r = apply_setting(word, s);
     ASSERT_FALSE(r) << word;
     EXPECT_EQ(r.error().kind, Error::Kind::usage);

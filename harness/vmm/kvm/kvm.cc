@@ -501,6 +501,12 @@ Status Vcpu::interrupt(uint8_t vector) const {
 
 Status Vcpu::nmi() const { return only(ioctl_of(fd_.get(), KVM_NMI, 0, "KVM_NMI")); }
 
+Result<uint32_t> Vcpu::tsc_khz() const {
+  auto r = ioctl_of(fd_.get(), KVM_GET_TSC_KHZ, 0, "KVM_GET_TSC_KHZ");
+  if (!r) return tl::unexpected(r.error());
+  return static_cast<uint32_t>(*r);
+}
+
 Status Vcpu::debug(uint32_t control, const std::array<uint64_t, 8>& registers) const {
   kvm_guest_debug request{};
   request.control = control;

@@ -1,0 +1,269 @@
+// ringfence vm run: one guest on one VMM, for a person.
+#include <fmt/format.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include <CLI/CLI.hpp>
+
+#include "guests/guests.h"
+#include "harness/base/file.h"
+#include "harness/base/suggest.h"
+#include "harness/base/sys.h"
+#include "harness/cli/commands.h"
+#include "harness/kernels/program.h"
+#include "harness/vmm/board_platform.h"
+#include "harness/vmm/scenario.h"
+
+namespace ringfence::cli {
+namespace {
+
+constexpr uint8_t kIsaDebugExit = 1;  // QEMU's isa-debug-exit ends with (value << 1) | 1
+
+struct VmArguments {
+  std::string guest;
+  std::string vmm = "ringfence";
+  std::string transcript;
+  std::string fault;
+  bool firmware = false;
+  std::vector<std::string> set;
+  double timeout = 10;
+};
+
+// An image of guests/ by its name, else a file.
+struct Image {
+  std::string name;
+  std::vector<uint8_t> flat;
+  std::vector<uint8_t> firmware;
+  vmm::CpuMode mode = vmm::CpuMode::real;
+};
+
+Result<Image> find_image(const VmArguments& args) {
+  Image image;
+  image.name = args.guest;
+  if (const vmm::Guest* guest = vmm::find_guest(args.guest)) {
+    image.flat.assign(guest->flat.begin(), guest->flat.end());
+    image.firmware.assign(guest->firmware.begin(), guest->firmware.end());
+    if (guest->start == vmm::CpuStart::long64) image.mode = vmm::CpuMode::long64;
+    if (guest->start == vmm::CpuStart::protected32) image.mode = vmm::CpuMode::protected32;
+    if (guest->start == vmm::CpuStart::protected16) image.mode = vmm::CpuMode::protected16;
+    return image;
+  }
+  const auto bytes = read_file(args.guest);
+  if (!bytes) {
+    std::vector<std::string> names;
+    for (const vmm::Guest& g : vmm::guests()) names.emplace_back(g.name);
+    const std::string near = nearest(args.guest, names);
+    std::string hint = near.empty() ? "neither a guest nor a file that can be read"
+                                    : "neither a guest nor a file; did you mean '" + near + "'?";
+    return usage_error("vm run", args.guest, std::move(hint));
+  }
+  image.flat.assign(bytes->begin(), bytes->end());
+  if (args.firmware) image.firmware = image.flat;
+  return image;
+}
+
+void put(std::span<const uint8_t> bytes) {
+  if (bytes.empty()) return;
+  (void)sys::write_full(STDOUT_FILENO, bytes.data(), bytes.size());
+}
+
+// What a person types goes to the first serial port. False when there will be nothing more.
+bool take_input(vmm::Machine& machine, bool& open, int wait_ms) {
+  if (!open) return false;
+  pollfd in{STDIN_FILENO, POLLIN, 0};
+  if (sys::call(SYS_poll, sys::arg(&in), 1, static_cast<uint64_t>(wait_ms)) <= 0)
+    return wait_ms > 0;
+  std::array<uint8_t, 64> bytes{};
+  const int64_t n = sys::call(SYS_read, STDIN_FILENO, sys::arg(bytes.data()), bytes.size());
+  if (n <= 0) {
+    open = false;
+    return false;
+  }
+  machine.platform().serial_input(std::span(bytes).first(static_cast<size_t>(n)), machine.now());
+  return true;
+}
+
+int status_of(const vmm::End& end) {
+  switch (end.kind) {
+    case vmm::End::Kind::exited:
+      return static_cast<int>(end.code & 0xff);
+    case vmm::End::Kind::halted:
+      return 0;
+    default:
+      return kExitFailed;
+  }
+}
+
+Result<int> run_here(const VmArguments& args, const Image& image) {
+  auto kvm = vmm::Kvm::open();
+  if (!kvm) return tl::unexpected(kvm.error());
+  vmm::Settings settings;
+  settings.options.start.mode = image.mode;
+  settings.options.whole_transcript = !args.transcript.empty();
+  settings.options.budget.exits = ~0ULL;
+  settings.options.budget.time =
+      std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000));
+  settings.options.irqchip = args.vmm == "kvm-irqchip";
+  if (args.firmware) settings.options.form = vmm::Form::firmware;
+  for (const std::string& word : args.set) {
+    if (auto ok = vmm::apply_setting(word, settings); !ok) return tl::unexpected(ok.error());
+  }
+  auto platform = vmm::make_board_platform(args.fault);
+  if (!platform) return tl::unexpected(platform.error());
+  if (!settings.keys.empty()) (*platform)->keys(settings.keys, 0);
+  auto machine = vmm::Machine::create(*kvm, args.firmware ? image.firmware : image.flat,
+                                      std::move(*platform), settings.options);
+  if (!machine) return tl::unexpected(machine.error());
+  if (auto ok = vmm::set_registers(**machine, settings); !ok) return tl::unexpected(ok.error());
+  (*machine)->on_output([](std::span<const uint8_t> debug, std::span<const uint8_t> serial) {
+    put(debug);
+    put(serial);
+  });
+  bool open = true;
+  (*machine)->on_idle(
+      [&](vmm::Machine& m, bool wait) { return take_input(m, open, wait ? 50 : 0); });
+  const vmm::End end = (*machine)->run();
+  if (!args.transcript.empty()) {
+    const std::string text = vmm::render_transcript((*machine)->transcript().entries());
+    auto file = sys::open(args.transcript.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+    if (!file) return tl::unexpected(file.error());
+    if (auto ok = sys::write_full(file->get(), text.data(), text.size()); !ok) {
+      return tl::unexpected(ok.error());
+    }
+  }
+  if (end.kind == vmm::End::Kind::failed) return tl::unexpected(*end.error);
+  if (end.kind != vmm::End::Kind::exited && end.kind != vmm::End::Kind::halted) {
+    fmt::print(stderr, "ringfence: the guest ended: {}: {}\n{}", vmm::end_name(end.kind), end.text,
+               (*machine)->report());
+  }
+  return status_of(end);
+}
+
+// A file with the image, for another VMM; gone with this object.
+class ImageFile {
+ public:
+  static Result<ImageFile> make(const std::vector<uint8_t>& bytes) {
+    ImageFile file;
+    file.path_ = "/tmp/ringfence-guest-XXXXXX";
+    const int fd = ::mkostemp(file.path_.data(), O_CLOEXEC);
+    if (fd < 0) return system_error("mkostemp", file.path_);
+    const UniqueFd owned(fd);
+    if (auto ok = sys::write_full(fd, bytes.data(), bytes.size()); !ok) {
+      return tl::unexpected(ok.error());
+    }
+    return file;
+  }
+  ImageFile(ImageFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  ImageFile& operator=(ImageFile&&) = delete;
+  ImageFile(const ImageFile&) = delete;
+  ImageFile& operator=(const ImageFile&) = delete;
+  ~ImageFile() {
+    if (!path_.empty()) (void)sys::call(SYS_unlink, sys::arg(path_.c_str()));
+  }
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+ private:
+  ImageFile() = default;
+  std::string path_;
+};
+
+Result<int> run_elsewhere(const VmArguments& args, const Image& image) {
+  const std::vector<uint8_t>& bytes = image.firmware;
+  if (bytes.empty()) {
+    return usage_error("vm run", image.name,
+                       "has no firmware form, which --vmm " + args.vmm + " needs");
+  }
+  auto file = ImageFile::make(bytes);
+  if (!file) return tl::unexpected(file.error());
+  ProgramRequest request;
+  request.fds = {{0, 0}, {1, 1}, {2, 2}};
+  if (args.vmm == "qemu") {
+    request.argv = {"qemu-system-x86_64",
+                    "-accel",
+                    "tcg",
+                    "-display",
+                    "none",
+                    "-no-reboot",
+                    "-nodefaults",
+                    "-bios",
+                    file->path(),
+                    "-serial",
+                    "stdio",
+                    "-chardev",
+                    "file,id=debug,path=/dev/stdout",
+                    "-device",
+                    "isa-debugcon,chardev=debug",
+                    "-device",
+                    "isa-debug-exit,iobase=0xf4,iosize=4"};
+  } else {
+    std::string command = args.vmm.substr(std::string_view("exec:").size());
+    const size_t place = command.find("{image}");
+    if (place == std::string::npos) {
+      return usage_error("vm run", "--vmm " + args.vmm, "the command has to name {image}");
+    }
+    command.replace(place, std::string_view("{image}").size(), file->path());
+    request.argv = {"sh", "-c", command};
+  }
+  auto child = start_program(request);
+  if (!child) return tl::unexpected(child.error());
+  auto status = child->wait(std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000)));
+  if (!status) return tl::unexpected(status.error());
+  if (!*status) {  // the handle ends it
+    return system_error("vm run", args.vmm, ETIMEDOUT, "the guest did not end; see --timeout");
+  }
+  const ExitStatus& ended = **status;
+  if (ended.signaled) return kExitFailed;
+  if (args.vmm == "qemu" && (ended.code & kIsaDebugExit) != 0) return ended.code >> 1;
+  return ended.code;
+}
+
+int vm_run(const VmArguments& args) {
+  const bool here = args.vmm == "ringfence" || args.vmm == "kvm-irqchip";
+  if (!here && args.vmm != "qemu" && !args.vmm.starts_with("exec:")) {
+    return complain(usage_error("vm run", "--vmm " + args.vmm,
+                                "ringfence, kvm-irqchip, qemu, or exec:'CMD {image}'")
+                        .value());
+  }
+  if (args.timeout <= 0 || args.timeout > 86400) {
+    return complain(usage_error("vm run", "--timeout", "more than 0 and at most 86400 s").value());
+  }
+  const auto image = find_image(args);
+  if (!image) return complain(image.error());
+  if (!here && !args.transcript.empty()) {
+    return complain(usage_error("vm run", "--transcript", "only of our own VMM").value());
+  }
+  if (args.firmware && image->firmware.empty()) {
+    return complain(usage_error("vm run", args.guest, "has no firmware form").value());
+  }
+  const auto code = here ? run_here(args, *image) : run_elsewhere(args, *image);
+  return code ? *code : complain(code.error());
+}
+
+}  // namespace
+
+void add_vm(CLI::App& app, Action& action) {
+  CLI::App* vm = app.add_subcommand("vm", "Guests in the mini-VMM");
+  vm->require_subcommand(1);
+  auto args = std::make_shared<VmArguments>();
+  CLI::App* run = vm->add_subcommand("run", "Run a guest; its exit port gives the exit status");
+  run->add_option("guest", args->guest, "A guest by name, or a flat image at address 0")
+      ->type_name("GUEST|FILE")
+      ->required();
+  run->add_option("--vmm", args->vmm,
+                  "ringfence, kvm-irqchip (the kernel's PIC and PIT), qemu, or exec:'CMD {image}'")
+      ->capture_default_str();
+  run->add_option("--transcript", args->transcript, "Write what the guest did to this file")
+      ->type_name("PATH");
+  run->add_flag("--firmware", args->firmware, "The firmware form: 64 KiB with a reset vector");
+  run->add_option("--fault", args->fault, "A seeded fault in one of the devices")->type_name("ID");
+  run->add_option("--set", args->set, "mode=long, rbx=1, clock=real, keys=1c, ... (repeatable)")
+      ->type_name("WORD");
+  run->add_option("--timeout", args->timeout, "Seconds until the guest is ended")
+      ->capture_default_str();
+  run->callback([args, &action] { action = [args] { return vm_run(*args); }; });
+}
+
+}  // namespace ringfence::cli
