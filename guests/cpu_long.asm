@@ -81,6 +81,27 @@ EFER    equ 0xc0000080
         try     mov eax, [PAGE]
         expect_fault cpu.pf_reserved, 14, 9
 
+        ; What must stay as it is while paging is on.
+        mov     rax, cr4
+        test    r12d, 1024
+        jnz     .pae
+        and     eax, ~(1 << 5)          ; PAE
+.pae:   try     mov cr4, rax
+        expect_fault cpu.long_pae_cleared, 13, 0
+        mov     rax, cr0
+        test    r12d, 2048
+        jnz     .pe
+        and     eax, ~1                 ; PE
+.pe:    try     mov cr0, rax
+        expect_fault cpu.long_pe_cleared, 13, 0
+        mov     ecx, EFER
+        rdmsr
+        test    r12d, 4096
+        jnz     .lme
+        and     eax, ~(1 << 8)          ; LME
+.lme:   try     wrmsr
+        expect_fault cpu.long_lme_cleared, 13, 0
+
         ; A page fault whose gate is not present: #NP while a fault is delivered is #DF.
         mov     byte [IDT64+14*16+5], 0x0e
         test    r12d, 512

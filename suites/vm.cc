@@ -54,6 +54,7 @@ std::vector<Case> cases_of(std::initializer_list<Row> rows) {
 
 constexpr const char* kSdmModes = "Intel SDM volume 3, 3.4 and 9.8";
 constexpr const char* kSdmPaging = "Intel SDM volume 3, 4.5";
+constexpr const char* kSdmClimb = "Intel SDM volume 3, 9.8.5";
 constexpr const char* kSdmPageFaults = "Intel SDM volume 3, 4.7";
 constexpr const char* kSdmFaults = "Intel SDM volume 3, 6.15 and 21.3";
 constexpr const char* kSdmControl = "Intel SDM volume 3, 2.5";
@@ -112,6 +113,20 @@ std::vector<Case> cpu_cases() {
        "rbx=256"},
       {"cpu.df", "a fault that cannot be delivered is #DF(0)", kSdmFaults, "cpu_long", "",
        "rbx=512"},
+      {"cpu.long_pae_cleared", "clearing CR4.PAE in long mode is #GP", kSdmControl, "cpu_long", "",
+       "rbx=1024"},
+      {"cpu.long_pe_cleared", "clearing CR0.PE with paging on is #GP", kSdmControl, "cpu_long", "",
+       "rbx=2048"},
+      {"cpu.long_lme_cleared", "clearing EFER.LME with paging on is #GP", kSdmControl, "cpu_long",
+       "", "rbx=4096"},
+      {"cpu.climb_protected", "a guest climbs from real to protected mode", kSdmClimb, "cpu_climb",
+       "", "rbx=4"},
+      {"cpu.climb_long", "a guest climbs from protected to long mode", kSdmClimb, "cpu_climb", "",
+       "rbx=8"},
+      {"cpu.climb_pg_without_pae", "paging with EFER.LME and without CR4.PAE is #GP", kSdmClimb,
+       "cpu_climb", "", "rbx=1"},
+      {"cpu.climb_pg_without_pe", "paging with EFER.LME and without CR0.PE is #GP", kSdmClimb,
+       "cpu_climb", "", "rbx=2"},
       {"cpu.host_step", "single step from outside comes out after each instruction",
        "KVM API, 4.87 KVM_SET_GUEST_DEBUG", "exit_fds", "host_step"},
       {"cpu.cr0_nw_without_cd", "CR0 with NW and without CD is #GP", kSdmControl, "cpu_registers",

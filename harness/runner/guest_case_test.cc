@@ -1,0 +1,125 @@
+#include "harness/runner/guest_case.h"
+
+#include <gmock/gmock.h>
+
+#include "harness/base/facts.h"
+
+namespace ringfence {
+namespace {
+
+using ::testing::Contains;
+using ::testing::Field;
+using ::testing::HasSubstr;
+
+class GuestCase : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    const Facts facts = Facts::probe();
+    if (!facts.satisfied("kvm")) GTEST_SKIP() << facts.why_not("kvm");
+  }
+
+  // OUT of one byte: the guest writes 0x11, and what RBX says instead of it.
+  static Case out1() {
+    Case c;
+    c.id = "exit.out1";
+    c.expected = Layer::kKernel;
+    c.guest = GuestBody{.image = "exit_ports",
+                        .clause = "exit.out1",
+                        .fault = {},
+                        .control = {"rbx=1"},
+                        .confined = {},
+                        .scenario = "out1",
+                        .emulator_word = {}};
+    return c;
+  }
+  static Case device(const std::string& fault) {
+    Case c;
+    c.id = "uart.readback";
+    c.expected = Layer::kDevice;
+    c.guest = GuestBody{.image = "uart_registers",
+                        .clause = "uart.readback",
+                        .fault = fault,
+                        .control = {},
+                        .confined = {},
+                        .scenario = {},
+                        .emulator_word = {}};
+    return c;
+  }
+  static CaseRecord judged(const Case& c) {
+    RunContext context;
+    context.timeout = std::chrono::milliseconds(3000);
+    return run_guest_case(c, context);
+  }
+};
+
+TEST_F(GuestCase, HeldWithBothTrialsAndBothWitnesses) {
+  const CaseRecord r = judged(out1());
+  EXPECT_EQ(r.verdict, Verdict::held) << r.reason << " " << r.detail;
+  EXPECT_EQ(r.decided_by, "kernel");
+  ASSERT_TRUE(r.control && r.liveness);
+  EXPECT_TRUE(r.control->achieved);
+  EXPECT_THAT(r.control->says, HasSubstr("0x5001/1=0x10"));
+  EXPECT_TRUE(r.liveness->achieved);
+  EXPECT_THAT(r.witnesses, Contains(Field(&WitnessRecord::name, "transcript")));
+  EXPECT_THAT(r.witnesses, Contains(Field(&WitnessRecord::name, "kvm")));
+}
+
+TEST_F(GuestCase, AMachineThatDeviatesIsBreached) {
+  Case c = out1();
+  c.guest->confined = {"rbx=1"};
+  const CaseRecord r = judged(c);
+  EXPECT_EQ(r.verdict, Verdict::breached);
+  EXPECT_EQ(r.reason, "deviates");
+  EXPECT_THAT(r.detail, HasSubstr("expected 0x5001/1=0x11"));
+}
+
+TEST_F(GuestCase, AControlThatChangesNothingProvesNothing) {
+  Case c = out1();
+  c.guest->control = {};
+  EXPECT_EQ(judged(c).reason, "control_failed");
+}
+
+TEST_F(GuestCase, ADeviceIsCaughtByItsFaultAndExplained) {
+  const CaseRecord r = judged(device("uart.scr.write_ignored"));
+  EXPECT_EQ(r.verdict, Verdict::held) << r.reason << " " << r.detail;
+  EXPECT_EQ(r.decided_by, "device");
+  EXPECT_THAT(r.detail, HasSubstr("guests/uart_registers.asm:"));
+  EXPECT_THAT(r.evidence, Contains(Field(&EvidenceLine::source, "transcript")));
+  EXPECT_THAT(r.control->says, HasSubstr("expected"));
+}
+
+TEST_F(GuestCase, AFaultThatTheClauseDoesNotSeeProvesNothing) {
+  const CaseRecord r = judged(device("uart.lsr.oe.kept"));
+  EXPECT_EQ(r.verdict, Verdict::unproven);
+  EXPECT_EQ(r.reason, "control_failed");
+}
+
+TEST_F(GuestCase, WhatDoesNotExistIsBrokenAndNamed) {
+  Case c = out1();
+  c.guest->image = "no_such_guest";
+  EXPECT_EQ(judged(c).verdict, Verdict::broken);
+  EXPECT_THAT(judged(c).detail, HasSubstr("no_such_guest"));
+  c = out1();
+  c.guest->scenario = "no_such";
+  EXPECT_THAT(judged(c).detail, HasSubstr("no_such"));
+  c = out1();
+  c.guest->confined = {"rbx=often"};
+  EXPECT_THAT(judged(c).detail, HasSubstr("rbx=often"));
+  c = device("uart.no.such.fault");
+  EXPECT_EQ(judged(c).reason, "control_failed");
+  EXPECT_THAT(judged(c).detail, HasSubstr("uart.no.such.fault"));
+}
+
+// Ends, but not as it has to: a halt in the place of the exit port.
+TEST_F(GuestCase, AGuestThatDoesNotComeToItsEndProvesNothing) {
+  Case c = out1();
+  c.guest->image = "halt";
+  c.guest->clause = "halt.nothing";
+  c.guest->scenario = "";
+  const CaseRecord r = judged(c);
+  EXPECT_EQ(r.verdict, Verdict::unproven);
+  EXPECT_EQ(r.reason, "no_attempt");
+}
+
+}  // namespace
+}  // namespace ringfence
