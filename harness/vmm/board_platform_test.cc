@@ -1,0 +1,70 @@
+#include "harness/vmm/board_platform.h"
+
+#include <gmock/gmock.h>
+
+#include "guests/guests.h"
+#include "harness/vmm/test_guest.h"
+
+namespace ringfence::vmm {
+namespace {
+
+using ::testing::HasSubstr;
+
+Result<std::unique_ptr<Machine>> on_board(const Kvm& kvm, const char* name, const char* fault = "",
+                                          MachineOptions options = {}) {
+  auto board = make_board_platform(fault);
+  if (!board) return tl::unexpected(board.error());
+  return Machine::create(kvm, find_guest(name)->flat, std::move(*board), std::move(options));
+}
+
+TEST(BoardPlatform, TheSerialLineIsCaptured) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine = on_board(*kvm, "hi");
+  ASSERT_TRUE(machine) << machine.error().describe();
+  std::string out;
+  (*machine)->on_output([&](std::span<const uint8_t>, std::span<const uint8_t> serial) {
+    out.append(serial.begin(), serial.end());
+  });
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::halted) << end.text;
+  EXPECT_EQ((*machine)->serial_text(), "Hi\n");
+  EXPECT_EQ(out, "Hi\n");
+}
+
+TEST(BoardPlatform, TheTranscriptNamesTheDevice) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine = on_board(*kvm, "hi");
+  ASSERT_TRUE(machine);
+  (void)(*machine)->run();
+  const auto entries = (*machine)->transcript().entries();
+  EXPECT_TRUE(std::any_of(entries.begin(), entries.end(), [](const Entry& e) {
+    return e.kind == Entry::Kind::out && e.address == 0x3f8 && e.value == 'i' &&
+           e.device == "uart" && e.defined;
+  }));
+}
+
+TEST(BoardPlatform, AnUnknownFaultIsRefusedWithTheNearest) {
+  const auto r = make_board_platform("uart.scr.write_ignore");
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error().kind, Error::Kind::usage);
+  EXPECT_THAT(r.error().describe(), HasSubstr("uart.scr.write_ignored"));
+}
+
+TEST(BoardPlatform, RewindRestoresTheDevices) {
+  RINGFENCE_NEED_KVM(kvm);
+  MachineOptions options;
+  options.resettable = true;
+  auto machine = on_board(*kvm, "uart_registers", "", options);
+  ASSERT_TRUE(machine);
+  ASSERT_TRUE((*machine)->remember());
+  ASSERT_EQ((*machine)->run().kind, End::Kind::exited);
+  const std::string first = (*machine)->debug_text();
+  EXPECT_THAT(first, HasSubstr("Z "));
+  auto ok = (*machine)->rewind();
+  ASSERT_TRUE(ok) << ok.error().describe();
+  ASSERT_EQ((*machine)->run().kind, End::Kind::exited);
+  EXPECT_EQ((*machine)->debug_text(), first);
+}
+
+}  // namespace
+}  // namespace ringfence::vmm
