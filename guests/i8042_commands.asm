@@ -48,6 +48,14 @@
         expect_in8 i8042.command_byte, 0x64, 0x04, v & 0x04
 %assign v 0x22
 %endrep
+        kbc     0x61                    ; the other bytes of its RAM
+        kbc_data 0x5a
+        kbc     0x7f
+        kbc_data 0xa5
+        kbc     0x21
+        expect_byte i8042.command_byte, 0x01, 0x5a
+        kbc     0x3f
+        expect_byte i8042.command_byte, 0x01, 0xa5
         kbc     0x60
         kbc_data 0x30
 

@@ -35,8 +35,10 @@
 ; IBM PS/2 Technical Reference, keyboard: commands are answered FA
         kbc     0x60
         kbc_data 0x20                   ; no interrupts, no translation
-        kbc_data 0xf5
+        kbc_data 0xf5                   ; off: a key that is pressed meanwhile is none (typed 30 ms after the start)
         expect_byte i8042.keyboard_ack, 0x01, 0xfa
+        sleep_us 50000
+        expect_nothing i8042.keyboard_ack
         kbc_data 0xf2
         expect_byte i8042.keyboard_ack, 0x01, 0xfa
         expect_byte i8042.keyboard_ack, 0x01, 0xab

@@ -62,6 +62,7 @@
         out8    0x20, 0xc3
         expect_poll pic.rotation, 0x84
         out8    0x20, 0x64
+        out8    0x20, 0xc7
         expect_poll pic.rotation, 0x81
         out8    0x20, 0xe1              ; on specific EOI: IR1 lowest
         expect_isr pic.rotation, 0x20, 0x00

@@ -81,6 +81,8 @@
         irq_forget
         let_in
         expect_isr pic.icw1_restart, 0x20, 0x10
+        ir4_low
+        ir4_high                        ; a request that waits
         out8    0x20, 0xc3              ; priority: IR4 first
         out8    0x20, 0x68              ; special mask mode
         out8    0x20, 0x0b              ; ISR is what is read
@@ -90,8 +92,14 @@
         out8    0x21, 1
         expect_in8 pic.icw1_restart, 0x20, 0xff, 0x00   ; IRR: the edge that was is none any more
         expect_isr pic.icw1_restart, 0x20, 0x00
+        out8    0x20, 0x0b              ; ISR is what is read, until ICW1
+        out8    0x20, 0x11
+        out8    0x21, IRQ_BASE
+        out8    0x21, 4
+        out8    0x21, 1
         ir4_low
         ir4_high
+        expect_in8 pic.icw1_restart, 0x20, 0xff, 0x10
         ir1_high
         expect_requests pic.icw1_restart, 0x20, 0x12
         expect_poll pic.icw1_restart, 0x81      ; IR7 is lowest, IR1 comes before IR4

@@ -5,6 +5,10 @@
         lines_setup
         mov     word [abi_irq_tail], irq_tail_none
 
+; after a reset every input is an edge
+        expect_in8 pic.trigger, 0x4d0, 0xff, 0x00
+        expect_in8 pic.trigger, 0x4d1, 0xff, 0x00
+
 ; "Operation Command Word 1"
 %assign v 0x55
 %rep 2
@@ -21,6 +25,9 @@
         let_in
         expect_log pic.imr
         expect_requests pic.imr, 0x20, 0x10     ; a masked request waits
+        out8    0x21, 0xef
+        out8    0x21, 0xff              ; and is not forgotten by masking again
+        expect_requests pic.imr, 0x20, 0x10
         out8    0x21, 0xef
         let_in
         expect_log pic.imr, 4
@@ -69,6 +76,19 @@
         poll_master
         expect_al pic.poll, 0x20, 0x87, 0x84
         expect_in8 pic.poll, 0x20, 0xff, 0x00   ; one read; then IRR again, which is empty
+        ir1_high
+        expect_poll pic.poll, 0x81
+        out8    0x20, 0x61
+        ir1_low
+        ir1_high
+        out8    0x20, 0x0c
+        in8     0x20
+        expect_al pic.poll, 0x20, 0x87, 0x81
+        out8    0x20, 0x61
+        ir1_low
+        ir1_high
+        expect_in8 pic.poll, 0x20, 0xff, 0x02   ; not the next request polled
+        ir1_low
         expect_isr pic.poll, 0x20, 0x10
         expect_poll pic.poll, 0x00
         out8    0x20, 0x20

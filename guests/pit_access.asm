@@ -101,6 +101,15 @@
         expect_in8 pit.readback, PIT2, 0xff, 0xb8
         pit2_read
         expect_reg pit.readback, ax, 0xffff, 0x1357
+        out8    0x43, 0xb2              ; mode 1: the null-count bit goes with the trigger
+        out8    PIT2, 0x00
+        out8    PIT2, 0x10
+        out8    0x43, 0xe8
+        gate    1
+        polls   4
+        out8    0x43, 0xe8
+        expect_in8 pit.readback, PIT2, 0x40, 0x40
+        gate    0
         pit2    0xb0, 0x2468            ; and by the counter's number alone
         polls   4
         out8    0x43, 0xe8              ; status: OUT low

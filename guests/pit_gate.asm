@@ -7,6 +7,7 @@ TICK_POLLS      equ 3000
 %endif
         guest   pit_gate
         irq_setup
+        expect_in8 pit.output, 0x61, 0x0f, 0x00
 
 ; "Gate Pin Operations Summary": low stops counting in modes 0, 2, 3 and 4, and it goes on with high
 %assign mode 0

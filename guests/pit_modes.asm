@@ -2,6 +2,7 @@
 %include "pit.inc"
         guest   pit_modes
         gate    1
+        irq_setup
 
 ; 8254 data sheet, "Mode Definitions". Mode 0: low until the count is 0, then high; counts on.
         out8    0x43, 0xb0
@@ -78,6 +79,11 @@
         polls   20
         expect_status pit.mode4, 0xff, 0x98
 
+%ifndef FIRMWARE
+; the second zero, 65536 clocks later, has no strobe
+        expect_pairs pit.mode4, start4late, AT(0,1), ONE_SHOT_HIGH | AT(-1,1)
+%endif
+
 ; Mode 5: the same after a trigger.
         gate    0
         out8    0x43, 0xba
@@ -117,6 +123,13 @@ start3odd:
         ret
 start4: pit2    0xb8, 40
         ret
+%ifndef FIRMWARE
+start4late:
+        pit2    0xb8, 200
+        sleep_us 54000
+        sleep_us 990
+        ret
+%endif
 start5: pit2    0xba, 40
 trigger:
         gate    0
@@ -127,3 +140,4 @@ start6: pit2    0xbc, 5
 start7: pit2    0xbe, 4
         ret
         pairs_routine
+        irq_routines

@@ -72,6 +72,8 @@ soft_done:
 hard:   mov     STEP, 7
         out8    0xcf9, 0x02             ; hard; not yet
         polls   20
+        out8    0x70, 0x0a              ; A is not reset: no periodic flag
+        out8    0x71, 0x20
         out8    0x70, 0x40
         out8    0x71, 0x5a
         out8    0x70, 0x0b

@@ -16,6 +16,10 @@
         expect_in8 uart.fcr_enable, LSR, 0xff, 0x60
         out8    FCR, 0xc8               ; 8.5: nothing is programmed while bit 0 is 0
         expect_in8 uart.fcr_enable, IIR, 0xff, 0x01
+        uart_pass 0x40
+        out8    FCR, 0x06
+        expect_in8 uart.fcr_enable, LSR, 0xff, 0x61
+        expect_in8 uart.fcr_enable, RBR, 0xff, 0x40
 
 ; bit 1: the receive FIFO, and what it had announced
         out8    FCR, 0x01
@@ -87,7 +91,9 @@
         out8    THR, 0x4c
         uart_pass 0x4d
         expect_in8 uart.fcr_timeout, IIR, 0xff, 0xc1
-        sleep_us 6000
+        sleep_us 3300                   ; between three characters' time and four
+        expect_in8 uart.fcr_timeout, IIR, 0xff, 0xc1
+        sleep_us 3000
         expect_in8 uart.fcr_timeout, IIR, 0xff, 0xcc
         out8    IER, 0x03               ; above THRE
         expect_in8 uart.fcr_timeout, IIR, 0xff, 0xcc

@@ -8,6 +8,7 @@
         expect_in8 uart.reset_values, IER, 0xff, 0x00
         expect_in8 uart.reset_values, LCR, 0xff, 0x00
         expect_in8 uart.reset_values, MCR, 0x1f, 0x00
+        expect_in8 uart.reset_values, MSR, 0x0f, 0x00
 
 ; 8.1, 8.6, 8.8. No bit of LCR but 7 is fixed; MCR has five.
 %assign v 0x55

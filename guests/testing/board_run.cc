@@ -24,20 +24,30 @@ class TypedBoard final : public Platform {
     auto board = Board::make(config, wires);
     if (!board) return tl::unexpected(board.error());
     board_ = std::move(*board);
-    if (!options.keys.empty()) board_->keys(options.keys, 0);
+    inputs_ = options.inputs;
+    take(0);
     return {};
   }
 
   Access in(uint16_t port, unsigned width, uint32_t& value, Nanos now) override {
+    take(now);
     value = board_->read(port, width, now);
     return {"board", true};
   }
   Access out(uint16_t port, unsigned width, uint32_t value, Nanos now) override {
+    take(now);
     board_->write(port, width, value, now);
     return {"board", true};
   }
-  void advance(Nanos now) override { board_->advance(now); }
-  [[nodiscard]] std::optional<Nanos> next_event() const override { return board_->next_event(); }
+  void advance(Nanos now) override {
+    take(now);
+    board_->advance(now);
+  }
+  [[nodiscard]] std::optional<Nanos> next_event() const override {
+    const auto event = board_->next_event();
+    if (taken_ == inputs_.size()) return event;
+    return std::min(event.value_or(inputs_[taken_].at), inputs_[taken_].at);
+  }
   [[nodiscard]] bool intr() const override { return board_->intr(); }
   uint8_t acknowledge(Nanos now) override { return board_->acknowledge(now); }
   [[nodiscard]] bool a20() const override { return board_->a20(); }
@@ -55,6 +65,27 @@ class TypedBoard final : public Platform {
   Status restore(std::span<const uint8_t> state) override { return board_->restore(state); }
 
  private:
+  void take(Nanos now) {
+    for (; taken_ < inputs_.size() && inputs_[taken_].at <= now; ++taken_) {
+      const auto& input = inputs_[taken_];
+      board_->advance(input.at);
+      switch (input.kind) {
+        case Input::Kind::key:
+          board_->keys(std::span(&input.value, 1), input.at);
+          break;
+        case Input::Kind::serial:
+          board_->uart().receive(input.value, input.at, input.errors);
+          board_->bus().touched();
+          break;
+        case Input::Kind::line:
+          board_->pic().set_irq(input.value, true);
+          break;
+      }
+    }
+  }
+
+  std::vector<Input> inputs_;
+  size_t taken_ = 0;
   Bytes serial_;
   Bytes debug_;
   std::unique_ptr<Board> board_;  // goes first: it has the sinks
@@ -90,6 +121,7 @@ Result<BoardRun> run_on_board(const Kvm& kvm, const Guest& guest, const BoardRun
   run.end = (*machine)->run();
   if (run.end.kind == End::Kind::failed && run.end.error) return tl::unexpected(*run.end.error);
   run.said = (*machine)->debug_text();
+  run.serial = (*machine)->serial_text();
   run.report = parse_guest_report(run.said);
   run.exits = (*machine)->exit_count();
   return run;

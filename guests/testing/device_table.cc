@@ -15,6 +15,23 @@ using Json = nlohmann::ordered_json;
 
 const char* const kTexts[] = {"id", "section", "clause", "guest", "source", "expects"};
 
+// {"at_us": 5000, "serial": 65, "errors": 4}; "key" and "line" likewise.
+Input read_input(const Json& row) {
+  Input input;
+  input.at = row.at("at_us").get<Nanos>() * 1000;
+  if (row.contains("key")) {
+    input.value = row["key"];
+  } else if (row.contains("line")) {
+    input.kind = Input::Kind::line;
+    input.value = row["line"];
+  } else {
+    input.kind = Input::Kind::serial;
+    input.value = row.at("serial");
+    input.errors = row.value("errors", uint8_t{0});
+  }
+  return input;
+}
+
 class Reader {
  public:
   explicit Reader(const std::string& path) : path_(path) {}
@@ -30,7 +47,7 @@ class Reader {
       if (!members(
               at, row,
               {"id", "section", "clause", "new", "guest", "source", "expects", "needs", "kills"},
-              {"keys"})) {
+              {"inputs"})) {
         return error();
       }
       for (const char* name : kTexts) {
@@ -38,8 +55,10 @@ class Reader {
           return usage_error("device table", path_ + at + "/" + name, "a text");
         }
       }
-      DeviceClause clause{row["id"], row["guest"], row["needs"],
-                          row.value("keys", std::vector<uint8_t>()), row["kills"]};
+      DeviceClause clause{row["id"], row["guest"], row["needs"], {}, row["kills"]};
+      if (row.contains("inputs")) {
+        for (const auto& input : row["inputs"]) clause.inputs.push_back(read_input(input));
+      }
       if (!ids.insert(clause.id).second) return twice(at + "/id");
       faults.insert(clause.kills.begin(), clause.kills.end());
       table.clauses.push_back(std::move(clause));
@@ -54,8 +73,8 @@ class Reader {
     for (size_t n = 0; n < file["survivors"].size(); ++n) {
       const auto& row = file["survivors"][n];
       const auto at = "/survivors/" + std::to_string(n);
-      if (!members(at, row, {"fault", "reason"}, {})) return error();
-      table.survivors.push_back({row["fault"], row["reason"]});
+      if (!members(at, row, {"fault", "equivalent", "reason"}, {})) return error();
+      table.survivors.push_back({row["fault"], row["equivalent"], row["reason"]});
       if (table.survivors.back().reason.empty()) {
         return usage_error("device table", path_ + at + "/reason", "why no guest can see it");
       }
@@ -123,7 +142,8 @@ Status update_device_table(const std::string& path, const DeviceTable& table) {
   (*file)["by_the_end"] = ends;
   auto survivors = Json::array();
   for (const auto& one : table.survivors) {
-    survivors.push_back(Json{{"fault", one.fault}, {"reason", one.reason}});
+    survivors.push_back(
+        Json{{"fault", one.fault}, {"equivalent", one.equivalent}, {"reason", one.reason}});
   }
   (*file)["survivors"] = survivors;
   std::ofstream out(path);

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "guests/testing/board_run.h"
 #include "harness/base/result.h"
 
 namespace ringfence::vmm {
@@ -11,8 +12,8 @@ namespace ringfence::vmm {
 struct DeviceClause {
   std::string id;
   std::string guest;
-  std::vector<std::string> needs;  // "clock:real", "cpuid:tsc_khz", "input:keys"
-  std::vector<uint8_t> keys;       // typed before the guest begins
+  std::vector<std::string> needs;  // "clock:real", "cpuid:tsc_khz", "input"
+  std::vector<Input> inputs;       // what comes from outside meanwhile
   std::vector<std::string> kills;  // faults with which the guest reports "- id"
 };
 // A fault that no clause reports, because the run does not end as it has to.
@@ -22,6 +23,8 @@ struct EndFault {
 };
 struct Survivor {
   std::string fault;
+  // Nobody could see it: the device is right with it. Does not count for the score.
+  bool equivalent = false;
   std::string reason;
 };
 struct DeviceTable {

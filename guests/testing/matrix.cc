@@ -11,6 +11,9 @@
 namespace ringfence::vmm {
 namespace {
 
+// A guest whose exit code is 1.
+const std::string kFailing = "abi";
+
 std::string device_of(std::string_view id) { return std::string(id.substr(0, id.find('.'))); }
 
 // Of the host, and so of its guests.
@@ -85,7 +88,7 @@ Result<Sight> Matrix::look(const std::string& guest, const std::string& fault) c
   options.machine.budget.time = std::chrono::seconds(20);
   for (const auto& clause : table_.clauses) {
     if (clause.guest != guest) continue;
-    if (!clause.keys.empty()) options.keys = clause.keys;
+    if (!clause.inputs.empty()) options.inputs = clause.inputs;
     if (needs(clause, "clock:real")) options.machine.clock = ClockKind::real;
     if (needs(clause, "cpuid:tsc_khz")) options.machine.edit_cpuid = say_tsc;
   }
@@ -97,7 +100,10 @@ Result<Sight> Matrix::look(const std::string& guest, const std::string& fault) c
     if (line.kind == GuestLine::Kind::failed) sight.failed.insert(line.name);
     if (line.kind == GuestLine::Kind::not_judged) sight.not_judged.insert(line.name);
   }
-  sight.whole = run->whole();
+  // No device guest sends a character but in loopback, which nobody outside may see.
+  sight.whole = run->whole() && run->serial.empty();
+  // Its failures are meant; it is looked at for its end alone.
+  if (guest == kFailing) sight.failed.clear();
   sight.end = run->end.text;
   return sight;
 }
@@ -122,6 +128,7 @@ std::vector<std::string> Matrix::judges(const std::string& fault) const {
       found.push_back(clause.guest);
     }
   }
+  if (device == "exit") found.push_back(kFailing);
   return found;
 }
 
@@ -129,7 +136,14 @@ std::vector<std::string> check_clean(const Matrix& matrix, const DeviceTable& ta
   std::vector<std::string> wrong;
   const auto guests = matrix.guests();
   std::vector<Result<Sight>> sights(guests.size(), Sight{});
-  in_parallel(guests.size(), [&](size_t n) { sights[n] = matrix.look(guests[n], ""); });
+  // A busy host may keep a vCPU from running so long that the machine takes it for a guest that
+  // spins and moves its time on; not three times in a row.
+  in_parallel(guests.size(), [&](size_t n) {
+    for (unsigned tries = 0; tries < 3; ++tries) {
+      sights[n] = matrix.look(guests[n], "");
+      if (sights[n] && sights[n]->whole && sights[n]->failed.empty()) return;
+    }
+  });
   for (size_t n = 0; n < guests.size(); ++n) {
     const auto& sight = sights[n];
     if (!sight) {
@@ -221,42 +235,57 @@ std::vector<std::string> check_faults(const Matrix& matrix, const DeviceTable& t
     if (killed.contains(fault)) ++seen;
   }
   for (const auto& fault : known) wrong.push_back(fault + " is no fault of a device");
-  score =
-      faults.empty() ? 0 : 100.0 * static_cast<double>(seen) / static_cast<double>(faults.size());
+  const auto equivalent =
+      static_cast<size_t>(std::ranges::count(table.survivors, true, &Survivor::equivalent));
+  const size_t counted = faults.size() - std::min(equivalent, faults.size());
+  score = counted == 0 ? 0 : 100.0 * static_cast<double>(seen) / static_cast<double>(counted);
   return wrong;
 }
 
 DeviceTable fill(const Matrix& matrix, const DeviceTable& table,
                  const std::vector<std::string>& faults) {
-  const auto looks = all_looks(matrix, faults);
-  // Clause of a guest -> the faults that turn it red.
-  std::map<std::string, std::vector<std::string>> red;
-  for (size_t n = 0; n < faults.size(); ++n) {
-    for (size_t g = 0; g < looks[n].sights.size(); ++g) {
-      if (!looks[n].sights[g]) continue;
-      for (const auto& clause : table.clauses) {
-        if (clause.guest == looks[n].guests[g] && looks[n].sights[g]->failed.contains(clause.id)) {
-          red[clause.id].push_back(faults[n]);
-        }
-      }
-    }
-  }
+  const std::set<std::string> anew(faults.begin(), faults.end());
   DeviceTable filled = table;
-  for (auto& clause : filled.clauses) clause.kills.clear();
-  filled.by_the_end.clear();
-  filled.survivors.clear();
-  for (size_t n = 0; n < faults.size(); ++n) {
-    DeviceClause* best = nullptr;
-    for (auto& clause : filled.clauses) {
-      const auto found = red.find(clause.id);
-      if (found == red.end() ||
-          std::ranges::find(found->second, faults[n]) == found->second.end()) {
-        continue;
+  for (auto& clause : filled.clauses) {
+    std::erase_if(clause.kills, [&](const std::string& fault) { return anew.contains(fault); });
+  }
+  std::erase_if(filled.by_the_end, [&](const EndFault& end) { return anew.contains(end.fault); });
+  std::erase_if(filled.survivors, [&](const Survivor& one) { return anew.contains(one.fault); });
+
+  const auto looks = all_looks(matrix, faults);
+  std::map<std::string, size_t> reds;  // clause -> faults that turn it red
+  const auto red = [&](const DeviceClause& clause, size_t n) {
+    for (size_t g = 0; g < looks[n].guests.size(); ++g) {
+      if (looks[n].guests[g] == clause.guest && looks[n].sights[g]) {
+        return looks[n].sights[g]->failed.contains(clause.id);
       }
-      if (best == nullptr || found->second.size() < red[best->id].size()) best = &clause;
     }
-    if (best != nullptr) {
-      best->kills.push_back(faults[n]);
+    return false;
+  };
+  for (const auto& clause : filled.clauses) {
+    reds[clause.id] = clause.kills.size();
+    for (size_t n = 0; n < faults.size(); ++n) reds[clause.id] += red(clause, n) ? 1 : 0;
+  }
+  std::vector<std::string> chosen(faults.size());
+  in_parallel(faults.size(), [&](size_t n) {
+    std::vector<const DeviceClause*> candidates;
+    for (const auto& clause : filled.clauses) {
+      if (red(clause, n)) candidates.push_back(&clause);
+    }
+    // In real time as the last resort: what it says once it need not say again.
+    std::ranges::sort(candidates, {}, [&](const DeviceClause* clause) {
+      return std::pair(needs(*clause, "clock:real"), reds[clause->id]);
+    });
+    for (const auto* clause : candidates) {
+      const auto again = matrix.look(clause->guest, faults[n]);
+      if (!again || !again->failed.contains(clause->id)) continue;
+      chosen[n] = clause->id;
+      return;
+    }
+  });
+  for (size_t n = 0; n < faults.size(); ++n) {
+    if (!chosen[n].empty()) {
+      std::ranges::find(filled.clauses, chosen[n], &DeviceClause::id)->kills.push_back(faults[n]);
       continue;
     }
     std::string by;
@@ -268,10 +297,13 @@ DeviceTable fill(const Matrix& matrix, const DeviceTable& table,
       continue;
     }
     const auto old = std::ranges::find(table.survivors, faults[n], &Survivor::fault);
-    filled.survivors.push_back({faults[n], old == table.survivors.end() ? "" : old->reason});
+    filled.survivors.push_back(old == table.survivors.end() ? Survivor{faults[n], false, ""}
+                                                            : *old);
   }
   for (auto& clause : filled.clauses) {
-    if (clause.kills.empty() && !red[clause.id].empty()) clause.kills = {red[clause.id].front()};
+    for (size_t n = 0; n < faults.size() && clause.kills.empty(); ++n) {
+      if (red(clause, n)) clause.kills = {faults[n]};
+    }
   }
   return filled;
 }

@@ -22,7 +22,7 @@ class Matrix {
  public:
   Matrix(const Kvm& kvm, const DeviceTable& table) : kvm_(kvm), table_(table) {}
 
-  // The guest on the board with the fault (empty: clean), as its clauses want it run: with keys
+  // The guest on the board with the fault (empty: clean), as its clauses want it run: with inputs
   // typed, or in real time with the TSC's rate in CPUID.
   Result<Sight> look(const std::string& guest, const std::string& fault) const;
   // The guests that judge the device of a fault, in the table's order.
@@ -42,8 +42,9 @@ std::vector<std::string> check_clean(const Matrix& matrix, const DeviceTable& ta
 // and seen.
 std::vector<std::string> check_faults(const Matrix& matrix, const DeviceTable& table,
                                       const std::vector<std::string>& faults, double& score);
-// The table with what the matrix says: each fault at the clause that fewest others turn red, and
-// every clause with one at least. Reasons of survivors are kept, new ones have none.
+// The table with what the matrix says of `faults`, the others as they are: each fault at the clause
+// that fewest others turn red, and every clause with one at least. Reasons of survivors are kept,
+// new ones have none.
 DeviceTable fill(const Matrix& matrix, const DeviceTable& table,
                  const std::vector<std::string>& faults);
 
