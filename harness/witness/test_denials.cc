@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <bit>
 #include <cstddef>
 #include <cstdlib>
 #include <filesystem>
@@ -138,8 +139,9 @@ bool put_on(const FilterCode& filter) {
 }
 
 std::vector<uint64_t> words_of(const FilterCode& filter) {
-  std::vector<uint64_t> words(filter.size());
-  std::memcpy(words.data(), filter.data(), filter.size() * sizeof(uint64_t));
+  std::vector<uint64_t> words;
+  words.reserve(filter.size());
+  for (const sock_filter& line : filter) words.push_back(std::bit_cast<uint64_t>(line));
   return words;
 }
 
