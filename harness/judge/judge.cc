@@ -139,10 +139,20 @@ Surroundings surroundings(const Case& c, const TrialOutcome& trial,
   return around;
 }
 
+bool died_of_sigsys(const TrialOutcome& trial) {
+  return trial.signaled && trial.exit_code == SIGSYS;
+}
+
+// Anybody may die of SIGSYS, by kill(2) of himself; what a filter sent, the kernel saw.
+bool killed_by_filter(const TrialOutcome& trial) {
+  const KernelFacts& kernel = trial.kernel;
+  return died_of_sigsys(trial) && (!kernel.present || !kernel.signals_watched || kernel.sigsys > 0);
+}
+
 // The layer that the kernel's own record names, unattributed when it names none.
 Attribution by_kernel(const Case& c, const TrialOutcome& trial, std::span<const uint64_t> program) {
   if (!kernel_watched(c, trial)) return {};
-  if (trial.signaled && trial.exit_code == SIGSYS) {
+  if (died_of_sigsys(trial)) {
     if (auto killed = attribute_sigsys(trial.kernel)) return *killed;
   }
   const CallRecord* call = trial.kernel.decisive();
@@ -175,6 +185,10 @@ bool says_another(const Layer& expected, const Layer& seen) {
 // reader that kept silent, could not have produced. Nothing here is of the inmate's word.
 bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
                       std::span<const uint64_t> program, std::string* why) {
+  if (died_of_sigsys(confined) && !killed_by_filter(confined)) {
+    *why = "it died of a SIGSYS that no filter sent";
+    return false;
+  }
   if (all_seen(c, confined)) return true;
   // The kernel saw the call itself, and that it was refused in the end.
   if (kernel_watched(c, confined) && confined.kernel.ended_in_denial()) return true;
@@ -240,7 +254,7 @@ bool attempt_made(const Case& c, Mode mode, const TrialOutcome& confined, std::s
     case Claim::Kind::none:
       break;
   }
-  if (confined.signaled && confined.exit_code == SIGSYS) return true;
+  if (killed_by_filter(confined)) return true;
   const bool expected_end =
       std::any_of(confined.proofs.begin(), confined.proofs.end(),
                   [](const Seen& s) { return s.yes && s.goal.sight == Sight::killed_by; });
@@ -282,9 +296,7 @@ bool alive(const Case& c, const TrialOutcome& liveness, std::string* why) {
 }
 
 Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uint64_t> program) {
-  if (!program.empty() && confined.signaled && confined.exit_code == SIGSYS) {
-    return Layer::kSeccomp;
-  }
+  if (!program.empty() && killed_by_filter(confined)) return Layer::kSeccomp;
   if (const Layer seen = by_kernel(c, confined, program).layer; seen != Layer::kUnattributed) {
     return seen;
   }

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "harness/judge/test_scene.h"
 
@@ -134,6 +135,35 @@ TEST(Kernel, TheDeviceControllerIsAnotherLayer) {
   const Judgement j = s.judge(Mode::case_mode);
   EXPECT_EQ(j.reason, "other_layer");
   EXPECT_THAT(j.detail, HasSubstr("cgroup.devices"));
+}
+
+// It may send itself the signal, with or without having tried.
+TEST(Kernel, ASigsysThatNoFilterSentIsNoDenial) {
+  // One instruction: return SECCOMP_RET_KILL_PROCESS.
+  const std::vector<uint64_t> kill_all = {uint64_t{BPF_RET | BPF_K} |
+                                          uint64_t{SECCOMP_RET_KILL_PROCESS} << 32};
+  Scene s = watched();
+  s.c.expected = Layer::kSeccomp;
+  s.c.proofs = {{Sight::killed_by, "", SIGSYS}};
+  s.confined.proofs = {{s.c.proofs[0], true, "the target was killed by SIGSYS", "wait"}};
+  s.confined.signaled = true;
+  s.confined.exit_code = SIGSYS;
+  s.confined.claim = {};
+  for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+    s.confined.kernel.sigsys = 1;
+    EXPECT_EQ(s.judge(mode, kill_all).verdict, Verdict::held);
+    EXPECT_EQ(s.judge(mode, kill_all).decided_by, "seccomp");
+    s.confined.kernel.sigsys = 0;
+    const Judgement j = s.judge(mode, kill_all);
+    EXPECT_EQ(j.verdict, Verdict::unproven) << j.decided_by;
+    EXPECT_EQ(j.reason, "no_witness");
+    EXPECT_THAT(j.detail, HasSubstr("no filter sent"));
+    // Where signals are not seen, the wait status is all there is.
+    s.confined.kernel.signals_watched = false;
+    EXPECT_EQ(s.judge(mode, kill_all).verdict, Verdict::held);
+    s.confined.kernel.signals_watched = true;
+  }
+  EXPECT_NE(attribute(s.c, s.confined, kill_all), Layer::kSeccomp);
 }
 
 // The inmate says that it was refused, and never tried.

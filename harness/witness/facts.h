@@ -85,15 +85,16 @@ struct KernelFacts {
   // Facts that could have been missed, of those that decide; an absence then proves nothing.
   uint64_t lost = 0;
   std::string lost_what{};
-  uint64_t story_lost = 0;    // lines of the timeline only
-  bool caps_watched = true;   // capability checks are seen on this kernel
-  uint64_t misses = 0;        // part of `lost`: runs of a program that the kernel left out
-  uint64_t enter_misses = 0;  // ... of the programs of syscall enter and exit
+  uint64_t story_lost = 0;      // lines of the timeline only
+  bool caps_watched = true;     // capability checks are seen on this kernel
+  bool signals_watched = true;  // and so are signals
+  uint64_t misses = 0;          // part of `lost`: runs of a program that the kernel left out
+  uint64_t enter_misses = 0;    // ... of the programs of syscall enter and exit
   std::vector<CallSeen> calls{};
   uint64_t all_calls = 0;
   uint64_t tasks = 0;
   uint64_t oom_kills = 0;
-  uint64_t sigsys = 0;
+  uint64_t sigsys = 0;  // sent at the gate by a filter; what a process sends itself is none
   uint32_t sigsys_nr = 0;
   bool sigsys_compat = false;
   std::optional<BracketSeen> bracket{};  // where the inmate's image was bracketed

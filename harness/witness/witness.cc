@@ -517,6 +517,7 @@ Result<KernelFacts> Watch::facts() const {
   }
   facts.story_lost = trial.ring_lost + story.lost;
   facts.caps_watched = witness_->offers("cap");
+  facts.signals_watched = witness_->offers("signal");
   const bool of_group = (id_ & (kProcessTrial | kPidnsTrial)) == 0;
   facts.net.watched = of_group && !witness_->state_->net.expired();
   facts.net.packets_out = trial.net.packets_out;
