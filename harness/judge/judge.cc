@@ -99,9 +99,24 @@ bool filter_refuses(const Case& c, const TrialOutcome& trial, std::span<const ui
   });
 }
 
+// What stood around the target, as seen from outside, lets no attempt of this kind through.
+bool held_by_policy(const Case& c, const TrialOutcome& trial, std::span<const uint64_t> program) {
+  return stands(trial, c.expected) || lacks_gate(c, trial) || filter_refuses(c, trial, program);
+}
+
 // What the eBPF witness can say of this case: it watched, and the case names its calls.
 bool kernel_watched(const Case& c, const TrialOutcome& trial) {
   return trial.kernel.present && !c.calls.empty();
+}
+
+// The last of its calls was denied, and none that reaches the goal ever got through: who has what
+// he came for may make another call that fails.
+bool ended_in_denial(const Case& c, const TrialOutcome& trial) {
+  const std::vector<CallSeen>& seen = trial.kernel.calls;
+  for (size_t i = 0; i < seen.size() && i < c.calls.size(); ++i) {
+    if (!c.calls[i].step && seen[i].allowed > 0) return false;
+  }
+  return trial.kernel.ended_in_denial();
 }
 
 // Where the inmate's image was bracketed for this: the kernel did not see it begin the attempt.
@@ -191,12 +206,11 @@ bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
   }
   if (all_seen(c, confined)) return true;
   // The kernel saw the call itself, and that it was refused in the end.
-  if (kernel_watched(c, confined) && confined.kernel.ended_in_denial()) return true;
+  if (kernel_watched(c, confined) && ended_in_denial(c, confined)) return true;
   // Under a whole policy another layer may have held: what was done to a canary decides, or a layer
   // that stood there, as seen from outside, and that no attempt of this kind gets past.
   if (mode == Mode::policy_mode &&
-      (goal_has_canary(c.goal.sight) || stands(confined, c.expected) || lacks_gate(c, confined) ||
-       filter_refuses(c, confined, program))) {
+      (goal_has_canary(c.goal.sight) || held_by_policy(c, confined, program))) {
     return true;
   }
   const auto missing = std::find_if(confined.proofs.begin(), confined.proofs.end(),
@@ -231,9 +245,12 @@ bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
 // An attempt that was never made proves nothing. That it was refused by a deadly filter shows in
 // the wait status; otherwise the inmate has to claim a denial, and the witnesses decide what that
 // is worth.
-bool attempt_made(const Case& c, Mode mode, const TrialOutcome& confined, std::string* why) {
-  // The kernel's word, where there is one: not the inmate's.
-  const bool gave_up = confined.claim.kind == Claim::Kind::unable && mode == Mode::policy_mode;
+bool attempt_made(const Case& c, Mode mode, const TrialOutcome& confined,
+                  std::span<const uint64_t> program, std::string* why) {
+  // The kernel's word, where there is one: not the inmate's. That a policy took the means away has
+  // to show from outside.
+  const bool gave_up = confined.claim.kind == Claim::Kind::unable && mode == Mode::policy_mode &&
+                       (all_seen(c, confined) || held_by_policy(c, confined, program));
   if (kernel_watched(c, confined) && !gave_up && !confined.kernel.attempted()) {
     *why = "the kernel saw no such call in the target: " + names_of_calls(c);
     return false;
@@ -404,7 +421,7 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
                 "attempt " +
                     c.attempt.name);
   }
-  if (!attempt_made(c, mode, confined, &why)) {
+  if (!attempt_made(c, mode, confined, program, &why)) {
     return give(Verdict::unproven, "no_attempt", why);
   }
   if (confined.claim.kind == Claim::Kind::achieved && !c.contained) {

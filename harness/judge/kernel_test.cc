@@ -312,6 +312,50 @@ TEST(Kernel, ARecordedDenialProvesARead) {
   EXPECT_EQ(s.judge().reason, "no_witness");
 }
 
+// Two ways to the same file: who got it by the first, and keeps silent, makes the second fail.
+TEST(Kernel, ADenialAfterASuccessIsNone) {
+  Scene s = read_in_order();
+  s.confined.proofs[0].yes = false;
+  s.c.calls = {{.nr = SYS_openat}, {.nr = SYS_open}};
+  s.c.expected = Layer::kDac;
+  s.control.kernel.present = s.confined.kernel.present = true;
+  CallRecord worked;
+  worked.at_ns = 500;
+  worked.nr = SYS_openat;
+  s.control.kernel.calls = {seen(worked), never()};
+  s.confined.kernel.calls = {seen(worked), seen(denied(SYS_open, ENOENT))};
+  for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+    EXPECT_EQ(s.judge(mode).verdict, Verdict::unproven);
+    EXPECT_EQ(s.judge(mode).reason, "no_witness");
+    // What only leads to the call that was denied may have been allowed.
+    s.c.calls[0].step = true;
+    EXPECT_EQ(s.judge(mode).verdict, Verdict::held) << s.judge(mode).detail;
+    s.c.calls[0].step = false;
+  }
+}
+
+// "Unable to try" is the inmate's word, too: that the policy took the means away has to show.
+TEST(Kernel, WhoSaysThatHeWasUnableHasToBe) {
+  Scene s = watched();
+  s.confined.kernel.calls = {never()};
+  s.confined.claim = {Claim::Kind::unable, EPERM};
+  EXPECT_EQ(s.judge(Mode::policy_mode).verdict, Verdict::held) << "ns.pid stands around it";
+  s.confined.in_force.clear();
+  const Judgement j = s.judge(Mode::policy_mode);
+  EXPECT_EQ(j.verdict, Verdict::unproven);
+  EXPECT_EQ(j.reason, "no_attempt");
+  // A capability that is missing, or a filter that refuses the call, shows as well.
+  Scene lacks = s;
+  lacks.confined.stage = TrialOutcome::Stage::inspected;
+  lacks.c.gated_by = {Layer::cap("KILL")};
+  EXPECT_EQ(lacks.judge(Mode::policy_mode).verdict, Verdict::held);
+  Scene filtered = s;
+  filtered.confined.in_force = {Layer::kSeccomp};
+  const std::vector<uint64_t> refuse_all = {uint64_t{BPF_RET | BPF_K} |
+                                            uint64_t{SECCOMP_RET_ERRNO | EPERM} << 32};
+  EXPECT_EQ(filtered.judge(Mode::policy_mode, refuse_all).verdict, Verdict::held);
+}
+
 // Says that it was refused what the kernel saw succeed; nothing else would show it.
 TEST(Kernel, ADenialThatItSawSucceedIsNone) {
   Scene s = watched();
