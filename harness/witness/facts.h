@@ -102,12 +102,13 @@ struct KernelFacts {
   NetSeen net{};
   bool devices_watched = false;
   uint64_t devices_asked = 0;  // times that the device controller was
-  // The tasks of the group at each inspection, and those that were left at the end; and who looked:
+  // The tasks of the group at each inspection, and those that were left at the end, of those that
+  // are alike in what is judged one (runner/end_state.h); and who looked:
   // the decoy host, and the harness outside it.
   std::vector<TaskState> states{};
   std::vector<TaskState> hosts{};
   std::string disagree{};        // with /proc, of a process that was inspected; in words
-  uint64_t states_lost = 0;      // looks that failed
+  uint64_t states_lost = 0;      // looks that failed, or had no room for all of them
   std::optional<Stray> stray{};  // of the confined trial: what is not apart as the policy has it
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;
