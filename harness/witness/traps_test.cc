@@ -246,6 +246,33 @@ TEST(Traps, SigsysCountsOnlyWhenAFilterSentIt) {
   EXPECT_EQ(seen.facts.calls[0].denied, 0U);
 }
 
+// To itself a process may send any siginfo, rt_sigqueueinfo(2): also that of a filter.
+TEST(Traps, AForgedSigsysIsNoFilters) {
+  RINGFENCE_NEEDS_WITNESS();
+  const auto forge = [](long call_nr) {
+    siginfo_t info{};
+    info.si_signo = SIGSYS;
+    info.si_code = 1;  // SYS_SECCOMP
+    info.si_syscall = SYS_mount;
+    info.si_arch = 0xc000003e;
+    return call_nr == SYS_rt_sigqueueinfo
+               ? syscall(call_nr, getpid(), SIGSYS, &info)
+               : syscall(call_nr, getpid(), syscall(SYS_gettid), SIGSYS, &info);
+  };
+  for (const long nr : {SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo}) {
+    const auto seen = watched({want_call(nr)}, nothing, [&] { return errno_of(forge(nr)); });
+    ASSERT_TRUE(WIFSIGNALED(seen.status) && WTERMSIG(seen.status) == SIGSYS) << seen.said;
+    EXPECT_EQ(seen.facts.calls[0].allowed, 1U);
+    EXPECT_EQ(seen.facts.lost, 0U) << seen.facts.lost_what;
+    EXPECT_EQ(seen.facts.sigsys, 0U);
+    EXPECT_FALSE(attribute_sigsys(seen.facts));
+    for (const StoryLine& line : seen.story) {
+      if (line.kind != RF_EV_SIGNAL) continue;
+      EXPECT_EQ(line.text.find("mount"), std::string::npos) << line.text;
+    }
+  }
+}
+
 TEST(Traps, AGateWithUserDispatchOnIsNotTheFilterForSure) {
   RINGFENCE_NEEDS_WITNESS();
   const auto seen = watched({want_call(SYS_getppid)}, nothing, [] {

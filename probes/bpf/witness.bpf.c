@@ -452,14 +452,17 @@ static __always_inline int on_signal(void* ctx, int sig, void* info, struct task
   __u64 id = scope_of(task);
   if (!id) id = scope_of_current();
   if (!id) return 0;
-  if (sig == SIGXFSZ && task == (struct task_struct*)bpf_get_current_task()) {
-    struct task_state* state = state_of(task);
-    if (state && state->nr >= 0) state->flags |= RF_FILE_SIZE;
-  }
+  /* To itself: in a syscall, or at the gate, where none has begun yet. */
+  const bool own = task == (struct task_struct*)bpf_get_current_task();
+  struct task_state* state = own ? state_of(task) : 0;
+  const bool in_call = state && state->nr >= 0;
+  if (sig == SIGXFSZ && in_call) state->flags |= RF_FILE_SIZE;
   struct sigsys_info copy = {};
   /* 0 and 1 are SEND_SIG_NOINFO and SEND_SIG_PRIV. */
   if ((__u64)info > 1) bpf_probe_read_kernel(&copy, sizeof copy, info);
-  if (sig == SIGSYS && copy.code == SYS_SECCOMP) {
+  /* With rt_sigqueueinfo(2) a process may send itself the siginfo of any filter: in that call. */
+  const bool of_gate = sig == SIGSYS && copy.code > 0 && own && !in_call;
+  if (of_gate && copy.code == SYS_SECCOMP) {
     struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
     if (trial) {
       __sync_fetch_and_add(&trial->sigsys, 1);
@@ -468,9 +471,9 @@ static __always_inline int on_signal(void* ctx, int sig, void* info, struct task
     }
   }
   tell_number(ctx, id, RF_EV_SIGNAL, sig, copy.code, BPF_CORE_READ(task, pid),
-              sig != SIGSYS || copy.code <= 0 ? -1
-              : copy.arch == AUDIT_ARCH_I386  ? -2 - copy.nr
-                                              : copy.nr);
+              !of_gate                       ? -1
+              : copy.arch == AUDIT_ARCH_I386 ? -2 - copy.nr
+                                             : copy.nr);
   return 0;
 }
 SEC("tp_btf/signal_generate")
