@@ -187,8 +187,11 @@ bool one_and_the_same(const Layer& expected, const Layer& seen) {
 }
 
 // Only what the kernel says outright contradicts: the gate, a capability, a read-only mount, the
-// device controller.
-bool says_another(const Layer& expected, const Layer& seen) {
+// device controller. Of capabilities that were all asked for and are all missing, those that the
+// control lacked, too, did not decide.
+bool says_another(const Layer& expected, const Attribution& word) {
+  const Layer& seen = word.layer;
+  if (std::find(word.also.begin(), word.also.end(), expected) != word.also.end()) return false;
   if (seen == expected || seen == Layer::kUnattributed || one_and_the_same(expected, seen)) {
     return false;
   }
@@ -443,7 +446,7 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   // What the kernel's record says must not contradict that.
   if (mode == Mode::case_mode) {
     const Attribution seen = by_kernel(c, confined, program);
-    if (says_another(c.expected, seen.layer)) {
+    if (says_another(c.expected, seen)) {
       return give(Verdict::unproven, "other_layer",
                   fmt::format("expected {}, but the kernel says {}: {}", c.expected.str(),
                               seen.layer.str(), seen.why));

@@ -1,6 +1,7 @@
 // What the eBPF witness's facts do to a verdict: they make an attempt certain, name the layer, and
 // take an absence away that a lost event could explain. They never take `breached` away.
 #include <gmock/gmock.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
@@ -164,6 +165,23 @@ TEST(Kernel, ASigsysThatNoFilterSentIsNoDenial) {
     s.confined.kernel.signals_watched = true;
   }
   EXPECT_NE(attribute(s.c, s.confined, kill_all), Layer::kSeccomp);
+}
+
+// Either capability would do: the last that was asked for is missing in the control as well.
+TEST(Kernel, OneOfTwoCapabilitiesThatWouldDo) {
+  Scene s = watched();
+  s.c.expected = Layer::cap("CHECKPOINT_RESTORE");
+  CallRecord call = denied(SYS_kill, EPERM);
+  call.cap_last = CAP_SYS_ADMIN;
+  call.cap_last_denied = true;
+  call.caps_failed = 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_CHECKPOINT_RESTORE;
+  s.confined.kernel.calls = {seen(call)};
+  const Judgement j = s.judge(Mode::case_mode);
+  EXPECT_EQ(j.verdict, Verdict::held) << j.detail;
+  EXPECT_EQ(j.decided_by, "cap.CHECKPOINT_RESTORE");
+  call.caps_failed = 1ULL << CAP_SYS_ADMIN;
+  s.confined.kernel.calls = {seen(call)};
+  EXPECT_EQ(s.judge(Mode::case_mode).reason, "other_layer");
 }
 
 // The inmate says that it was refused, and never tried.

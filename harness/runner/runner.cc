@@ -167,6 +167,11 @@ class Run {
     const auto began = Clock::now();
     auto chosen = registry.select(options_.globs, options_.full);
     if (!chosen) return tl::unexpected(chosen.error());
+    context_.seed = options_.seed.value_or(random_seed());
+    if (options_.elsewhere) {
+      arrange(*chosen);
+      return options_.elsewhere(*chosen, context_.seed, observer_);
+    }
     if (auto ok = prepare(); !ok) return tl::unexpected(ok.error());
     const Subreaper subreaper;
     if (auto ok = decoys_.map(static_cast<size_t>(options_.jobs)); !ok) {
@@ -214,7 +219,6 @@ class Run {
     auto fd = make_image(image);
     if (!fd) return tl::unexpected(fd.error());
     image_ = std::move(*fd);
-    context_.seed = options_.seed.value_or(random_seed());
     context_.run_id = fmt::format("{}-{}-{:08x}", utc_now(), sys::call(SYS_getpid), random_seed());
     context_.inmate_fd = image_.get();
     context_.rootfs = options_.rootfs;

@@ -251,10 +251,16 @@ std::optional<Attribution> incapable(const CallRecord& call) {
                         (call.cap_last == CAP_DAC_READ_SEARCH &&
                          !is_one_of(call.nr, {SYS_open_by_handle_at, SYS_linkat})) ||
                         call.cap_last == CAP_FOWNER;
+  std::vector<Layer> also;
+  for (int cap = 0; cap <= kCapLast; ++cap) {
+    if (cap != call.cap_last && (call.caps_failed >> cap & 1) != 0) also.push_back(cap_layer(cap));
+  }
   return Attribution{
-      layer, name + " was asked for last, " +
-                 (of_files ? "to override plain permission, and is missing" : "and is missing") +
-                 also_missing(call)};
+      layer,
+      name + " was asked for last, " +
+          (of_files ? "to override plain permission, and is missing" : "and is missing") +
+          also_missing(call),
+      std::move(also)};
 }
 
 // A mount that is less privileged than the one it was copied from: can_change_locked_flags(),
