@@ -1,0 +1,20 @@
+; Prints "Hi" on COM1, waiting for the transmitter before each byte, then halts. Reports nothing.
+%include "image.inc"
+        image_entry
+        mov     bl, 'H'
+        call    put
+        mov     bl, 'i'
+        call    put
+        mov     bl, 10
+        call    put
+        cli
+.halt:  hlt
+        jmp     .halt
+put:    mov     dx, 0x3fd
+.wait:  in      al, dx
+        test    al, 0x20
+        jz      .wait
+        mov     dx, 0x3f8
+        mov     al, bl
+        out     dx, al
+        ret

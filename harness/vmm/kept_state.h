@@ -1,0 +1,34 @@
+#pragma once
+// KeptState: all of a vCPU's state that a guest can change, to restore it later.
+//
+// Registers, segments, debug registers, pending events, the extended state and the MSRs of system
+// calls and segment bases. The TSC goes on. One ioctl each, general and special registers through
+// the shared page where that works (KVM_CAP_SYNC_REGS).
+#include <optional>
+#include <vector>
+
+#include "harness/vmm/kvm/vcpu.h"
+
+namespace ringfence::vmm {
+
+class KeptState {
+ public:
+  static Result<KeptState> of(const Vcpu& vcpu);
+  Status restore(Vcpu& vcpu) const;
+
+  [[nodiscard]] const kvm_regs& regs() const { return regs_; }
+  [[nodiscard]] const kvm_sregs& sregs() const { return sregs_; }
+
+ private:
+  kvm_regs regs_{};
+  kvm_sregs sregs_{};
+  kvm_debugregs debugregs_{};
+  kvm_vcpu_events events_{};
+  uint32_t mp_state_ = 0;
+  std::optional<XsaveArea> xsave_;  // else fpu_
+  kvm_fpu fpu_{};
+  std::optional<kvm_xcrs> xcrs_;
+  std::vector<kvm_msr_entry> msrs_;
+};
+
+}  // namespace ringfence::vmm

@@ -1,0 +1,303 @@
+#include "harness/vmm/machine.h"
+
+#include <gmock/gmock.h>
+
+#include <thread>
+
+#include "harness/vmm/report.h"
+#include "harness/vmm/test_guest.h"
+
+namespace ringfence::vmm {
+namespace {
+
+using ::testing::HasSubstr;
+
+MachineOptions short_budget(uint64_t exits = 2'000'000, int ms = 200) {
+  MachineOptions options;
+  options.budget.exits = exits;
+  options.budget.time = std::chrono::milliseconds(ms);
+  return options;
+}
+
+TEST(Machine, RunsAFlatGuestToItsExitCode) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine =
+      machine_of(*kvm, code::out8(0xe9, 'H') + code::out8(0xe9, 'i') + code::exit_with(3));
+  ASSERT_TRUE(machine) << machine.error().describe();
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::exited) << end.text;
+  EXPECT_EQ(end.code, 3U);
+  EXPECT_EQ((*machine)->debug_text(), "Hi");
+  EXPECT_EQ((*machine)->exit_count(), 3U);
+}
+
+TEST(Machine, AHaltThatNothingCanWakeEnds) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto off = machine_of(*kvm, code::kHlt);
+  ASSERT_TRUE(off);
+  EXPECT_EQ((*off)->run().text, "HLT with interrupts off");
+  auto on = machine_of(*kvm, Bytes{0xfb} + code::kHlt);  // sti
+  ASSERT_TRUE(on);
+  const End end = (*on)->run();
+  EXPECT_EQ(end.kind, End::Kind::halted);
+  EXPECT_EQ(end.text, "HLT, and no device will interrupt");
+}
+
+TEST(Machine, AFirmwareImageBeginsAtItsResetVector) {
+  RINGFENCE_NEED_KVM(kvm);
+  Bytes image(0x10000, 0x90);
+  // At 0xfff0: jmp 0xf000:0x0100, which writes its own first byte, reads it back, and exits.
+  const Bytes vector = {0xea, 0x00, 0x01, 0x00, 0xf0};
+  const Bytes body = Bytes{0x2e, 0xa0, 0x00, 0x01} +  // mov al, cs:[0x100]
+                     Bytes{0xe6, 0xf4};
+  std::copy(body.begin(), body.end(), image.begin() + 0x100);
+  std::copy(vector.begin(), vector.end(), image.begin() + 0xfff0);
+  MachineOptions options;
+  options.form = Form::firmware;
+  auto machine = machine_of(*kvm, image, options);
+  ASSERT_TRUE(machine) << machine.error().describe();
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::exited) << end.text << (*machine)->report();
+  EXPECT_EQ(end.code, 0x2eU);
+}
+
+TEST(Machine, BadImagesAreUsageErrors) {
+  RINGFENCE_NEED_KVM(kvm);
+  MachineOptions firmware;
+  firmware.form = Form::firmware;
+  MachineOptions tiny;
+  tiny.ram = 4096;
+  MachineOptions huge;
+  huge.ram = 8ULL << 30;
+  const std::vector<std::pair<Bytes, MachineOptions>> bad = {{{}, {}},
+                                                             {Bytes((1 << 20) + 1, 0x90), {}},
+                                                             {Bytes(100, 0x90), firmware},
+                                                             {code::kHlt, tiny},
+                                                             {code::kHlt, huge}};
+  for (const auto& [image, options] : bad) {
+    const auto r = machine_of(*kvm, image, options);
+    ASSERT_FALSE(r);
+    EXPECT_EQ(r.error().kind, Error::Kind::usage) << r.error().describe();
+    EXPECT_THAT(r.error().describe(), HasSubstr("bytes"));
+  }
+}
+
+// ---- Guests that do not end by themselves -------------------------------------------------------
+
+TEST(Budget, AGuestThatSpinsWithoutExitsEndsByTime) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine = machine_of(*kvm, code::kSpin, short_budget());
+  ASSERT_TRUE(machine);
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::out_of_time);
+  EXPECT_EQ(end.text, "no end after 200 ms");
+  EXPECT_GT((*machine)->kicks(), 0U);
+  EXPECT_EQ((*machine)->exit_count(), 0U);
+}
+
+TEST(Budget, AGuestThatExitsForEverEndsByExits) {
+  RINGFENCE_NEED_KVM(kvm);
+  // out 0x30, al; jmp back
+  auto machine = machine_of(*kvm, Bytes{0xe6, 0x30, 0xeb, 0xfc}, short_budget(500, 60000));
+  ASSERT_TRUE(machine);
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::out_of_exits);
+  EXPECT_EQ((*machine)->exit_count(), 501U);
+}
+
+TEST(Budget, AGuestThatExitsForEverEndsByTimeAsWell) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine = machine_of(*kvm, Bytes{0xe6, 0x30, 0xeb, 0xfc}, short_budget(~0ULL));
+  ASSERT_TRUE(machine);
+  EXPECT_EQ((*machine)->run().kind, End::Kind::out_of_time);
+}
+
+TEST(Budget, AnInterruptStormEnds) {
+  RINGFENCE_NEED_KVM(kvm);
+  // A platform whose line never goes down, and a guest that can take it and only returns from it.
+  class Storm : public BarePlatform {
+   public:
+    [[nodiscard]] bool intr() const override { return true; }
+    uint8_t acknowledge(Nanos /*now*/) override { return 0x20; }
+  };
+  Bytes image(0x200, 0);
+  const Bytes body = Bytes{0xfb} + code::kSpin;  // at 0: in the way of the vectors below 0x80
+  std::copy(body.begin(), body.end(), image.begin());
+  image[0x80] = 0x00;  // vector 0x20 -> 0:0x100
+  image[0x81] = 0x01;
+  image[0x100] = 0xcf;  // iret
+  auto machine = Machine::create(*kvm, image, std::make_unique<Storm>(), short_budget(~0ULL));
+  ASSERT_TRUE(machine) << machine.error().describe();
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::out_of_time) << end.text << (*machine)->report();
+  // ... and it was one.
+  const auto last = (*machine)->transcript().entries(1 + 8);
+  EXPECT_EQ(last.front().kind, Entry::Kind::interrupt);
+}
+
+TEST(Budget, AGuestThatWritesEverywhereEnds) {
+  RINGFENCE_NEED_KVM(kvm);
+  // 32 bit: mov [edi], eax; add edi, 0x1000; jmp back. Through RAM, holes, the vCPU's own tables.
+  MachineOptions options = short_budget();
+  options.start.mode = CpuMode::protected32;
+  options.start.ip = 0x7000;
+  Bytes image(0x7100, 0);
+  const Bytes body = {0x89, 0x07, 0x81, 0xc7, 0x00, 0x10, 0x00, 0x00, 0xeb, 0xf6};
+  std::copy(body.begin(), body.end(), image.begin() + 0x7000);
+  auto machine = machine_of(*kvm, image, options);
+  ASSERT_TRUE(machine);
+  const End end = (*machine)->run();
+  EXPECT_NE(end.kind, End::Kind::failed) << end.text;
+  EXPECT_NE(end.kind, End::Kind::exited) << end.text;
+}
+
+TEST(Budget, AGuestThatJumpsOutOfMemoryEndsWithAReport) {
+  RINGFENCE_NEED_KVM(kvm);
+  MachineOptions options = short_budget();
+  options.start.mode = CpuMode::protected32;
+  // mov eax, 0x40000000; jmp eax
+  auto machine = machine_of(*kvm, Bytes{0xb8, 0, 0, 0, 0x40, 0xff, 0xe0}, options);
+  ASSERT_TRUE(machine);
+  const End end = (*machine)->run();
+  EXPECT_NE(end.kind, End::Kind::failed) << end.text;
+  EXPECT_NE(end.kind, End::Kind::exited) << end.text;
+  EXPECT_THAT((*machine)->report(), HasSubstr("rip=0000000040000000"));
+}
+
+TEST(Machine, StopFromAnotherThreadEnds) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine = machine_of(*kvm, code::kSpin, short_budget(~0ULL, 60000));
+  ASSERT_TRUE(machine);
+  std::thread other([&] { (*machine)->stop(); });
+  const End end = (*machine)->run();
+  other.join();
+  EXPECT_EQ(end.kind, End::Kind::stopped);
+}
+
+// ---- What guests do -----------------------------------------------------------------------------
+
+TEST(Machine, StringOutputOverAPageEdgeArrivesWhole) {
+  RINGFENCE_NEED_KVM(kvm);
+  // mov si, 0x0ff8; mov cx, 16; mov dx, 0xe9; cld; rep outsb; exit
+  Bytes image = Bytes{0xbe, 0xf8, 0x0f, 0xb9, 0x10, 0x00, 0xba, 0xe9, 0x00, 0xfc, 0xf3, 0x6e} +
+                code::exit_with(0);
+  image.resize(0x2000);
+  const std::string text = "0123456789abcdef";
+  std::copy(text.begin(), text.end(), image.begin() + 0xff8);
+  auto machine = machine_of(*kvm, image, short_budget());
+  ASSERT_TRUE(machine);
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::exited) << end.text;
+  EXPECT_EQ((*machine)->debug_text(), text);
+}
+
+TEST(Machine, StringInputOverAPageEdgeArrivesWhole) {
+  RINGFENCE_NEED_KVM(kvm);
+  // mov di, 0x0ff8; mov cx, 16; mov dx, 0xe9; cld; rep insb; exit
+  const Bytes image =
+      Bytes{0xbf, 0xf8, 0x0f, 0xb9, 0x10, 0x00, 0xba, 0xe9, 0x00, 0xfc, 0xf3, 0x6c} +
+      code::exit_with(0);
+  auto machine = machine_of(*kvm, image, short_budget());
+  ASSERT_TRUE(machine);
+  EXPECT_EQ((*machine)->run().kind, End::Kind::exited);
+  for (uint64_t at = 0xff8; at < 0x1008; ++at) {
+    EXPECT_EQ((*machine)->memory().load<uint8_t>(at).value(), 0xe9) << at;
+  }
+  EXPECT_EQ((*machine)->memory().load<uint8_t>(0x1008).value(), 0);
+}
+
+TEST(Machine, UnknownPortsFloatAndAreRecorded) {
+  RINGFENCE_NEED_KVM(kvm);
+  // in ax, 0x30 (16 bit); out 0xf4, al
+  auto machine = machine_of(*kvm, Bytes{0xe5, 0x30, 0xe6, 0xf4}, short_budget());
+  ASSERT_TRUE(machine);
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.code, 0xffU);
+  const auto entries = (*machine)->transcript().entries();
+  ASSERT_EQ(entries.size(), 3U);
+  EXPECT_EQ(entries[0].kind, Entry::Kind::in);
+  EXPECT_EQ(entries[0].address, 0x30U);
+  EXPECT_EQ(entries[0].width, 2);
+  EXPECT_EQ(entries[0].value, 0xffffU);
+  EXPECT_FALSE(entries[0].defined);
+  EXPECT_TRUE(entries[1].defined);
+}
+
+TEST(Machine, AnInterruptIsTakenWhenTheGuestLetsIt) {
+  RINGFENCE_NEED_KVM(kvm);
+  Bytes image(0x200, 0);
+  // out 0x30 with IF clear; sti; nop; nop; hlt loop
+  const Bytes body = Bytes{0xe6, 0x30, 0xe6, 0x31, 0xfb, 0x90, 0x90, 0xf4, 0xeb, 0xfd};
+  std::copy(body.begin(), body.end(), image.begin());
+  image[0x84] = 0x00;  // vector 0x21 -> 0:0x100
+  image[0x85] = 0x01;
+  const Bytes handler = code::exit_with(9);
+  std::copy(handler.begin(), handler.end(), image.begin() + 0x100);
+  auto platform = std::make_unique<BarePlatform>();
+  BarePlatform* bare = platform.get();
+  auto machine = Machine::create(*kvm, image, std::move(platform), short_budget());
+  ASSERT_TRUE(machine);
+  (*machine)->on_exit([&](Machine&, Exit& exit) {
+    if (const auto* io = std::get_if<IoOut>(&exit); io != nullptr && io->port == 0x30) {
+      bare->raise(0x21);
+    }
+    return Handled::no;
+  });
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::exited) << end.text << (*machine)->report();
+  EXPECT_EQ(end.code, 9U);
+  // Not before the port after it: interrupts were off.
+  const auto entries = (*machine)->transcript().entries();
+  const auto taken = std::find_if(entries.begin(), entries.end(), [](const Entry& e) {
+    return e.kind == Entry::Kind::interrupt && e.address == 0x21;
+  });
+  ASSERT_GE(taken - entries.begin(), 2);
+  ASSERT_NE(taken, entries.end());
+  EXPECT_EQ(entries[1].address, 0x31U);
+}
+
+TEST(Machine, ATripleFaultIsAShutdownWithAReport) {
+  RINGFENCE_NEED_KVM(kvm);
+  MachineOptions options = short_budget();
+  options.start.mode = CpuMode::protected32;
+  auto machine = machine_of(*kvm, Bytes{0x0f, 0x0b}, options);  // ud2, and no gate is present
+  ASSERT_TRUE(machine);
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::shutdown) << end.text;
+  const std::string report = (*machine)->report();
+  EXPECT_THAT(report, HasSubstr("cs=0008"));
+}
+
+TEST(Machine, RewindRestoresRegistersMemoryAndDevices) {
+  RINGFENCE_NEED_KVM(kvm);
+  // inc word [0x3000]; mov ax, [0x3000]; out 0xe9, al; out 0xf4, al
+  const Bytes image = {0xff, 0x06, 0x00, 0x30, 0xa1, 0x00, 0x30, 0xe6, 0xe9, 0xe6, 0xf4};
+  MachineOptions options = short_budget();
+  options.resettable = true;
+  auto machine = machine_of(*kvm, image, options);
+  ASSERT_TRUE(machine);
+  EXPECT_EQ((*machine)->rewind().error().kind, Error::Kind::usage);
+  ASSERT_TRUE((*machine)->remember());
+  for (int i = 0; i < 3; ++i) {
+    const End end = (*machine)->run();
+    EXPECT_EQ(end.kind, End::Kind::exited) << end.text;
+    EXPECT_EQ(end.code, 1U) << "run " << i;  // without the rewind it would count up
+    EXPECT_EQ((*machine)->debug_text(), "\x01");
+    auto ok = (*machine)->rewind();
+    ASSERT_TRUE(ok) << ok.error().describe();
+  }
+  auto plain = machine_of(*kvm, image, short_budget());
+  ASSERT_TRUE(plain);
+  EXPECT_EQ((*plain)->remember().error().kind, Error::Kind::usage);
+}
+
+TEST(Report, DisassemblesInEachWidth) {
+  const Bytes code = {0xb8, 0x34, 0x12, 0x00, 0x00, 0xf4};
+  EXPECT_THAT(disassemble(code, 0x7c00, 16, 1), HasSubstr("0x7c00: mov ax, 0x1234"));
+  EXPECT_THAT(disassemble(code, 0x7c00, 32, 2), HasSubstr("0x7c05: hlt"));
+  EXPECT_THAT(disassemble(Bytes{0x48, 0x89, 0xe5}, 0, 64, 1), HasSubstr("mov rbp, rsp"));
+  EXPECT_THAT(disassemble(Bytes{0x06}, 0, 64, 1), HasSubstr("(bad) 06"));
+}
+
+}  // namespace
+}  // namespace ringfence::vmm
