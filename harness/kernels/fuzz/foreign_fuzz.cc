@@ -55,7 +55,7 @@ void messages(std::string_view text) {
   if (const auto hello = parse_hello(text)) require(parse_hello(to_json(*hello)).has_value());
   if (const auto done = parse_done(text)) require(parse_done(to_json(*done)).has_value());
   if (const auto beat = parse_beat(text)) require(parse_beat(beat_text(*beat)) == beat);
-  (void)parse_guest_modules(text);
+  (void)parse_guest_modules(std::string(text));
 }
 
 void results(std::string_view bytes) {
