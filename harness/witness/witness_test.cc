@@ -534,22 +534,6 @@ std::string rung_of(const Witness& witness, std::string_view hook) {
   return "none";
 }
 
-// RINGFENCE_TEST_TAKEN=cap__fexit,...: with RINGFENCE_TEST_AVOID, what the tests ran on.
-TEST(Rungs, OneOfEachHookIsTakenAndLoads) {
-  RINGFENCE_NEEDS_WITNESS();
-  std::set<std::string> hooks, programs;
-  for (const Rung& rung : shared_witness()->ladder()) {
-    if (!rung.taken) continue;
-    EXPECT_TRUE(hooks.insert(rung.hook).second) << rung.program();
-    EXPECT_TRUE(rung.loads) << rung.program() << ": " << rung.reason;
-    programs.insert(rung.program());
-  }
-  EXPECT_THAT(hooks, testing::IsSupersetOf({"enter", "exit"}));
-  const char* asked = std::getenv("RINGFENCE_TEST_TAKEN");
-  const std::string list = asked != nullptr ? asked : "";
-  for (const auto word : split(list, ',')) EXPECT_THAT(programs, testing::Contains(word));
-}
-
 TEST(Rungs, RawTracepointsSeeTheSame) {
   RINGFENCE_NEEDS_WITNESS();
   auto second = Witness::open({.avoid = {"tp_btf"}});
