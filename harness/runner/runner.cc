@@ -168,16 +168,13 @@ class Run {
     auto chosen = registry.select(options_.globs, options_.full);
     if (!chosen) return tl::unexpected(chosen.error());
     context_.seed = options_.seed.value_or(random_seed());
-    if (options_.elsewhere) {
-      arrange(*chosen);
-      return options_.elsewhere(*chosen, context_.seed, observer_);
-    }
+    arrange(*chosen);
+    if (options_.elsewhere) return options_.elsewhere(*chosen, context_.seed, observer_);
     if (auto ok = prepare(); !ok) return tl::unexpected(ok.error());
     const Subreaper subreaper;
     if (auto ok = decoys_.map(static_cast<size_t>(options_.jobs)); !ok) {
       return tl::unexpected(ok.error());
     }
-    arrange(*chosen);
 
     // Once for the run, and before the header, which says what it sees with.
     const bool some = std::any_of(chosen->begin(), chosen->end(),
@@ -226,7 +223,6 @@ class Run {
     context_.drop = options_.drop;
     context_.privileged = facts_.satisfied("root");
     if (!options_.policy) return {};
-
     context_.mode = Mode::policy_mode;
     context_.policy = &*options_.policy;
     find_binds();

@@ -40,7 +40,7 @@ Case fatal(const std::string& name, const std::string& word) {
 ringfence::Result<ringfence::Registry> registry() {
   auto all = ringfence::suites::builtin();
   if (!all) return all;
-  for (const char* word : {"panic", "reset", "deaf"}) {
+  for (const char* word : {"panic", "reset", "deaf", "hog", "silent", "stuck"}) {
     if (auto ok = all->add(fatal(word, word)); !ok) return tl::unexpected(ok.error());
   }
   // Panics only beside another.
@@ -60,6 +60,11 @@ int main(int argc, char** argv) {
     // Where the machine was given it; the kernel itself never asks for it.
     const char* words[] = {"modprobe", "msr"};
     (void)ringfence::modprobe_main(2, const_cast<char**>(words));
+    constexpr int kSilent = 7;
+    for (int i = 2; i < argc; ++i) {
+      if (std::strcmp(argv[i], "fatal.silent") == 0) return kSilent;
+      if (std::strcmp(argv[i], "fatal.stuck") == 0) ::pause();
+    }
   }
   const auto image = ringfence::inmate_fatal_image();
   return ringfence::cli::main_of(argc, argv, {registry, {image.begin(), image.end()}});

@@ -33,6 +33,21 @@ static long deaf(void) {
   }
 }
 
+/* Has its CPU to itself, before every other task: `kernel.sched_rt_runtime_us` has to be -1. */
+static long hog(void) {
+  enum { kFifo = 1, kHighest = 99 };
+  unsigned cpu = 0;
+  sys(__NR_getcpu, &cpu, NULL, NULL);
+  uint64_t here[16] = {0};
+  here[cpu / 64 % 16] = 1ULL << cpu % 64;
+  sys(__NR_sched_setaffinity, 0, sizeof here, here);
+  const int priority = kHighest;
+  const long set = decide(__NR_sched_setscheduler, 0, kFifo, &priority);
+  if (set < 0) return set;
+  for (;;) {
+  }
+}
+
 long voice_attempt(const struct attempt* attempt, const struct rf_params* params) {
   if (attempt == NULL) {
     say_remark("unknown attempt");
@@ -43,6 +58,7 @@ long voice_attempt(const struct attempt* attempt, const struct rf_params* params
     if (str_eq(word, "panic")) return sysrq("c");
     if (str_eq(word, "reset")) return sysrq("b");
     if (str_eq(word, "deaf")) return deaf();
+    if (str_eq(word, "hog")) return hog();
   }
   return make_attempt(attempt, params);
 }
