@@ -100,6 +100,7 @@ struct rf_trial {
   __u64 no_room;   /* a map had none: a task's state, a forked process, a new group */
   __u64 tasks;     /* processes and threads seen to start, the first not included */
   __u64 moved;     /* attached to another cgroup */
+  __u64 joined;    /* ... to this one, from another trial's */
   __u64 oom_kills;
   __u64 sigsys;
   __u32 sigsys_nr;     /* of the last SIGSYS */
