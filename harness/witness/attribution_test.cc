@@ -99,6 +99,11 @@ TEST(Denied, IsAnErrorOrARefusal) {
   EXPECT_THAT(why_of(failed(SYS_kill, 0)), HasSubstr("not denied"));
 }
 
+TEST(Denied, IsNotWhatGoesOn) {
+  EXPECT_FALSE(failed(SYS_connect, EINPROGRESS).denied());
+  EXPECT_TRUE(refused(SYS_connect, -EINPROGRESS).denied());  // a filter may say anything
+}
+
 TEST(Denied, IsNotWhatASignalInterrupted) {
   for (const int err : {512, 513, 514, 516}) {
     EXPECT_FALSE(failed(SYS_read, err).denied());

@@ -39,13 +39,14 @@ struct CallRecord {
   uint64_t noise = 0;
 
   // Answered with an error, or refused at the gate. What a signal interrupted is neither denied nor
-  // allowed: the kernel makes it again, or gives EINTR where no tracepoint sees it.
+  // allowed: the kernel makes it again, or gives EINTR where no tracepoint sees it. Nor is a
+  // connection that goes on (EINPROGRESS).
   [[nodiscard]] bool denied() const;
 };
 
 // What became of one of the calls that a case names (Case::calls, in the same order).
 struct CallSeen {
-  uint64_t count = 0;  // with those that a signal interrupted
+  uint64_t count = 0;  // with those that were neither of the two
   uint64_t allowed = 0;
   uint64_t denied = 0;
   CallRecord last;

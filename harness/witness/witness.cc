@@ -313,8 +313,9 @@ Result<GroupPrograms> Witness::attach_to_group(int group_fd) const {
     (rung.hook == "device" ? device : net) = false;
     attached.absent_[rung.hook] = rung.reason.empty() ? link.error().describe() : rung.reason;
   }
-  if (net) state_->net = attached.net_ = std::make_shared<int>(0);
-  if (device) state_->device = attached.device_ = std::make_shared<int>(0);
+  // Those of a group before it say nothing of this one.
+  state_->net = attached.net_ = net ? std::make_shared<int>(0) : nullptr;
+  state_->device = attached.device_ = device ? std::make_shared<int>(0) : nullptr;
   return attached;
 }
 
@@ -578,6 +579,7 @@ void Watch::add_losses(const rf_trial& trial, const std::vector<uint64_t>& misse
   lose(witness_->state_->skeleton->bss->noise_lost,
        "harmless capability checks that a map had no room for");
   lose(trial.moved, "tasks that left the watched group");
+  lose(trial.joined, "tasks that came from another trial's");
   lose(trial.unreadable, "calls with arguments that could not be read");
 }
 

@@ -68,7 +68,9 @@ static __always_inline int on_enter(struct pt_regs* regs, const unsigned long* a
   return 0;
 }
 
-static __always_inline bool is_interrupted(long ret) {
+/* Neither denied nor allowed: a signal came, or what was asked for goes on. */
+static __always_inline bool is_unsettled(__u32 flags, long ret) {
+  if (ret == -EINPROGRESS) return !(flags & RF_NO_ENTER);
   return ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK;
 }
 
@@ -81,7 +83,7 @@ static __always_inline void remember(struct rf_trial* trial, const struct task_s
     struct rf_seen* seen = &trial->seen[w];
     if (__sync_fetch_and_add(&seen->count, 1) == 0) seen->first = *call;
     seen->last = *call;
-    if (is_interrupted(call->ret)) continue;
+    if (is_unsettled(call->flags, call->ret)) continue;
     if (denied) {
       __sync_fetch_and_add(&seen->denied, 1);
       if (call->flags & RF_NO_ENTER) __sync_fetch_and_add(&seen->no_enter, 1);
@@ -177,7 +179,7 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
   }
   /* What the gate refuses may carry any value; what enters fails with -1 to -4095. */
   const bool denied =
-      !is_interrupted(ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
+      !is_unsettled(flags, ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
   __sync_fetch_and_add(&trial->calls, 1);
   if (!denied && trial->denials_only && !state->matched && !state->caps_failed) {
     state->nr = -1; /* Nobody asks for more of it. */
@@ -211,7 +213,7 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
   call->tid = self->pid;
 
   remember(trial, state, call, denied);
-  if (!denied && call->caps_failed && !is_interrupted(ret)) learn_noise(call);
+  if (!denied && call->caps_failed && !is_unsettled(flags, ret)) learn_noise(call);
   state->nr = -1;
   if (!denied && trial->denials_only) return 0;
   if (state->has_path) {
@@ -494,7 +496,13 @@ static __always_inline int on_attach(void* ctx, const char* path, struct task_st
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
   /* Only v2 counts for the scope; a v1 group is told of, too. */
-  if (scope_of(task) != id) __sync_fetch_and_add(&trial->moved, 1);
+  __u64 now = scope_of(task);
+  if (now != id) {
+    __sync_fetch_and_add(&trial->moved, 1);
+    /* What it does in another trial's group would pass for that target's doing. */
+    struct rf_trial* other = bpf_map_lookup_elem(&trials, &now);
+    if (other) __sync_fetch_and_add(&other->joined, 1);
+  }
   tell_text(ctx, id, RF_EV_CGROUP_ATTACH, BPF_CORE_READ(task, pid), path);
   return 0;
 }
