@@ -40,7 +40,7 @@ struct State {
   uint8_t c = 0;
   bool line = false;
   Nanos started = 0;   // since when the divider counts
-  uint64_t count = 0;  // what it had then
+  uint64_t count = 0;  // what it had then, within its second
   Nanos now = 0;
 
   template <typename Io>
@@ -52,7 +52,7 @@ struct State {
     io.value(c, 0x70);
     io.value(line);
     io.value(started, kLatest);
-    io.value(count, uint64_t{1} << 52);
+    io.value(count, kHertz - 1);
     io.value(now, kLatest);
     io.require(started <= now);
   }
@@ -235,7 +235,7 @@ class RtcModel final : public Rtc {
     const bool was_held = held();
     s_.a = value;
     if (!was_held && !held()) {
-      s_.count = count;
+      s_.count = count % kHertz;  // every period divides a second
     } else {  // the first update comes half a second after the divider is released
       s_.count = f_.on(kDividerNoHalfSecond) ? 0 : kHertz / 2;
     }
