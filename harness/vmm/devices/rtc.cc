@@ -49,7 +49,8 @@ struct State {
     io.value(index, 0xFF);
     io.value(a, 0x7F);
     io.value(b);
-    io.value(c, 0x70);
+    io.value(c);
+    io.require((c & ~0x70) == 0);
     io.value(line);
     io.value(started, kLatest);
     io.value(count, kHertz - 1);
@@ -174,7 +175,8 @@ class RtcModel final : public Rtc {
     return save_state(kTag, kVersion, s_);
   }
   Status restore(std::span<const uint8_t> state) override {
-    if (auto done = restore_state(name(), kTag, kVersion, state, s_); !done) return done;
+    if (auto done = restore_state(name(), kTag, kVersion, state, s_, kStrict<Faults>); !done)
+      return done;
     wires_.irq8.set(s_.line);
     return {};
   }
