@@ -85,6 +85,12 @@ GuestReport parse_guest_report(std::string_view text) {
   uint64_t failures = 0;
   for (const std::string_view piece : split(text, '\n')) {
     auto line = parse_guest_line(piece);
+    if (line && report.ended && line->kind == Kind::failed) {
+      // The machine did not end where it had to.
+      report.ended = false;
+      report.lines.push_back(std::move(*line));
+      break;
+    }
     if (!line || report.ended || (report.guest.empty() != (line->kind == Kind::begin))) {
       ++report.strays;
       continue;

@@ -55,7 +55,9 @@ Result<GuestLine> parse_guest_line(std::string_view text);
 struct GuestReport {
   std::string guest;             // of the G line
   std::vector<GuestLine> lines;  // without G and Z
-  bool ended = false;            // a Z line, whose counts are those of the lines
+  // A Z line, whose counts are those of the lines, and no failure behind it: a guest that goes on
+  // behind the exit port says so.
+  bool ended = false;
   size_t strays = 0;
 };
 GuestReport parse_guest_report(std::string_view text);

@@ -78,6 +78,9 @@ TEST(GuestReport, EndsOnlyWithCountsThatAreTrue) {
   EXPECT_FALSE(parse_guest_report("G a 1\n- x 1 0 1 1 0\nZ 0001 0000\n").ended);
   EXPECT_FALSE(parse_guest_report("+ x 1\nZ 0001 0000\n").ended);
   EXPECT_FALSE(parse_guest_report("").ended);
+  // A guest that was not ended by its exit port.
+  EXPECT_FALSE(
+      parse_guest_report("G a 1\n+ x 1\nZ 0001 0000\n- platform.exit_port 0 0 0 0 0\n").ended);
   // What stands before the beginning or after the end is not the guest's word.
   const auto report = parse_guest_report("+ y 1\nG a 1\n+ x 1\nhello\nZ 0001 0000\n+ z 3\n");
   EXPECT_TRUE(report.ended);

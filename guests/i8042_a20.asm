@@ -2,6 +2,7 @@
 %include "kbc.inc"
 HIGH_OFFSET     equ guest_data + 0x10   ; FFFF:x is 0xFFFF0 + x
         guest   i8042_a20, after_reset
+        expect_in8 i8042.a20_port92, 0x92, 0xff, 0x00   ; the gate is the 8042's alone
         kbc     0xad
         kbc     0xa7
         kbc_drain
@@ -32,7 +33,12 @@ HIGH_OFFSET     equ guest_data + 0x10   ; FFFF:x is 0xFFFF0 + x
         expect_mem32 i8042.a20_output_port, [es:HIGH_OFFSET], 0xffffffff, 0x22222222
         expect_mem32 i8042.a20_wrap, [guest_data], 0xffffffff, 0x44444444
 
-; by port 0x92, bit 1: both have to be closed
+; by port 0x92, bit 1: both have to be closed. Bits 3, 6 and 7 are kept, 2, 4 and 5 are 0.
+        out8    0x92, 0x4a
+        expect_in8 i8042.a20_port92, 0x92, 0xff, 0x4a
+        out8    0x92, 0x82
+        expect_in8 i8042.a20_port92, 0x92, 0xff, 0x82
+        out8    0x92, 0x02
         in8     0x92
         and     al, 0xfe
         mov     bl, al

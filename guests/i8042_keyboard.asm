@@ -1,7 +1,7 @@
 ; The keyboard behind the 8042: its answers, and scan codes on IRQ 1.
 ;
 ; Scan codes have to be typed: 1C F0 1C 32 21 23 24 2B 34 33 43 3B 42 4B 3A 31 44 4D (set 2), before the
-; guest begins. Where nobody did, i8042.scan_codes is not judged here (but is in i8042_commands).
+; guest begins. Where nobody did, i8042.typed_keys is not judged.
 %include "kbc.inc"
         guest   i8042_keyboard
         irq_setup
@@ -15,21 +15,21 @@
         jz      .nobody
         irq_forget
         in8     0x60
-        expect_al i8042.scan_codes, 0x60, 0xff, 0x1e
+        expect_al i8042.typed_keys, 0x60, 0xff, 0x1e
         out8    0x21, 0xfd
         call    kbc_wait
-        expect_irq i8042.scan_codes, 1, 20
-        expect_in8 i8042.scan_codes, 0x60, 0xff, 0x9e
+        expect_irq i8042.typed_keys, 1, 20
+        expect_in8 i8042.typed_keys, 0x60, 0xff, 0x9e
 %macro typed 1-*.nolist
 %rep %0
-        expect_byte i8042.scan_codes, 0x01, %1
+        expect_byte i8042.typed_keys, 0x01, %1
 %rotate 1
 %endrep
 %endmacro
         typed   0x30, 0x2e, 0x20, 0x12, 0x21, 0x22, 0x23, 0x17, 0x24, 0x25, 0x26, 0x32, 0x31
-        expect_nothing i8042.scan_codes
+        expect_nothing i8042.typed_keys
         jmp     .typed
-.nobody: not_judged i8042.scan_codes, nobody_typed
+.nobody: not_judged i8042.typed_keys, nobody_typed
 .typed: irq_mask_all
 
 ; IBM PS/2 Technical Reference, keyboard: commands are answered FA

@@ -184,21 +184,19 @@
         pit2_latch
         expect_range pit.count_zero, ax, 0x8000, 0xffff
         pit2    0xb1, 0
+        polls   4
+        expect_count pit.count_zero, 0
         gate    1
         polls   20
         gate    0
         expect_out pit.count_zero, 0
         pit2_latch
         expect_range pit.count_zero, ax, 0x5000, 0x9999
-        expect_pairs pit.count_zero, start_zero, AT(2,1) | AT(1,0), AT(0,0) | AT(-1,0) | ONE_SHOT_HIGH
         finish
 
 start_bcd:
         pit2    0xb5, 0x0010
         gate    0
         gate    1
-        ret
-start_zero:                             ; mode 2, 0 for 5 after the first period
-        pit2    0xb4, 5
         ret
         pairs_routine

@@ -32,17 +32,16 @@
         mov     bx, [guest_data+16]
         sub     bx, ax
         movzx   ebx, bx
-        ; TSC clocks a millisecond = clocks * 1193.182 / ticks; in thousandths of what is said
+        imul    ebx, ebx, 1000
+        cmp     ebx, 10000000           ; 30 ms are 35795 ticks; with none nothing can be divided
+        jb      .none
         mov     ecx, 1193182
         mov     eax, [guest_data+20]
         mul     ecx
-        mov     ecx, 1000
-        div     ecx                     ; clocks * 1193.182
-        xor     edx, edx
-        div     ebx                     ; kHz
+        div     ebx                     ; TSC clocks in a millisecond of 1193.182 ticks
         mov     ecx, 1000
         mul     ecx
-        div     dword [guest_data]
+        div     dword [guest_data]      ; thousandths of what is said
         mov     ebx, eax
         cmp     eax, 980
         jb      .retry
@@ -50,9 +49,11 @@
         jbe     .judge
 .retry: dec     byte [guest_data+4]
         jnz     .again
-.judge: measure pit.tsc_thousandths, ebx
-        expect_range pit.frequency, ebx, 980, 1020
+.judge: expect_range pit.frequency, ebx, 980, 1020
+        measure pit.tsc_thousandths, ebx
         finish
+.none:  xor     ebx, ebx
+        jmp     .retry
 .unknown:
         not_judged pit.frequency, tsc_unknown
         finish

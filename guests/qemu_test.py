@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
-"""Guests as firmware under QEMU's emulation: qemu_test.py SOURCE_TREE IMAGE_DIR abi
+"""Guests as firmware under QEMU's emulation: qemu_test.py SOURCE_TREE IMAGE_DIR abi|devices
 
-abi   the probe ABI reports what holds and what does not, `hi` prints, `halt` halts.
-Exit 77 where QEMU is not installed.
+abi      the probe ABI reports what holds and what does not, `hi` prints, `halt` halts.
+devices  QEMU's devices against the data sheets: where it deviates has to be listed in
+         suites/data/deviations/qemu.json, and what is listed there has to be so (but what is
+         listed under `sometimes`, which is the phase of a clock).
+Exit 77 where QEMU is not installed, or is one of which nobody has listed the deviations.
 """
 
+import json
 import os
 import re
 import shutil
@@ -12,9 +16,12 @@ import subprocess
 import sys
 import tempfile
 import unittest
+from concurrent.futures import ThreadPoolExecutor
 
 QEMU = "qemu-system-x86_64"
 SOURCE, IMAGES = sys.argv[1:3]
+DATA = os.path.join(SOURCE, "suites", "data")
+TRIES = 4  # what a busy host brings about is not the same every time
 
 
 def command(image, *options):
@@ -22,16 +29,21 @@ def command(image, *options):
             "-bios", os.path.join(IMAGES, image + ".rom"), *options]
 
 
-def run(image, serial=False):
-    """(exit status, what the guest said). A guest that does not end is ended after 60 seconds."""
+def run(image):
+    """(exit status, what the guest said). A guest that does not end is ended after 120 seconds."""
     with tempfile.TemporaryDirectory() as directory:
         out = os.path.join(directory, "out")
-        where = ["-serial", "file:" + out] if serial else ["-debugcon", "file:" + out]
         status = subprocess.run(
-            command(image, "-device", "isa-debug-exit,iobase=0xf4,iosize=1", *where),
-            timeout=60, stdin=subprocess.DEVNULL, check=False).returncode
+            command(image, "-device", "isa-debug-exit,iobase=0xf4,iosize=1",
+                    "-debugcon", "file:" + out, "-serial", "null"),
+            timeout=120, stdin=subprocess.DEVNULL, check=False).returncode
         with open(out, encoding="ascii") as said:
             return status, said.read()
+
+
+def source_lines(guest):
+    with open(os.path.join(SOURCE, "guests", guest + ".asm"), encoding="ascii") as source:
+        return source.read().splitlines()
 
 
 class Abi(unittest.TestCase):
@@ -52,8 +64,7 @@ class Abi(unittest.TestCase):
         self.assertEqual(failed[1].split()[3:], ["00e9", "000000ff", "00000016", "000000e9"])
         self.assertEqual(failed[0].split()[3:], ["0000", "ffff0000", "12350000", "12345678"])
         # The line is that of the source.
-        with open(os.path.join(SOURCE, "guests", "abi.asm"), encoding="ascii") as source:
-            text = source.read().splitlines()
+        text = source_lines("abi")
         for line in held + failed:
             clause, number = line.split()[1:3]
             self.assertRegex(text[int(number) - 1], re.escape(clause) + r"\b")
@@ -84,8 +95,98 @@ class Abi(unittest.TestCase):
                 qemu.kill()
 
 
+def deviations_of(guest, said):
+    """{(clause, source line): the first report} of what a guest says does not hold."""
+    text = source_lines(guest)
+    found = {}
+    for line in said.splitlines():
+        if line.startswith("- "):
+            clause, number = line.split()[1:3]
+            found.setdefault((clause, text[int(number) - 1].split(";")[0].strip()), line)
+    return found
+
+
+def complaints(guest, listed, sometimes, runs):
+    """What is new in every run, and what is listed and in none. `runs`: one dict for each run."""
+    new = set.intersection(*[set(found) for found in runs]) - listed - sometimes
+    gone = listed - set.union(*[set(found) for found in runs])
+    return ([f"{guest}: new: {runs[-1][key]}    {key[1]}" for key in sorted(new)] +
+            [f"{guest}: no longer: {clause}: {line}" for clause, line in sorted(gone)])
+
+
+class Devices(unittest.TestCase):
+    maxDiff = None
+
+    @classmethod
+    def setUpClass(cls):
+        with open(os.path.join(DATA, "devices.json"), encoding="utf-8") as table:
+            clauses = json.load(table)["clauses"]
+        cls.guest_of = {clause["id"]: clause["guest"] for clause in clauses}
+        with open(os.path.join(DATA, "deviations", "qemu.json"), encoding="utf-8") as known:
+            cls.known = json.load(known)
+        version = subprocess.run([QEMU, "--version"], capture_output=True, text=True,
+                                 check=True).stdout.split()[3]
+        if not version.startswith(cls.known["version"] + "."):
+            raise unittest.SkipTest(f"QEMU {version}; the deviations are those of " +
+                                    cls.known["version"])
+
+    def test_deviates_as_listed(self):
+        listed = {}
+        sometimes = {}
+        for deviation in self.known["deviations"]:
+            for name in ("clause", "does", "source"):
+                self.assertTrue(deviation[name], deviation)
+            guest = deviation.get("guest", self.guest_of.get(deviation["clause"]))
+            self.assertIsNotNone(guest, deviation)
+            for line in deviation["expectations"]:
+                listed.setdefault(guest, set()).add((deviation["clause"], line))
+            for line in deviation.get("sometimes", []):
+                sometimes.setdefault(guest, set()).add((deviation["clause"], line))
+        guests = sorted(set(self.guest_of.values()))
+        # They sleep for most of their time.
+        with ThreadPoolExecutor(4) as pool:
+            wrong = list(pool.map(lambda guest: self.judge(
+                guest, listed.pop(guest, set()), sometimes.get(guest, set())), guests))
+        wrong = [complaint for of_guest in wrong for complaint in of_guest]
+        self.assertEqual(listed, {}, "of guests that there are not")
+        self.assertEqual(wrong, [])
+
+    def judge(self, guest, listed, sometimes):
+        """What is wrong with the list for one guest, in as many runs as it takes."""
+        runs = []
+        for _ in range(TRIES):
+            status, said = run(guest)
+            lines = said.splitlines()
+            self.assertTrue(lines and lines[-1].startswith("Z "), f"{guest} did not end: {said}")
+            failures = sum(line.startswith("- ") for line in lines)
+            self.assertEqual(status, 3 if failures else 1, guest)
+            self.assertEqual(lines[-1].split()[2], f"{failures:04x}", guest)
+            runs.append(deviations_of(guest, said))
+            if not complaints(guest, listed, sometimes, runs):
+                break
+        return complaints(guest, listed, sometimes, runs)
+
+    def test_a_new_one_and_one_that_is_gone_are_seen(self):
+        said = "G x 1\n- uart.lsr_oe 1 03fd 000000ff 00000001 00000000\nZ 0001 0001\n"
+        found = deviations_of("uart_line_status", said)
+        key = next(iter(found))
+        self.assertEqual(key[0], "uart.lsr_oe")
+        self.assertEqual(complaints("g", {key}, set(), [found]), [])
+        self.assertEqual(len(complaints("g", set(), set(), [found])), 1)
+        self.assertIn("new", complaints("g", set(), set(), [found, found])[0])
+        self.assertEqual(complaints("g", set(), set(), [found, {}]), [])  # not in every run
+        self.assertIn("no longer", complaints("g", {("a", "b")}, set(), [{}])[0])
+        self.assertEqual(complaints("g", {key}, set(), [{}, found]), [])
+        self.assertEqual(complaints("g", set(), {key}, [found]), [])
+        self.assertEqual(complaints("g", set(), {key}, [{}]), [])
+
+
 if __name__ == "__main__":
     if shutil.which(QEMU) is None:
         print(QEMU + " is not installed")
         sys.exit(77)
-    unittest.main(argv=[sys.argv[0], {"abi": "Abi"}[sys.argv[3]]], verbosity=2)
+    which = {"abi": "Abi", "devices": "Devices"}[sys.argv[3]]
+    program = unittest.main(argv=[sys.argv[0], which], verbosity=2, exit=False)
+    if not program.result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(77 if program.result.skipped else 0)
