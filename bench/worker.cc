@@ -139,6 +139,7 @@ Result<Worker> Worker::start(const WorkerOptions& options) {
   words.insert(words.end(), {self.data(), "--worker", std::to_string(theirs.get()),
                              std::to_string(options.cpu)});
   std::vector<char*> argv;
+  argv.reserve(words.size() + 1);
   for (std::string& word : words) argv.push_back(word.data());
   argv.push_back(nullptr);
 

@@ -239,7 +239,8 @@ void add_side_by_side(std::string& out, const Style& style, const std::vector<Ru
   }
   size_t width = std::string_view("total").size();
   std::vector<std::string> apart;
-  for (const auto& [id, row] : cases) {
+  for (const auto& [id, of_case] : cases) {
+    const auto& row = of_case;  // clang 14 captures no binding
     const auto differs = [&](const CaseRecord* r) {
       return r == nullptr || row[0] == nullptr || r->verdict != row[0]->verdict ||
              r->reason != row[0]->reason || r->decided_by != row[0]->decided_by;

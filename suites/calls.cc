@@ -104,6 +104,12 @@ std::string relative(const std::string& path) {
   return at == std::string::npos || path[at] == '{' ? "" : path.substr(at);
 }
 
+// One that only leads to what reaches the goal.
+Call step(Call call) {
+  call.step = true;
+  return call;
+}
+
 constexpr size_t kCallsMost = 6;
 
 std::vector<Call> opens(const Params& p, int flags) {
@@ -116,7 +122,7 @@ std::vector<Call> opens(const Params& p, int flags) {
 
 // The directory itself, and whatever regular file of it is tried.
 std::vector<Call> walk(const Params& p, int flags) {
-  return {opening(p.text(0), O_RDONLY | O_DIRECTORY),
+  return {step(opening(p.text(0), O_RDONLY | O_DIRECTORY)),
           on(SYS_openat, {{2, n(flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)}})};
 }
 
@@ -171,12 +177,12 @@ std::vector<Call> given(const Params& p, size_t first, int most, bool compat) {
 constexpr int kInetAddress = 16;  // bytes of struct sockaddr_in
 
 std::vector<Call> tcp_connection(const Params&) {
-  return {new_socket(AF_INET, SOCK_STREAM), on(SYS_connect, {{2, n(kInetAddress)}})};
+  return {step(new_socket(AF_INET, SOCK_STREAM)), on(SYS_connect, {{2, n(kInetAddress)}})};
 }
 
 std::vector<Call> local_connection(const Params& p) {
   constexpr size_t kFamilyAndEnd = 3;  // sun_family, and the byte before or after the name
-  return {new_socket(AF_UNIX, SOCK_STREAM),
+  return {step(new_socket(AF_UNIX, SOCK_STREAM)),
           on(SYS_connect, {{2, length(p.text(0), kFamilyAndEnd)}})};
 }
 
@@ -192,15 +198,15 @@ std::vector<Call> old_root(const Params& p) {
 
 // The last open is from the root outside, by a path without its first slash.
 std::vector<Call> chroot_escape(const Params& p) {
-  return {on_path(SYS_chroot, 0, "rf_jail", {}), on_path(SYS_chroot, 0, "tmp", {}),
-          on_path(SYS_chroot, 0, ".", {}), opening(relative(p.text(0)), O_RDONLY)};
+  return {step(on_path(SYS_chroot, 0, "rf_jail", {})), step(on_path(SYS_chroot, 0, "tmp", {})),
+          step(on_path(SYS_chroot, 0, ".", {})), opening(relative(p.text(0)), O_RDONLY)};
 }
 
 // The process of the marker is the plain canary: no other has one.
 std::vector<Call> find_proc(const Params& p) {
   constexpr int kListing = 8192;  // bytes asked for at a time
-  std::vector<Call> calls = {opening("/proc", O_RDONLY | O_DIRECTORY),
-                             on(SYS_getdents64, {{2, n(kListing)}})};
+  std::vector<Call> calls = {step(opening("/proc", O_RDONLY | O_DIRECTORY)),
+                             step(on(SYS_getdents64, {{2, n(kListing)}}))};
   if (p.text(0) == "{canary_marker}") {
     calls.push_back(opening("/proc/{canary_pid}/" + p.text(1), O_RDONLY));
   }
@@ -211,16 +217,16 @@ std::vector<Call> message_queue(const Params& p) {
   const auto receive = [](int flags) {
     return on(SYS_msgrcv, {{2, n(RF_SECRET_MAX)}, {3, "0"}, {4, n(flags)}});
   };
-  return {on(SYS_msgget, {{0, p.text(0)}, {1, "0"}}), receive(MSG_COPY | IPC_NOWAIT | MSG_NOERROR),
-          receive(IPC_NOWAIT | MSG_NOERROR)};
+  return {step(on(SYS_msgget, {{0, p.text(0)}, {1, "0"}})),
+          receive(MSG_COPY | IPC_NOWAIT | MSG_NOERROR), receive(IPC_NOWAIT | MSG_NOERROR)};
 }
 
 std::vector<Call> posix_queue(const Params& p) {
   constexpr int kBuffer = 65536;
   std::string name = p.text(0);
   if (name.starts_with('/')) name.erase(0, 1);
-  return {on_path(SYS_mq_open, 0, std::move(name),
-                  {{1, n(O_RDONLY | O_NONBLOCK | O_CLOEXEC)}, {2, "0"}, {3, "0"}}),
+  return {step(on_path(SYS_mq_open, 0, std::move(name),
+                       {{1, n(O_RDONLY | O_NONBLOCK | O_CLOEXEC)}, {2, "0"}, {3, "0"}})),
           on(SYS_mq_timedreceive, {{2, n(kBuffer)}, {3, "0"}, {4, "0"}})};
 }
 
@@ -229,27 +235,27 @@ std::vector<Call> key_search(const Params& p) {
   for (const int ring :
        {KEY_SPEC_SESSION_KEYRING, KEY_SPEC_USER_KEYRING, KEY_SPEC_USER_SESSION_KEYRING}) {
     calls.push_back(
-        on_path(SYS_keyctl, 3, p.text(0), {{0, n(KEYCTL_SEARCH)}, {1, n(ring)}, {4, "0"}}));
+        step(on_path(SYS_keyctl, 3, p.text(0), {{0, n(KEYCTL_SEARCH)}, {1, n(ring)}, {4, "0"}})));
   }
   calls.push_back(on(SYS_keyctl, {{0, n(KEYCTL_READ)}}));
   return calls;
 }
 
 std::vector<Call> descriptor_of(const Params& p) {
-  return {on(SYS_pidfd_open, {{0, p.text(0)}, {1, "0"}}),
+  return {step(on(SYS_pidfd_open, {{0, p.text(0)}, {1, "0"}})),
           on(SYS_pidfd_getfd, {{1, p.text(1)}, {2, "0"}})};
 }
 
 std::vector<Call> by_pidfd(const Params& p) {
-  return {on(SYS_pidfd_open, {{0, p.text(0)}, {1, "0"}}),
+  return {step(on(SYS_pidfd_open, {{0, p.text(0)}, {1, "0"}})),
           on(SYS_pidfd_send_signal, {{1, p.text(1, n(SIGKILL))}, {2, "0"}, {3, "0"}})};
 }
 
 std::vector<Call> ring_open(const Params&) {
   // What opens is the ring, which no syscall shows: but there is no ring without these.
-  return {on(SYS_io_uring_setup, {{0, "4"}}),
-          on(SYS_io_uring_enter,
-             {{1, "1"}, {2, "1"}, {3, n(IORING_ENTER_GETEVENTS)}, {4, "0"}, {5, "0"}})};
+  return {step(on(SYS_io_uring_setup, {{0, "4"}})),
+          step(on(SYS_io_uring_enter,
+                  {{1, "1"}, {2, "1"}, {3, n(IORING_ENTER_GETEVENTS)}, {4, "0"}, {5, "0"}}))};
 }
 
 std::vector<Call> name_of(long nr, const Params& p) {
@@ -348,7 +354,8 @@ constexpr std::array kRows = {
     Row{"connect_tcp", tcp_connection},
     Row{"listen_tcp",
         [](const Params&) {
-          return std::vector{new_socket(AF_INET, SOCK_STREAM), on(SYS_bind, {{2, n(kInetAddress)}}),
+          return std::vector{step(new_socket(AF_INET, SOCK_STREAM)),
+                             step(on(SYS_bind, {{2, n(kInetAddress)}})),
                              on(SYS_listen, {{1, "4"}})};
         }},
     // Its socket is one like that of the step that brings lo up.
@@ -365,12 +372,12 @@ constexpr std::array kRows = {
     Row{"setdomainname", [](const Params& p) { return name_of(SYS_setdomainname, p); }},
     Row{"shm_read",
         [](const Params& p) {
-          return std::vector{on(SYS_shmget, {{0, p.text(0)}, {1, "0"}, {2, "0"}}),
+          return std::vector{step(on(SYS_shmget, {{0, p.text(0)}, {1, "0"}, {2, "0"}})),
                              on(SYS_shmat, {{1, "0"}, {2, n(SHM_RDONLY)}})};
         }},
     Row{"shm_write",
         [](const Params& p) {
-          return std::vector{on(SYS_shmget, {{0, p.text(0)}, {1, "0"}, {2, "0"}}),
+          return std::vector{step(on(SYS_shmget, {{0, p.text(0)}, {1, "0"}, {2, "0"}})),
                              on(SYS_shmat, {{1, "0"}, {2, "0"}})};
         }},
     Row{"msgq_read", message_queue},
@@ -392,7 +399,7 @@ constexpr std::array kRows = {
     Row{"mknod_open",
         [](const Params& p) {
           const std::string path = p.text(0) + "/rf_dev";
-          return std::vector{making_node(path, p),
+          return std::vector{step(making_node(path, p)),
                              opening(path, O_RDONLY | O_NONBLOCK | O_NOCTTY)};
         }},
 

@@ -100,7 +100,7 @@ std::vector<Case> proc_cases() {
     c.goal = {Sight::holds_proc_file, path + (file ? "" : "/*"), 1};
     c.proofs = {{Sight::mount_has, path, MS_RDONLY}};
     c.liveness = {"read_file", {"/proc/uptime"}};
-    c.needs = {"root", "path:" + path};
+    c.needs = {"root", (file ? "path:" : "writable_below:") + path};
     c.outside = true;
     c.step = "mount.ro:" + path;
     cases.push_back(std::move(c));

@@ -1,10 +1,12 @@
 #include "harness/base/facts.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <filesystem>
 #include <mutex>
 
 #include "harness/base/facts_probe.h"
@@ -109,6 +111,24 @@ bool take_prefix(std::string_view& text, std::string_view prefix) {
   return true;
 }
 
+// The first regular file below a directory that opens for writing; as deep and as far as the inmate
+// looks (probes/inmate/walk.h).
+std::string first_writable(const std::string& directory) {
+  constexpr int kDepth = 4, kEntries = 500;
+  std::error_code failed;
+  int entries = 0;
+  for (std::filesystem::recursive_directory_iterator
+           at(directory, std::filesystem::directory_options::skip_permission_denied, failed),
+       end;
+       !failed && at != end && ++entries < kEntries; at.increment(failed)) {
+    if (at.depth() + 1 >= kDepth) at.disable_recursion_pending();
+    if (!at->is_regular_file(failed) || at->is_symlink(failed)) continue;
+    const std::string path = at->path();
+    if (sys::open(path.c_str(), O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY)) return path;
+  }
+  return {};
+}
+
 // Requirements with a parameter; false for a word that is none.
 bool answer_parameterized(std::string_view word, Answer& answer, std::string& hint) {
   bool known = true;
@@ -125,6 +145,10 @@ bool answer_parameterized(std::string_view word, Answer& answer, std::string& hi
     const std::string path(word);
     const auto names = list_directory(path);
     answer = !names ? no(names.error().err, path) : names->empty() ? no(ENOENT, path) : yes(path);
+  } else if (take_prefix(word, "writable_below:")) {
+    known = !word.empty() && word[0] == '/';
+    const std::string path = first_writable(std::string(word));
+    answer = path.empty() ? no(ENOENT, std::string(word)) : yes(path);
   } else if (take_prefix(word, "lsm:")) {
     known = !word.empty();
     hint = "boot with it in the lsm= list";
@@ -230,11 +254,12 @@ std::map<std::string, std::string> Facts::summary() const {
 Status check_requirement(const Facts& facts, std::string_view requirement) {
   if (facts.find(requirement) != nullptr) return {};
   const std::string near = nearest(requirement, Facts::names());
-  return usage_error("requirement", std::string(requirement),
-                     near.empty()
-                         ? "see `ringfence doctor` for the names; also cap:NAME, "
-                           "path:/FILE, nonempty:/DIR, lsm:NAME, config:NAME, kernel>=VERSION"
-                         : fmt::format("did you mean {}?", near));
+  return usage_error(
+      "requirement", std::string(requirement),
+      near.empty()
+          ? "see `ringfence doctor` for the names; also cap:NAME, "
+            "path:/FILE, nonempty:/DIR, writable_below:/DIR, lsm:NAME, config:NAME, kernel>=VERSION"
+          : fmt::format("did you mean {}?", near));
 }
 
 }  // namespace ringfence

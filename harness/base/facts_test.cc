@@ -8,6 +8,9 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
 #include <set>
 
 #include <nlohmann/json.hpp>
@@ -208,6 +211,7 @@ TEST(Facts, RequirementsWithAParameter) {
   EXPECT_TRUE(facts.satisfied("path:/proc/self/status"));
   EXPECT_EQ(facts.why_not("path:/no/such/file"), "host-lacks:path:/no/such/file");
   EXPECT_EQ(facts.find("path:relative"), nullptr);
+  EXPECT_EQ(facts.find("writable_below:relative"), nullptr);
   EXPECT_EQ(facts.find("cap:NO_SUCH"), nullptr);
   EXPECT_EQ(facts.find("cap:7"), nullptr);
   ASSERT_NE(facts.find("cap:CAP_CHOWN"), nullptr);
@@ -219,6 +223,31 @@ TEST(Facts, RequirementsWithAParameter) {
   EXPECT_FALSE(facts.satisfied("config:NO_SUCH_OPTION_EVER"));
   EXPECT_FALSE(facts.satisfied("lsm:nosuchmodule"));
   EXPECT_EQ(facts.why_not("teleport"), "unknown:teleport");
+}
+
+// By opening, four levels down at most, and never through a link.
+TEST(Facts, AFileThatCanBeWritten) {
+  std::string top = "/tmp/ringfence-facts-XXXXXX";
+  ASSERT_NE(mkdtemp(top.data()), nullptr);
+  const auto cleared = [&] {
+    std::filesystem::remove_all(top + "/in");
+    std::filesystem::create_directories(top + "/in/a/b/c/d");
+  };
+  const auto found = [&] { return Facts::probe().satisfied("writable_below:" + top + "/in"); };
+  const auto file = [&](const std::string& name) { std::ofstream(top + name) << "x"; };
+  cleared();
+  EXPECT_FALSE(found());
+  EXPECT_EQ(Facts::probe().why_not("writable_below:" + top + "/in"),
+            "host-lacks:writable_below:" + top + "/in");
+  file("/in/a/b/c/d/too-deep");
+  EXPECT_FALSE(found());
+  file("/outside");
+  std::filesystem::create_symlink(top + "/outside", top + "/in/link");
+  EXPECT_FALSE(found());
+  file("/in/a/b/c/file");
+  EXPECT_TRUE(found());
+  std::filesystem::remove_all(top);
+  EXPECT_FALSE(found());
 }
 
 TEST(Facts, AllCapabilitiesByName) {

@@ -1,30 +1,25 @@
 // ringfence kernels
-#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <csignal>
-#include <filesystem>
 
 #include <CLI/CLI.hpp>
 
 #include "harness/base/file.h"
 #include "harness/base/number.h"
+#include "harness/base/suggest.h"
 #include "harness/base/sys.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/machines.h"
 #include "harness/cli/reporter.h"
-#include "harness/kernels/initramfs.h"
 #include "harness/kernels/kernels.h"
-#include "suites/suite.h"
 
 namespace ringfence::cli {
 namespace {
 
-namespace fs = std::filesystem;
-
-constexpr const char* kPolicyInside = "/etc/ringfence/policy.json";
 constexpr int kSignalBase = 128;  // as shells say it
 
 std::atomic<bool> interrupted{false};
@@ -39,28 +34,15 @@ void end_in_order_on_signals() {
 }
 
 struct Arguments {
-  std::vector<std::string> globs, kernels, axes, sysctls, with, modules, reports, command;
-  std::string vmm = "auto", command_line, policy, suite = "default", expect_skips, console;
-  int memory_mib = 1024, cpus = 2, machines = 1, jobs = 0;
-  double timeout = 10, hang_after = 8, boot_timeout = 60;
+  MachineArguments machine;
+  std::vector<std::string> globs, axes, reports, expect_skips, command;
+  std::string policy, suite = "default";
+  int machines = 1, jobs = 0;
+  double timeout = 10;
   std::optional<uint64_t> seed;
   std::optional<int> min_held;
   bool no_ebpf = false, quiet = false, verbose = false;
 };
-
-std::chrono::milliseconds seconds(double value) {
-  return std::chrono::milliseconds(static_cast<int64_t>(value * 1000));
-}
-
-// "name=value", the name up to the first '='.
-Result<std::pair<std::string, std::string>> parse_pair(const char* option,
-                                                       const std::string& text) {
-  const size_t equals = text.find('=');
-  if (equals == 0 || equals == std::string::npos) {
-    return usage_error(option, text, "write NAME=VALUE");
-  }
-  return std::pair(text.substr(0, equals), text.substr(equals + 1));
-}
 
 // Not split(): an empty value is one.
 std::vector<std::string> values_of(const std::string& text) {
@@ -118,94 +100,14 @@ Result<std::vector<KernelTarget>> multiply(std::vector<KernelTarget> targets,
   return targets;
 }
 
-// All names of comma-separated lists.
-std::vector<std::string> words_of(const std::vector<std::string>& lists) {
-  std::vector<std::string> words;
-  for (const auto& list : lists) {
-    for (const auto word : split(list, ',')) words.emplace_back(word);
-  }
-  return words;
-}
-
-// Finds the kernels, packs a machine for each, and multiplies by the axes.
+// The kernels in all their settings.
 Result<std::vector<KernelTarget>> prepare(const Arguments& args) {
-  const std::string cache = cache_directory();
-  std::error_code failed;
-  const std::string program = fs::read_symlink("/proc/self/exe", failed).string();
-  std::vector<KernelTarget> targets;
-  for (const auto& spec : args.kernels) {
-    auto source = find_kernel(spec, cache);
-    if (!source) return tl::unexpected(source.error());
-    KernelTarget target;
-    target.source = std::move(*source);
-    targets.push_back(std::move(target));
-  }
-  for (auto& target : targets) {
-    if (target.source.running) continue;
-    InitramfsPlan plan;
-    plan.program = program;
-    plan.modules = target.source.modules;
-    plan.needed_modules = words_of(args.modules);
-    plan.with = words_of(args.with);
-    if (plan.modules.empty() && !plan.needed_modules.empty()) {
-      return usage_error("--modules", plan.needed_modules.front(),
-                         "no lib/modules is known for " + target.source.spec);
-    }
-    if (!args.policy.empty() && fs::exists(args.policy, failed)) {
-      auto text = read_file(args.policy);
-      if (!text) return tl::unexpected(text.error());
-      plan.texts[kPolicyInside] = std::move(*text);
-    }
-    auto files = plan_initramfs(plan, cache);
-    if (!files) return tl::unexpected(files.error());
-    auto path = files->write(cache);
-    if (!path) return tl::unexpected(path.error());
-    target.initramfs = std::move(*path);
-  }
-  for (auto& target : targets) {
-    if (args.policy.empty()) continue;
-    const bool inside = !target.source.running && fs::exists(args.policy, failed);
-    target.run_arguments = {"--policy", inside ? kPolicyInside : args.policy};
-  }
-  return multiply(std::move(targets), args.axes);
-}
-
-Result<MachineOptions> machine_of(const Arguments& args, bool any) {
-  MachineOptions machine;
-  machine.memory_mib = args.memory_mib;
-  machine.cpus = args.cpus;
-  machine.command_line = args.command_line;
-  machine.hang_after = seconds(args.hang_after);
-  machine.boot_timeout = seconds(args.boot_timeout);
-  machine.interrupted = &interrupted;
-  const auto wanted = vmm_by_name(args.vmm);
-  if (!wanted) return usage_error("--vmm", args.vmm, "auto, qemu-kvm or qemu-tcg");
-  if (any) {
-    auto choice = choose_vmm(*wanted);
-    if (!choice) return tl::unexpected(choice.error());
-    machine.vmm = std::move(*choice);
-  }
-  return machine;
-}
-
-bool any_machine(const std::vector<KernelTarget>& targets) {
-  return std::any_of(targets.begin(), targets.end(),
-                     [](const KernelTarget& t) { return !t.source.running; });
-}
-
-Status add_sysctls(const Arguments& args, std::vector<KernelTarget>& targets) {
-  for (const auto& text : args.sysctls) {
-    auto parsed = parse_pair("--sysctl", text);
-    if (!parsed) return tl::unexpected(parsed.error());
-    for (auto& target : targets) {
-      if (target.source.running) {
-        return usage_error("--sysctl", text, "the running kernel's settings are not changed");
-      }
-      // An axis says it more exactly.
-      target.sysctls.emplace(parsed->first, parsed->second);
-    }
-  }
-  return {};
+  auto targets = find_targets(args.machine, args.policy);
+  if (!targets) return targets;
+  targets = multiply(std::move(*targets), args.axes);
+  if (!targets) return targets;
+  if (auto ok = add_sysctls(args.machine, *targets); !ok) return tl::unexpected(ok.error());
+  return targets;
 }
 
 // What `ringfence run` inside gets.
@@ -216,66 +118,57 @@ std::vector<std::string> arguments_inside(const Arguments& args) {
   return words;
 }
 
-// A file for each machine's console, below the directory of --console.
-class Consoles {
- public:
-  static Result<Consoles> open(const std::string& directory,
-                               const std::vector<KernelTarget>& targets) {
-    Consoles consoles;
-    std::error_code failed;
-    if (!directory.empty()) fs::create_directories(directory, failed);
-    if (failed) return usage_error("--console", directory, failed.message());
-    for (size_t i = 0; !directory.empty() && i < targets.size(); ++i) {
-      const std::string path =
-          fmt::format("{}/{}-{}.log", directory, i + 1, targets[i].source.release);
-      auto fd = sys::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-      if (!fd) return usage_error("--console", path, errno_name(fd.error().err));
-      consoles.files_.push_back(std::move(*fd));
+// --expect-skips: for all kernels, or, as KERNEL=FILE, for those whose release or SPEC matches.
+Status load_rules(const Arguments& args, std::vector<KernelTarget>& targets) {
+  for (auto& target : targets) target.rules.min_held = args.min_held;
+  for (const auto& text : args.expect_skips) {
+    std::string kernel = "*", file = text;
+    if (const size_t equals = text.find('='); equals != std::string::npos) {
+      kernel = text.substr(0, equals);
+      file = text.substr(equals + 1);
     }
-    return consoles;
-  }
-  void write(size_t target, std::string_view bytes) const {
-    if (target < files_.size()) {
-      (void)sys::write_full(files_[target].get(), bytes.data(), bytes.size());
+    auto content = read_file(file);
+    if (!content) return usage_error("--expect-skips", file, errno_name(content.error().err));
+    auto skips = parse_expected_skips(*content, file);
+    if (!skips) return tl::unexpected(skips.error());
+    bool meant = false;
+    for (auto& target : targets) {
+      const KernelSource& source = target.source;
+      if (!glob_match(kernel, source.release) && !glob_match(kernel, source.spec)) continue;
+      meant = true;
+      auto& list = target.rules.expected_skips;
+      if (!list) list.emplace();
+      list->insert(list->end(), skips->begin(), skips->end());
     }
+    if (meant) continue;
+    std::string releases;
+    for (const auto& target : targets) releases += " " + target.source.release;
+    return usage_error("--expect-skips", text,
+                       "no kernel of this run matches; there are" + releases);
   }
+  return {};
+}
 
- private:
-  std::vector<UniqueFd> files_;
-};
-
-int run_command(const Arguments& args) {
+int run_command(const Arguments& args, const Program& program) {
   end_in_order_on_signals();
-  auto registry = suites::builtin();
+  auto registry = program.registry();
   if (!registry) return complain(registry.error());
   KernelsOptions options;
   auto cases = registry->select(args.globs, args.suite == "full");
   if (!cases) return complain(cases.error());
   options.cases = std::move(*cases);
-  if (!args.expect_skips.empty()) {
-    auto text = read_file(args.expect_skips);
-    if (!text) {
-      return complain(
-          usage_error("--expect-skips", args.expect_skips, errno_name(text.error().err)).value());
-    }
-    auto skips = parse_expected_skips(*text, args.expect_skips);
-    if (!skips) return complain(skips.error());
-    options.rules.expected_skips = std::move(*skips);
-  }
-  options.rules.min_held = args.min_held;
   auto targets = prepare(args);
   if (!targets) return complain(targets.error());
-  if (auto ok = add_sysctls(args, *targets); !ok) return complain(ok.error());
-  auto machine = machine_of(args, any_machine(*targets));
+  if (auto ok = load_rules(args, *targets); !ok) return complain(ok.error());
+  auto machine = machine_of(args.machine, *targets, interrupted);
   if (!machine) return complain(machine.error());
   options.machine = std::move(*machine);
   options.run_arguments = arguments_inside(args);
   options.case_timeout = seconds(args.timeout);
   options.jobs = args.jobs;
   options.machines = args.machines;
-  std::error_code failed;
-  options.program = fs::read_symlink("/proc/self/exe", failed).string();
-  auto consoles = Consoles::open(args.console, *targets);
+  options.program = this_program();
+  auto consoles = Consoles::open(args.machine.console, *targets);
   if (!consoles) return complain(consoles.error());
   options.console = [&](size_t target, std::string_view bytes) { consoles->write(target, bytes); };
 
@@ -302,11 +195,10 @@ int exec_command(const Arguments& args) {
                                 "one --kernel, and no axis with several values")
                         .value());
   }
-  if (auto ok = add_sysctls(args, *targets); !ok) return complain(ok.error());
   KernelTarget& target = targets->front();
-  auto machine = machine_of(args, !target.source.running);
+  auto machine = machine_of(args.machine, *targets, interrupted);
   if (!machine) return complain(machine.error());
-  auto consoles = Consoles::open(args.console, *targets);
+  auto consoles = Consoles::open(args.machine.console, *targets);
   if (!consoles) return complain(consoles.error());
   machine->image = target.source.image;
   machine->initramfs = target.initramfs;
@@ -343,49 +235,16 @@ int exec_command(const Arguments& args) {
                          : end.done.exit_code.value_or(kExitFailed);
 }
 
-void add_machine_options(CLI::App& command, Arguments& args) {
-  const auto list = [&](const char* name, std::vector<std::string>& to, const char* help,
-                        const char* type) {
-    return command.add_option(name, to, help)
-        ->type_name(type)
-        ->allow_extra_args(false)
-        ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
-  };
-  list("--kernel", args.kernels,
-       "running; a vmlinuz, vmlinux or .deb; a directory with one; or debian:6.12.* (the newest "
-       "that matches, fetched)",
-       "SPEC")
-      ->required();
-  command.add_option("--vmm", args.vmm, "auto, qemu-kvm or qemu-tcg")
-      ->check(CLI::IsMember({"auto", "qemu-kvm", "qemu-tcg"}));
-  command.add_option("--memory", args.memory_mib, "Of a machine; 1024 by default")
-      ->type_name("MIB")
-      ->check(CLI::Range(128, 1 << 20));
-  command.add_option("--cpus", args.cpus, "Of a machine; 2 by default")->check(CLI::Range(1, 255));
-  command.add_option("--cmdline", args.command_line, "Further words for the kernel")
-      ->type_name("TEXT");
-  list("--sysctl", args.sysctls, "Set in the machine before anything runs", "NAME=VALUE");
-  list("--with", args.with,
-       "Further programs (by PATH), files, or Debian packages in the machine, with the libraries "
-       "that they need",
-       "NAME,...");
-  list("--modules", args.modules, "Kernel modules that have to be there", "NAME,...");
-  command.add_option("--console", args.console, "Keep each machine's console in a file there")
-      ->type_name("DIR");
-  command
-      .add_option("--boot-timeout", args.boot_timeout,
-                  "Seconds for a machine to come up; 60 by default")
-      ->check(CLI::Range(1.0, 86400.0));
-  command
-      .add_option("--hang-after", args.hang_after,
-                  "Seconds without a beat of some CPU that make a hang; 8 by default")
-      ->check(CLI::Range(1.0, 86400.0));
-}
+constexpr const char* kKernelHelp =
+    "running; a vmlinuz, vmlinux or .deb; a directory with one; or debian:6.12.* (the newest that "
+    "matches, fetched)";
 
 void add_run_options(CLI::App& run, Arguments& args) {
   run.add_option("globs", args.globs, "Cases by id, with * and ?; without one, those of --suite")
       ->type_name("GLOB");
-  add_machine_options(run, args);
+  add_kernel_option(run, args.machine, kKernelHelp);
+  run.get_option("--kernel")->required();
+  add_machine_options(run, args.machine);
   run.add_option("--axis", args.axes,
                  "Each kernel in each of these settings: NAME is cmdline, cpus, memory or "
                  "sysctl.NAME; repeatable, they multiply")
@@ -409,8 +268,11 @@ void add_run_options(CLI::App& run, Arguments& args) {
       ->allow_extra_args(false)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   run.add_option("--expect-skips", args.expect_skips,
-                 "The skips that are known, lines 'GLOB REASON'; any other makes exit 3")
-      ->type_name("FILE");
+                 "The skips that are known, lines 'GLOB REASON'; any other makes exit 3. KERNEL, a "
+                 "glob on release or SPEC, says of which kernels; repeatable")
+      ->type_name("[KERNEL=]FILE")
+      ->allow_extra_args(false)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll);
   run.add_option("--min-held", args.min_held, "How many must hold under each; fewer make exit 3")
       ->check(CLI::Range(0, 1000000));
   run.add_option("--seed", args.seed, "What the canaries' names come from");
@@ -425,18 +287,22 @@ void add_run_options(CLI::App& run, Arguments& args) {
 
 }  // namespace
 
-void add_kernels(CLI::App& app, Action& action) {
+void add_kernels(CLI::App& app, Action& action, const Program& program) {
   CLI::App* kernels =
       app.add_subcommand("kernels", "The same cases under other kernels, in machines of their own");
   kernels->require_subcommand(1);
   auto run_args = std::make_shared<Arguments>();
   CLI::App* run = kernels->add_subcommand("run", "Run cases under each --kernel and compare");
   add_run_options(*run, *run_args);
-  run->callback([run_args, &action] { action = [run_args] { return run_command(*run_args); }; });
+  run->callback([run_args, program, &action] {
+    action = [run_args, program] { return run_command(*run_args, program); };
+  });
 
   auto exec_args = std::make_shared<Arguments>();
   CLI::App* exec = kernels->add_subcommand("exec", "Run one command under a kernel");
-  add_machine_options(*exec, *exec_args);
+  add_kernel_option(*exec, exec_args->machine, kKernelHelp);
+  exec->get_option("--kernel")->required();
+  add_machine_options(*exec, exec_args->machine);
   exec->add_option("command", exec_args->command,
                    "The command; programs of this host go in by --with")
       ->type_name("CMD ...")

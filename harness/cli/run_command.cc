@@ -1,7 +1,11 @@
 // ringfence run
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <csignal>
@@ -12,13 +16,14 @@
 #include "harness/base/facts.h"
 #include "harness/base/file.h"
 #include "harness/base/number.h"
+#include "harness/base/sys.h"
 #include "harness/cli/commands.h"
 #include "harness/cli/load.h"
+#include "harness/cli/machines.h"
 #include "harness/cli/reporter.h"
 #include "harness/runner/runner.h"
 #include "reports/console.h"
 #include "reports/writer.h"
-#include "suites/suite.h"
 
 namespace ringfence::cli {
 namespace {
@@ -31,12 +36,13 @@ struct Arguments {
   std::vector<std::string> globs;
   std::string policy, rootfs, suite = "default", shard, expect_skips;
   std::vector<std::string> reports, require, probes;
+  MachineArguments machine;
   std::string timeline = "normal";
   int jobs = 0;
   double timeout = 10;
   std::optional<uint64_t> seed;
   std::optional<int> min_held;
-  bool shuffle = false, quiet = false, verbose = false, no_ebpf = false;
+  bool disposable = false, shuffle = false, quiet = false, verbose = false, no_ebpf = false;
 };
 
 Status parse_shard(const std::string& text, RunOptions& options) {
@@ -73,6 +79,8 @@ Status load_rules(const Arguments& args, const Facts& facts, ExitRules& rules) {
     if (names.empty()) return usage_error("--require", list, "names no facility");
     for (auto name : names) {
       if (auto ok = check_requirement(facts, name); !ok) return ok;
+      // Of the machine, whose header tells.
+      if (args.disposable) continue;
       if (!facts.satisfied(name)) rules.missing_facilities.emplace_back(name);
     }
   }
@@ -110,15 +118,104 @@ Status load_options(const Arguments& args, RunOptions& options) {
   return {};
 }
 
-int run_command(const Arguments& args) {
+// What a disposable kernel has of what is asked for, by the header that it sent.
+void require_of_machine(const Arguments& args, const RunResult& result, ExitRules& rules) {
+  for (const auto& list : args.require) {
+    for (const auto name : split(list, ',')) {
+      const auto fact = result.header.facts.find(std::string(name));
+      if (fact == result.header.facts.end() || !fact->second.starts_with("yes")) {
+        rules.missing_facilities.emplace_back(name);
+      }
+    }
+  }
+}
+
+// A machine for one run: the cases go there, and the way is that of `kernels run`.
+class Disposable {
+ public:
+  static Result<std::unique_ptr<Disposable>> make(const Arguments& args) {
+    for (const auto& [given, option] :
+         {std::pair(!args.rootfs.empty(), "--rootfs"), std::pair(!args.probes.empty(), "--probe"),
+          std::pair(args.timeline != "normal", "--timeline")}) {
+      if (given) return usage_error("run", option, "does not go with --disposable");
+    }
+    MachineArguments machine = args.machine;
+    if (machine.kernels.empty()) {
+      auto image = running_image();
+      if (!image) return tl::unexpected(image.error());
+      machine.kernels = {std::move(*image)};
+    }
+    if (machine.kernels.size() > 1 || machine.kernels.front() == "running") {
+      return usage_error("--kernel", machine.kernels.back(),
+                         "--disposable boots one kernel: an image, a package or debian:PATTERN");
+    }
+    auto self = std::make_unique<Disposable>();
+    auto targets = find_targets(machine, args.policy);
+    if (!targets) return tl::unexpected(targets.error());
+    self->targets_ = std::move(*targets);
+    auto options = machine_of(machine, self->targets_, interrupted);
+    if (!options) return tl::unexpected(options.error());
+    self->options_.machine = std::move(*options);
+    self->options_.case_timeout =
+        std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000));
+    self->options_.jobs = args.jobs;
+    self->options_.run_arguments = {"--timeout", fmt::format("{}", args.timeout)};
+    if (args.no_ebpf) self->options_.run_arguments.emplace_back("--no-ebpf");
+    return self;
+  }
+  Result<RunResult> run(const std::vector<const Case*>& cases, uint64_t seed, Observer& observer) {
+    options_.cases = cases;
+    options_.run_arguments.insert(options_.run_arguments.end(), {"--seed", std::to_string(seed)});
+    auto results = run_on_kernels(targets_, options_, observer);
+    return std::move(results.front());
+  }
+  // Complaints about the machine itself, which conclude() knows nothing of.
+  static void conclude_again(RunResult& result, const ExitRules& rules) {
+    std::vector<std::string> before = std::move(result.summary.complaints);
+    const int code = result.summary.exit_code;
+    result.summary.complaints.clear();
+    conclude(result, rules);
+    auto& complaints = result.summary.complaints;
+    for (auto& complaint : before) {
+      if (std::find(complaints.begin(), complaints.end(), complaint) == complaints.end()) {
+        complaints.push_back(std::move(complaint));
+      }
+    }
+    if (code == 2 && result.summary.exit_code != 1) result.summary.exit_code = 2;
+  }
+
+ private:
+  // Where distributions put the image of the kernel that runs.
+  static Result<std::string> running_image() {
+    utsname names{};
+    (void)sys::call(SYS_uname, sys::arg(&names));
+    const std::string release = names.release;
+    std::string looked;
+    for (const std::string& path :
+         {"/boot/vmlinuz-" + release, "/lib/modules/" + release + "/vmlinuz",
+          "/usr/lib/modules/" + release + "/vmlinuz"}) {
+      if (sys::call(SYS_faccessat, AT_FDCWD, sys::arg(path.c_str()), R_OK) == 0) return path;
+      looked += (looked.empty() ? "" : ", ") + path;
+    }
+    return usage_error("run --disposable", release,
+                       "no image of the running kernel (looked for " + looked +
+                           "); say which to boot: --kernel SPEC, such as debian:6.12.*");
+  }
+
+  std::vector<KernelTarget> targets_;
+  KernelsOptions options_;
+};
+
+int run_command(const Arguments& args, const Program& program) {
   // First of all: an end in order includes what facts are found out by.
   struct sigaction on_signal {};
   on_signal.sa_handler = on_interrupt;
   sigaction(SIGINT, &on_signal, nullptr);
   sigaction(SIGTERM, &on_signal, nullptr);
-  auto registry = suites::builtin();
+  auto registry = program.registry();
   if (!registry) return complain(registry.error());
   RunOptions options;
+  options.inmate = program.inmate;
   if (auto ok = load_options(args, options); !ok) return complain(ok.error());
   const Facts facts = Facts::probe();
   ExitRules rules;
@@ -126,6 +223,19 @@ int run_command(const Arguments& args) {
   // Before a report is opened, so that a typo truncates nothing.
   if (auto chosen = registry->select(options.globs, options.full); !chosen) {
     return complain(chosen.error());
+  }
+  std::unique_ptr<Disposable> disposable;
+  if (args.disposable) {
+    auto made = Disposable::make(args);
+    if (!made) return complain(made.error());
+    disposable = std::move(*made);
+    options.elsewhere = [&](const std::vector<const Case*>& cases, uint64_t seed, Observer& to) {
+      return disposable->run(cases, seed, to);
+    };
+  } else if (!args.machine.kernels.empty()) {
+    return complain(usage_error("--kernel", args.machine.kernels.front(),
+                                "goes with --disposable; to compare kernels: ringfence kernels run")
+                        .value());
   }
 
   const int console_fd = report_on_stdout(args.reports) ? STDERR_FILENO : STDOUT_FILENO;
@@ -152,7 +262,12 @@ int run_command(const Arguments& args) {
           fmt::format("--probe {} (no eBPF witness, {})", path, witness->second));
     }
   }
-  conclude(*result, rules);
+  if (disposable) {
+    require_of_machine(args, *result, rules);
+    Disposable::conclude_again(*result, rules);
+  } else {
+    conclude(*result, rules);
+  }
   const auto written = reporter.end({*result});
   (void)console.end({*result}, reporter.places());
   if (!written) return complain(written.error());
@@ -161,7 +276,7 @@ int run_command(const Arguments& args) {
 
 }  // namespace
 
-void add_run(CLI::App& app, Action& action) {
+void add_run(CLI::App& app, Action& action, const Program& program) {
   auto args = std::make_shared<Arguments>();
   CLI::App* run = app.add_subcommand("run", "Run cases and judge what held");
   run->add_option("globs", args->globs, "Cases by id, with * and ?; without one, those of --suite")
@@ -207,6 +322,13 @@ void add_run(CLI::App& app, Action& action) {
   run->add_option("--timeline", args->timeline,
                   "full leaves no line out, and shows each attempt begin and end")
       ->check(CLI::IsMember({"normal", "full"}));
+  run->add_flag("--disposable", args->disposable,
+                "In a machine of its own, whose kernel may come to harm: the running kernel's "
+                "image, or --kernel");
+  add_kernel_option(*run, args->machine,
+                    "With --disposable: which kernel, as for 'ringfence kernels run'");
+  run->add_option("--vmm", args->machine.vmm, "With --disposable: auto, qemu-kvm or qemu-tcg")
+      ->check(CLI::IsMember({"auto", "qemu-kvm", "qemu-tcg"}));
   auto* quiet = run->add_flag("--quiet,-q", args->quiet, "Only the end of the run");
   run->add_flag("--verbose,-v", args->verbose, "Every case as it ends")->excludes(quiet);
   // An empty value is a variable that somebody's script forgot to set, and not the default.
@@ -223,7 +345,9 @@ void add_run(CLI::App& app, Action& action) {
       "Exit codes, the first that applies: 64 usage or unreadable input; 1 something breached;\n"
       "2 something unproven or broken, or a facility of --require missing; 3 a skip that\n"
       "--expect-skips does not list, or fewer held than --min-held; 4 nothing ran; 0 otherwise.");
-  run->callback([args, &action] { action = [args] { return run_command(*args); }; });
+  run->callback([args, program, &action] {
+    action = [args, program] { return run_command(*args, program); };
+  });
 }
 
 }  // namespace ringfence::cli

@@ -104,6 +104,9 @@ struct Call {
   int path = -1;          // the argument that points to a string, -1: none is compared
   std::string path_is{};  // what it points to; the first 63 bytes are compared
   bool compat = false;    // the number is of the 32-bit table
+  // It only leads to the others: that it was allowed is no success. Of any other call one that got
+  // through is, whatever is denied afterwards.
+  bool step = false;
   friend bool operator==(const Call&, const Call&) = default;
 };
 

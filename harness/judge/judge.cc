@@ -99,9 +99,24 @@ bool filter_refuses(const Case& c, const TrialOutcome& trial, std::span<const ui
   });
 }
 
+// What stood around the target, as seen from outside, lets no attempt of this kind through.
+bool held_by_policy(const Case& c, const TrialOutcome& trial, std::span<const uint64_t> program) {
+  return stands(trial, c.expected) || lacks_gate(c, trial) || filter_refuses(c, trial, program);
+}
+
 // What the eBPF witness can say of this case: it watched, and the case names its calls.
 bool kernel_watched(const Case& c, const TrialOutcome& trial) {
   return trial.kernel.present && !c.calls.empty();
+}
+
+// The last of its calls was denied, and none that reaches the goal ever got through: who has what
+// he came for may make another call that fails.
+bool ended_in_denial(const Case& c, const TrialOutcome& trial) {
+  const std::vector<CallSeen>& seen = trial.kernel.calls;
+  for (size_t i = 0; i < seen.size() && i < c.calls.size(); ++i) {
+    if (!c.calls[i].step && seen[i].allowed > 0) return false;
+  }
+  return trial.kernel.ended_in_denial();
 }
 
 // Where the inmate's image was bracketed for this: the kernel did not see it begin the attempt.
@@ -139,10 +154,20 @@ Surroundings surroundings(const Case& c, const TrialOutcome& trial,
   return around;
 }
 
+bool died_of_sigsys(const TrialOutcome& trial) {
+  return trial.signaled && trial.exit_code == SIGSYS;
+}
+
+// Anybody may die of SIGSYS, by kill(2) of himself; what a filter sent, the kernel saw.
+bool killed_by_filter(const TrialOutcome& trial) {
+  const KernelFacts& kernel = trial.kernel;
+  return died_of_sigsys(trial) && (!kernel.present || !kernel.signals_watched || kernel.sigsys > 0);
+}
+
 // The layer that the kernel's own record names, unattributed when it names none.
 Attribution by_kernel(const Case& c, const TrialOutcome& trial, std::span<const uint64_t> program) {
   if (!kernel_watched(c, trial)) return {};
-  if (trial.signaled && trial.exit_code == SIGSYS) {
+  if (died_of_sigsys(trial)) {
     if (auto killed = attribute_sigsys(trial.kernel)) return *killed;
   }
   const CallRecord* call = trial.kernel.decisive();
@@ -162,8 +187,11 @@ bool one_and_the_same(const Layer& expected, const Layer& seen) {
 }
 
 // Only what the kernel says outright contradicts: the gate, a capability, a read-only mount, the
-// device controller.
-bool says_another(const Layer& expected, const Layer& seen) {
+// device controller. Of capabilities that were all asked for and are all missing, those that the
+// control lacked, too, did not decide.
+bool says_another(const Layer& expected, const Attribution& word) {
+  const Layer& seen = word.layer;
+  if (std::find(word.also.begin(), word.also.end(), expected) != word.also.end()) return false;
   if (seen == expected || seen == Layer::kUnattributed || one_and_the_same(expected, seen)) {
     return false;
   }
@@ -175,14 +203,17 @@ bool says_another(const Layer& expected, const Layer& seen) {
 // reader that kept silent, could not have produced. Nothing here is of the inmate's word.
 bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
                       std::span<const uint64_t> program, std::string* why) {
+  if (died_of_sigsys(confined) && !killed_by_filter(confined)) {
+    *why = "it died of a SIGSYS that no filter sent";
+    return false;
+  }
   if (all_seen(c, confined)) return true;
   // The kernel saw the call itself, and that it was refused in the end.
-  if (kernel_watched(c, confined) && confined.kernel.ended_in_denial()) return true;
+  if (kernel_watched(c, confined) && ended_in_denial(c, confined)) return true;
   // Under a whole policy another layer may have held: what was done to a canary decides, or a layer
   // that stood there, as seen from outside, and that no attempt of this kind gets past.
   if (mode == Mode::policy_mode &&
-      (goal_has_canary(c.goal.sight) || stands(confined, c.expected) || lacks_gate(c, confined) ||
-       filter_refuses(c, confined, program))) {
+      (goal_has_canary(c.goal.sight) || held_by_policy(c, confined, program))) {
     return true;
   }
   const auto missing = std::find_if(confined.proofs.begin(), confined.proofs.end(),
@@ -217,9 +248,12 @@ bool denial_witnessed(const Case& c, Mode mode, const TrialOutcome& confined,
 // An attempt that was never made proves nothing. That it was refused by a deadly filter shows in
 // the wait status; otherwise the inmate has to claim a denial, and the witnesses decide what that
 // is worth.
-bool attempt_made(const Case& c, Mode mode, const TrialOutcome& confined, std::string* why) {
-  // The kernel's word, where there is one: not the inmate's.
-  const bool gave_up = confined.claim.kind == Claim::Kind::unable && mode == Mode::policy_mode;
+bool attempt_made(const Case& c, Mode mode, const TrialOutcome& confined,
+                  std::span<const uint64_t> program, std::string* why) {
+  // The kernel's word, where there is one: not the inmate's. That a policy took the means away has
+  // to show from outside.
+  const bool gave_up = confined.claim.kind == Claim::Kind::unable && mode == Mode::policy_mode &&
+                       (all_seen(c, confined) || held_by_policy(c, confined, program));
   if (kernel_watched(c, confined) && !gave_up && !confined.kernel.attempted()) {
     *why = "the kernel saw no such call in the target: " + names_of_calls(c);
     return false;
@@ -240,7 +274,7 @@ bool attempt_made(const Case& c, Mode mode, const TrialOutcome& confined, std::s
     case Claim::Kind::none:
       break;
   }
-  if (confined.signaled && confined.exit_code == SIGSYS) return true;
+  if (killed_by_filter(confined)) return true;
   const bool expected_end =
       std::any_of(confined.proofs.begin(), confined.proofs.end(),
                   [](const Seen& s) { return s.yes && s.goal.sight == Sight::killed_by; });
@@ -282,9 +316,7 @@ bool alive(const Case& c, const TrialOutcome& liveness, std::string* why) {
 }
 
 Layer attribute(const Case& c, const TrialOutcome& confined, std::span<const uint64_t> program) {
-  if (!program.empty() && confined.signaled && confined.exit_code == SIGSYS) {
-    return Layer::kSeccomp;
-  }
+  if (!program.empty() && killed_by_filter(confined)) return Layer::kSeccomp;
   if (const Layer seen = by_kernel(c, confined, program).layer; seen != Layer::kUnattributed) {
     return seen;
   }
@@ -392,7 +424,7 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
                 "attempt " +
                     c.attempt.name);
   }
-  if (!attempt_made(c, mode, confined, &why)) {
+  if (!attempt_made(c, mode, confined, program, &why)) {
     return give(Verdict::unproven, "no_attempt", why);
   }
   if (confined.claim.kind == Claim::Kind::achieved && !c.contained) {
@@ -414,7 +446,7 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   // What the kernel's record says must not contradict that.
   if (mode == Mode::case_mode) {
     const Attribution seen = by_kernel(c, confined, program);
-    if (says_another(c.expected, seen.layer)) {
+    if (says_another(c.expected, seen)) {
       return give(Verdict::unproven, "other_layer",
                   fmt::format("expected {}, but the kernel says {}: {}", c.expected.str(),
                               seen.layer.str(), seen.why));

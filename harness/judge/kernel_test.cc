@@ -1,11 +1,13 @@
 // What the eBPF witness's facts do to a verdict: they make an attempt certain, name the layer, and
 // take an absence away that a lost event could explain. They never take `breached` away.
 #include <gmock/gmock.h>
+#include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <csignal>
 
 #include "harness/judge/test_scene.h"
 
@@ -134,6 +136,52 @@ TEST(Kernel, TheDeviceControllerIsAnotherLayer) {
   const Judgement j = s.judge(Mode::case_mode);
   EXPECT_EQ(j.reason, "other_layer");
   EXPECT_THAT(j.detail, HasSubstr("cgroup.devices"));
+}
+
+// It may send itself the signal, with or without having tried.
+TEST(Kernel, ASigsysThatNoFilterSentIsNoDenial) {
+  // One instruction: return SECCOMP_RET_KILL_PROCESS.
+  const std::vector<uint64_t> kill_all = {uint64_t{BPF_RET | BPF_K} |
+                                          uint64_t{SECCOMP_RET_KILL_PROCESS} << 32};
+  Scene s = watched();
+  s.c.expected = Layer::kSeccomp;
+  s.c.proofs = {{Sight::killed_by, "", SIGSYS}};
+  s.confined.proofs = {{s.c.proofs[0], true, "the target was killed by SIGSYS", "wait"}};
+  s.confined.signaled = true;
+  s.confined.exit_code = SIGSYS;
+  s.confined.claim = {};
+  for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+    s.confined.kernel.sigsys = 1;
+    EXPECT_EQ(s.judge(mode, kill_all).verdict, Verdict::held);
+    EXPECT_EQ(s.judge(mode, kill_all).decided_by, "seccomp");
+    s.confined.kernel.sigsys = 0;
+    const Judgement j = s.judge(mode, kill_all);
+    EXPECT_EQ(j.verdict, Verdict::unproven) << j.decided_by;
+    EXPECT_EQ(j.reason, "no_witness");
+    EXPECT_THAT(j.detail, HasSubstr("no filter sent"));
+    // Where signals are not seen, the wait status is all there is.
+    s.confined.kernel.signals_watched = false;
+    EXPECT_EQ(s.judge(mode, kill_all).verdict, Verdict::held);
+    s.confined.kernel.signals_watched = true;
+  }
+  EXPECT_NE(attribute(s.c, s.confined, kill_all), Layer::kSeccomp);
+}
+
+// Either capability would do: the last that was asked for is missing in the control as well.
+TEST(Kernel, OneOfTwoCapabilitiesThatWouldDo) {
+  Scene s = watched();
+  s.c.expected = Layer::cap("CHECKPOINT_RESTORE");
+  CallRecord call = denied(SYS_kill, EPERM);
+  call.cap_last = CAP_SYS_ADMIN;
+  call.cap_last_denied = true;
+  call.caps_failed = 1ULL << CAP_SYS_ADMIN | 1ULL << CAP_CHECKPOINT_RESTORE;
+  s.confined.kernel.calls = {seen(call)};
+  const Judgement j = s.judge(Mode::case_mode);
+  EXPECT_EQ(j.verdict, Verdict::held) << j.detail;
+  EXPECT_EQ(j.decided_by, "cap.CHECKPOINT_RESTORE");
+  call.caps_failed = 1ULL << CAP_SYS_ADMIN;
+  s.confined.kernel.calls = {seen(call)};
+  EXPECT_EQ(s.judge(Mode::case_mode).reason, "other_layer");
 }
 
 // The inmate says that it was refused, and never tried.
@@ -280,6 +328,50 @@ TEST(Kernel, ARecordedDenialProvesARead) {
   worked.at_ns = 2000;
   s.confined.kernel.calls.push_back(seen(worked));
   EXPECT_EQ(s.judge().reason, "no_witness");
+}
+
+// Two ways to the same file: who got it by the first, and keeps silent, makes the second fail.
+TEST(Kernel, ADenialAfterASuccessIsNone) {
+  Scene s = read_in_order();
+  s.confined.proofs[0].yes = false;
+  s.c.calls = {{.nr = SYS_openat}, {.nr = SYS_open}};
+  s.c.expected = Layer::kDac;
+  s.control.kernel.present = s.confined.kernel.present = true;
+  CallRecord worked;
+  worked.at_ns = 500;
+  worked.nr = SYS_openat;
+  s.control.kernel.calls = {seen(worked), never()};
+  s.confined.kernel.calls = {seen(worked), seen(denied(SYS_open, ENOENT))};
+  for (const Mode mode : {Mode::case_mode, Mode::policy_mode}) {
+    EXPECT_EQ(s.judge(mode).verdict, Verdict::unproven);
+    EXPECT_EQ(s.judge(mode).reason, "no_witness");
+    // What only leads to the call that was denied may have been allowed.
+    s.c.calls[0].step = true;
+    EXPECT_EQ(s.judge(mode).verdict, Verdict::held) << s.judge(mode).detail;
+    s.c.calls[0].step = false;
+  }
+}
+
+// "Unable to try" is the inmate's word, too: that the policy took the means away has to show.
+TEST(Kernel, WhoSaysThatHeWasUnableHasToBe) {
+  Scene s = watched();
+  s.confined.kernel.calls = {never()};
+  s.confined.claim = {Claim::Kind::unable, EPERM};
+  EXPECT_EQ(s.judge(Mode::policy_mode).verdict, Verdict::held) << "ns.pid stands around it";
+  s.confined.in_force.clear();
+  const Judgement j = s.judge(Mode::policy_mode);
+  EXPECT_EQ(j.verdict, Verdict::unproven);
+  EXPECT_EQ(j.reason, "no_attempt");
+  // A capability that is missing, or a filter that refuses the call, shows as well.
+  Scene lacks = s;
+  lacks.confined.stage = TrialOutcome::Stage::inspected;
+  lacks.c.gated_by = {Layer::cap("KILL")};
+  EXPECT_EQ(lacks.judge(Mode::policy_mode).verdict, Verdict::held);
+  Scene filtered = s;
+  filtered.confined.in_force = {Layer::kSeccomp};
+  const std::vector<uint64_t> refuse_all = {uint64_t{BPF_RET | BPF_K} |
+                                            uint64_t{SECCOMP_RET_ERRNO | EPERM} << 32};
+  EXPECT_EQ(filtered.judge(Mode::policy_mode, refuse_all).verdict, Verdict::held);
 }
 
 // Says that it was refused what the kernel saw succeed; nothing else would show it.

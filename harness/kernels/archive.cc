@@ -45,7 +45,9 @@ Result<std::string> contents(archive* a, const std::string& name) {
 Archive open_memory(std::string_view bytes, bool raw) {
   Archive a(archive_read_new());
   if (!a) return a;
-  archive_read_support_filter_all(a.get());
+  archive_read_support_filter_gzip(a.get());
+  archive_read_support_filter_xz(a.get());
+  archive_read_support_filter_zstd(a.get());
   if (raw) {
     archive_read_support_format_raw(a.get());
   } else {

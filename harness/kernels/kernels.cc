@@ -77,7 +77,7 @@ class TargetRun {
     result_.summary.duration_ns = std::chrono::duration_cast<std::chrono::nanoseconds>(
                                       std::chrono::steady_clock::now() - began)
                                       .count();
-    conclude(result_, options_.rules);
+    conclude(result_, target_.rules);
     for (const auto& complaint : unexplained_) {
       result_.summary.complaints.push_back(complaint);
       if (result_.summary.exit_code != 1) result_.summary.exit_code = 2;

@@ -32,6 +32,7 @@ struct KernelTarget {
   std::map<std::string, std::string> sysctls{};
   int cpus = 0, memory_mib = 0;              // 0: as for all
   std::vector<std::string> run_arguments{};  // in addition to those for all
+  ExitRules rules{};                         // by which its result is concluded
   [[nodiscard]] std::string label() const;   // "6.12.9-amd64 cmdline=lockdown=integrity"
 };
 
@@ -43,12 +44,11 @@ struct KernelsOptions {
   std::chrono::milliseconds case_timeout{10000};
   int jobs = 0;      // inside a machine; 0: one per CPU of it
   int machines = 1;  // at a time
-  ExitRules rules;
   // The console of each machine, whole; `target` counts from 0.
   std::function<void(size_t target, std::string_view)> console;
 };
 
-// A result for each target, in their order, concluded by `options.rules`. The observer is called
+// A result for each target, in their order, concluded by its rules. The observer is called
 // under a lock. Nothing fails here: what goes wrong with a target is in its records.
 std::vector<RunResult> run_on_kernels(const std::vector<KernelTarget>& targets,
                                       const KernelsOptions& options, Observer& observer);

@@ -10,8 +10,13 @@
 namespace ringfence {
 namespace {
 
-// A hostile target may have any number of them.
+// A hostile target may have tasks in any number of them.
 constexpr size_t kStatesMax = 256;
+
+bool alike(const TaskState& a, const TaskState& b) {
+  return a.ns == b.ns && a.user_level == b.user_level && a.cap_effective == b.cap_effective &&
+         a.cap_permitted == b.cap_permitted;
+}
 
 ProcView view_of(int pid) {
   ProcView view;
@@ -45,8 +50,19 @@ void look_at_tasks(const KernelWatch& watch, int pid, TrialOutcome& outcome) {
       kernel.disagree = fmt::format("process {}: {}", pid, *differ);
     }
   }
-  for (TaskState& task : now->tasks) {
-    if (kernel.states.size() < kStatesMax) kernel.states.push_back(std::move(task));
+  keep_states(std::move(now->tasks), kernel);
+}
+
+void keep_states(std::vector<TaskState> tasks, KernelFacts& kernel) {
+  for (TaskState& task : tasks) {
+    const bool known = std::any_of(kernel.states.begin(), kernel.states.end(),
+                                   [&](const TaskState& state) { return alike(state, task); });
+    if (known) continue;
+    if (kernel.states.size() >= kStatesMax) {
+      ++kernel.states_lost;
+      return;
+    }
+    kernel.states.push_back(std::move(task));
   }
 }
 

@@ -10,4 +10,8 @@ namespace ringfence {
 // process that waits, as this /proc has it, and of which both have to say the same; 0: none does.
 void look_at_tasks(const KernelWatch& watch, int pid, TrialOutcome& outcome);
 
+// Keeps of these tasks what is judged: of those in the same namespaces with the same capabilities
+// one. What has no room is a fact lost.
+void keep_states(std::vector<TaskState> tasks, KernelFacts& kernel);
+
 }  // namespace ringfence

@@ -122,6 +122,31 @@ std::string forged_proc() {
   return "";
 }
 
+// A crowd hides nobody: those that are alike take one place, and what has no room is a fact lost.
+TEST(EndState, WhoComesAfterACrowdIsKeptOrCounted) {
+  TaskState one;
+  one.ns.fill(7);
+  std::vector<TaskState> tasks(1000, one);
+  for (size_t i = 0; i < tasks.size(); ++i) tasks[i].tid = static_cast<uint32_t>(i + 1);
+  TaskState& last = tasks.emplace_back(one);
+  last.ns[static_cast<size_t>(Ns::uts)] = 8;
+  KernelFacts crowd;
+  keep_states(tasks, crowd);
+  EXPECT_EQ(crowd.states_lost, 0U);
+  ASSERT_EQ(crowd.states.size(), 2U);
+  EXPECT_EQ(crowd.states[1], last);
+  tasks.back().cap_effective = 1;
+  keep_states({tasks.back()}, crowd);
+  EXPECT_EQ(crowd.states.size(), 3U);
+
+  tasks.resize(1000, one);
+  for (size_t i = 0; i < tasks.size(); ++i) tasks[i].cap_permitted = i;
+  KernelFacts full;
+  keep_states(tasks, full);
+  EXPECT_LT(full.states.size(), tasks.size());
+  EXPECT_EQ(full.states_lost, 1U);
+}
+
 TEST(EndState, AForgedProcIsNoticed) {
   if (!can_list()) GTEST_SKIP() << "needs:bpf: iter/task";
   const std::string wrong = in_world(forged_proc);

@@ -4,11 +4,20 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/sched.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <csignal>
 
+#include "harness/base/sys.h"
 #include "harness/runner/kernel_watch.h"
 #include "harness/runner/runner.h"
+#include "harness/spawn/cgroup_leaf.h"
+#include "probes/inmate/image.h"
 #include "probes/inmate/testdata/liars.h"
 #include "suites/suite.h"
 
@@ -92,6 +101,49 @@ TEST_F(Extras, WithoutBeingAskedForNothingIsBracketed) {
   RunOptions options;
   options.full_timeline = true;
   EXPECT_EQ(lines_with(record_of(c, options), "confined", "begins the attempt"), 1U);
+}
+
+// Whatever look fails when a trial is over: a fact or a line of the story is lost, and counted.
+TEST_F(Extras, EachLookThatFailsIsALoss) {
+  const Witness& witness = *witness_of_process();
+  const UniqueFd image(static_cast<int>(syscall(SYS_memfd_create, "inmate", MFD_CLOEXEC)));
+  const auto bytes = inmate_image();
+  ASSERT_EQ(write(image.get(), bytes.data(), bytes.size()), static_cast<ssize_t>(bytes.size()));
+  const auto bracket = Bracket::attach(witness, image.get());
+  ASSERT_TRUE(bracket) << bracket.error().describe();
+  const auto root = CgroupRoot::create(CgroupLayout::probe());
+  ASSERT_TRUE(root) << root.error().describe();
+  size_t failed = 0;
+  for (uint64_t index = 0, fired = 1; fired != 0; ++index) {
+    auto group = CgroupLeaf::create(*root, {}, "look-" + std::to_string(index));
+    ASSERT_TRUE(group) << group.error().describe();
+    auto watch = KernelWatch::begin(witness, group->unified_fd(), {},
+                                    {.bracket = &*bracket, .attempt = "kill"});
+    ASSERT_TRUE(watch) << watch.error().describe();
+    watch->list_tasks();
+    const auto as_it_is = [](const std::string& text) -> Result<std::string> { return text; };
+    ASSERT_TRUE(watch->look_for({{.nr = SYS_kill}}, as_it_is));
+    clone_args args{};
+    args.flags = CLONE_INTO_CGROUP;
+    args.exit_signal = SIGCHLD;
+    args.cgroup = static_cast<uint64_t>(group->unified_fd());
+    const auto pid = static_cast<pid_t>(syscall(SYS_clone3, &args, sizeof args));
+    if (pid == 0) {
+      syscall(SYS_kill, 0x3fffffff, 0);
+      syscall(SYS_exit_group, 0);
+    }
+    ASSERT_EQ(waitpid(pid, nullptr, 0), pid);
+    TrialOutcome outcome;
+    ASSERT_TRUE(sys::arm_fault({.nr = SYS_bpf, .index = index, .err = EIO}));
+    watch->collect(1, {}, outcome);
+    fired = sys::fault_fired() ? 1 : 0;
+    sys::disarm_faults();
+    failed += fired;
+    const KernelFacts& kernel = outcome.kernel;
+    EXPECT_EQ(kernel.lost + kernel.story_lost > 0, fired != 0) << index << ": " << kernel.lost_what;
+  }
+  EXPECT_GE(failed, 5U);
+  printf("%zu looks\n", failed);
 }
 
 TEST_F(Extras, TimeOnCpuIsThereWhereACaseAsksForIt) {

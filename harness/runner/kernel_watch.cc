@@ -131,12 +131,20 @@ Status KernelWatch::look_for(const std::vector<Call>& calls, const Expand& expan
 constexpr size_t kFullStory = 20000;
 constexpr int64_t kMilli = 1000000;
 
-// What failed here is a part of the story, or a fact that is not there.
+void lose(uint64_t count, std::string_view what, KernelFacts& facts) {
+  facts.lost += count;
+  facts.lost_what += fmt::format("{}{} {}", facts.lost_what.empty() ? "" : ", ", count, what);
+}
+
+// Of the brackets only whether the attempt began is a fact; what else fails here is a part of the
+// story, or a number that is not there.
 void KernelWatch::collect_extras(const Plan& plan, TrialOutcome& outcome) const {
   // A target that gets the inmate as a file of its own executes another image.
   if (extras_.bracket != nullptr && plan.program.empty()) {
     if (auto seen = extras_.bracket->take(watch_.id(), extras_.attempt)) {
       outcome.kernel.bracket = *seen;
+    } else {
+      lose(1, "looks at the brackets that failed", outcome.kernel);
     }
   }
   if (extras_.clock != nullptr) {
@@ -175,10 +183,8 @@ void KernelWatch::collect(size_t calls, const Plan& plan, TrialOutcome& outcome)
     const CallSeen answers = facts->calls.back();
     facts->calls.pop_back();
     if (answers.allowed < outcome.messages) {
-      const uint64_t missing = outcome.messages - answers.allowed;
-      facts->lost += missing;
-      facts->lost_what += fmt::format("{}{} answers that arrived and were not seen to be sent",
-                                      facts->lost_what.empty() ? "" : ", ", missing);
+      lose(outcome.messages - answers.allowed, "answers that arrived and were not seen to be sent",
+           *facts);
     }
   }
   facts->states = std::move(outcome.kernel.states);
@@ -188,10 +194,7 @@ void KernelWatch::collect(size_t calls, const Plan& plan, TrialOutcome& outcome)
   outcome.kernel = std::move(*facts);
   look_at_tasks(*this, 0, outcome);
   if (outcome.kernel.states_lost > 0) {
-    outcome.kernel.lost += outcome.kernel.states_lost;
-    outcome.kernel.lost_what +=
-        fmt::format("{}{} lists of tasks that could not be read",
-                    outcome.kernel.lost_what.empty() ? "" : ", ", outcome.kernel.states_lost);
+    lose(outcome.kernel.states_lost, "lists of tasks that could not be read whole", outcome.kernel);
   }
   std::vector<StoryLine> story;
   const auto keep = [&](const rf_event& event, size_t size) {

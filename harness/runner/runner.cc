@@ -167,12 +167,14 @@ class Run {
     const auto began = Clock::now();
     auto chosen = registry.select(options_.globs, options_.full);
     if (!chosen) return tl::unexpected(chosen.error());
+    context_.seed = options_.seed.value_or(random_seed());
+    arrange(*chosen);
+    if (options_.elsewhere) return options_.elsewhere(*chosen, context_.seed, observer_);
     if (auto ok = prepare(); !ok) return tl::unexpected(ok.error());
     const Subreaper subreaper;
     if (auto ok = decoys_.map(static_cast<size_t>(options_.jobs)); !ok) {
       return tl::unexpected(ok.error());
     }
-    arrange(*chosen);
 
     // Once for the run, and before the header, which says what it sees with.
     const bool some = std::any_of(chosen->begin(), chosen->end(),
@@ -214,7 +216,6 @@ class Run {
     auto fd = make_image(image);
     if (!fd) return tl::unexpected(fd.error());
     image_ = std::move(*fd);
-    context_.seed = options_.seed.value_or(random_seed());
     context_.run_id = fmt::format("{}-{}-{:08x}", utc_now(), sys::call(SYS_getpid), random_seed());
     context_.inmate_fd = image_.get();
     context_.rootfs = options_.rootfs;
@@ -222,7 +223,6 @@ class Run {
     context_.drop = options_.drop;
     context_.privileged = facts_.satisfied("root");
     if (!options_.policy) return {};
-
     context_.mode = Mode::policy_mode;
     context_.policy = &*options_.policy;
     find_binds();

@@ -24,6 +24,8 @@
 
 namespace ringfence {
 
+class Observer;
+
 struct RunOptions {
   std::vector<std::string> globs;
   bool full = false;             // --suite full: the cases that need seconds, too
@@ -53,6 +55,12 @@ struct RunOptions {
   // the given policy's.
   std::vector<unsigned char> inmate;
   std::function<bool(const Step&)> drop;
+
+  // Given: the cases are chosen here, in this order, and run there, in a disposable kernel; nothing
+  // is started on this host. It calls the observer itself; `seed` is the run's.
+  using Elsewhere = std::function<Result<RunResult>(const std::vector<const Case*>& cases,
+                                                    uint64_t seed, Observer& observer)>;
+  Elsewhere elsewhere;
 
   // Set from a signal handler: no new case starts, running ones are ended.
   const std::atomic<bool>* interrupted = nullptr;

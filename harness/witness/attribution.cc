@@ -1,5 +1,6 @@
 #include "harness/witness/attribution.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/seccomp.h>
 #include <sys/capability.h>
@@ -165,6 +166,11 @@ std::optional<Attribution> limited(const CallRecord& call, const Surroundings& a
                        errno_name(err) + " after asking for CAP_IPC_LOCK, to go beyond the limit"};
   }
   if (err == ENOMEM && around.memory_event) {
+    if (is_one_of(call.nr, {SYS_mmap, SYS_mremap, SYS_brk})) {
+      return unattributed(
+          "ENOMEM of the address space: its own limits say so, too, and memory.max counts what is "
+          "touched later");
+    }
     return Attribution{Layer::kCgroupMemory, "memory.max counted the refusal"};
   }
   // These have limits of their own that say EMFILE, too (mq_overview(7), inotify(7), fanotify(7)).
@@ -193,19 +199,49 @@ std::string also_missing(const CallRecord& call) {
   return text;
 }
 
+// Checks that fail without harm, so that what was refused after one was refused for another reason.
+const char* of_no_weight(const CallRecord& call) {
+  // Strips set-id bits from a file that is written to or changed: never an error.
+  if (call.cap_last == CAP_FSETID) return "decides nothing but which bits of a file are kept";
+  if (call.compat) return nullptr;
+  // Of the memory that is left, root's share is asked for: __vm_enough_memory(), mm/util.c.
+  if (call.cap_last == CAP_SYS_ADMIN &&
+      is_one_of(call.nr, {SYS_execve, SYS_execveat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_brk})) {
+    return "decides nothing there but how much memory is left";
+  }
+  // Asked for before each of the sets is looked at: cap_capset(), security/commoncap.c.
+  if (call.cap_last == CAP_SETPCAP && call.nr == SYS_capset) {
+    return "decides nothing there but what may be inheritable: the permitted set only shrinks";
+  }
+  return nullptr;
+}
+
+// ENOENT of linkat(2) by a descriptor alone: path_init(), fs/namei.c.
+bool refuses_descriptor(const CallRecord& call) {
+  return call.ret == -ENOENT && !call.compat && call.nr == SYS_linkat && call.args_known &&
+         (call.args[4] & AT_EMPTY_PATH) != 0 && call.cap_last == CAP_DAC_READ_SEARCH;
+}
+
 // The last check that the kernel made before it said no was for a capability.
 std::optional<Attribution> incapable(const CallRecord& call) {
-  if (call.ret != -EPERM && call.ret != -EACCES) return std::nullopt;
+  if (call.ret != -EPERM && call.ret != -EACCES && !refuses_descriptor(call)) return std::nullopt;
   if (call.cap_last < 0 || !call.cap_last_denied) return std::nullopt;
   const Layer layer = cap_layer(call.cap_last);
   if (layer == Layer::kUnattributed) return std::nullopt;
   const std::string name = full_name(call.cap_last);
+  if (const char* decides = of_no_weight(call)) {
+    return unattributed(name + " was asked for last and is missing, but " + decides);
+  }
   if ((call.noise >> call.cap_last & 1) != 0) {
     return unattributed(name +
                         " was asked for last and is missing, but calls of this number have "
                         "succeeded without it");
   }
-  if (call.cap_elsewhere && (call.cap_effective >> call.cap_last & 1) != 0) {
+  if ((call.cap_effective >> call.cap_last & 1) != 0) {
+    // access(2), files that look at who opened them, file systems on top of others.
+    if (!call.cap_elsewhere) {
+      return unattributed(name + " is held, and was asked of other credentials than the task's");
+    }
     return Attribution{Layer::kUser,
                        name + " is held in its own user namespace, and was asked for in another"};
   }
@@ -215,10 +251,16 @@ std::optional<Attribution> incapable(const CallRecord& call) {
                         (call.cap_last == CAP_DAC_READ_SEARCH &&
                          !is_one_of(call.nr, {SYS_open_by_handle_at, SYS_linkat})) ||
                         call.cap_last == CAP_FOWNER;
+  std::vector<Layer> also;
+  for (int cap = 0; cap <= kCapLast; ++cap) {
+    if (cap != call.cap_last && (call.caps_failed >> cap & 1) != 0) also.push_back(cap_layer(cap));
+  }
   return Attribution{
-      layer, name + " was asked for last, " +
-                 (of_files ? "to override plain permission, and is missing" : "and is missing") +
-                 also_missing(call)};
+      layer,
+      name + " was asked for last, " +
+          (of_files ? "to override plain permission, and is missing" : "and is missing") +
+          also_missing(call),
+      std::move(also)};
 }
 
 // A mount that is less privileged than the one it was copied from: can_change_locked_flags(),

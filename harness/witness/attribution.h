@@ -36,6 +36,9 @@ struct Surroundings {
 struct Attribution {
   Layer layer = Layer::kUnattributed;
   std::string why{};  // "left without entering: a seccomp filter refused it"
+  // Capabilities that the same call asked for before the one that decided, and that are missing,
+  // too: where one of several would do (checkpoint_restore_ns_capable()), only the last shows.
+  std::vector<Layer> also{};
 };
 
 Attribution attribute_call(const CallRecord& call, const Surroundings& around);

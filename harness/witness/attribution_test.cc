@@ -2,6 +2,7 @@
 // denials_test.cc makes them for real.
 #include "harness/witness/attribution.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/capability.h>
@@ -96,6 +97,11 @@ TEST(Denied, IsAnErrorOrARefusal) {
   EXPECT_FALSE(failed(SYS_kill, 0).denied());
   EXPECT_TRUE(refused(SYS_kill, 0).denied());
   EXPECT_THAT(why_of(failed(SYS_kill, 0)), HasSubstr("not denied"));
+}
+
+TEST(Denied, IsNotWhatGoesOn) {
+  EXPECT_FALSE(failed(SYS_connect, EINPROGRESS).denied());
+  EXPECT_TRUE(refused(SYS_connect, -EINPROGRESS).denied());  // a filter may say anything
 }
 
 TEST(Denied, IsNotWhatASignalInterrupted) {
@@ -200,7 +206,7 @@ TEST(Capability, IsNotNamedOtherwise) {
     EXPECT_EQ(layer_of(lacking(SYS_mount, CAP_SYS_ADMIN, err)), "unattributed") << err;
   }
   // Known to fail in calls that succeed.
-  call = lacking(SYS_mmap, CAP_SYS_ADMIN);
+  call = lacking(SYS_mount, CAP_SYS_ADMIN);
   call.noise = 1ULL << CAP_SYS_ADMIN;
   EXPECT_THAT(why_of(call), HasSubstr("succeeded without it"));
   call.noise = 1ULL << CAP_NET_ADMIN;
@@ -221,6 +227,36 @@ TEST(Capability, HeldAndAskedForElsewhereIsTheUserNamespace) {
   EXPECT_EQ(layer_of(call), "ns.user");
   call.cap_effective = 1ULL << CAP_SYS_CHROOT;
   EXPECT_EQ(layer_of(call), "cap.SYS_ADMIN");
+}
+
+// Held, and the check failed in its own user namespace: it was not asked of this task.
+TEST(Capability, HeldAndAskedForAtHomeIsAnothers) {
+  CallRecord call = lacking(SYS_access, CAP_DAC_OVERRIDE, EACCES);
+  call.cap_effective = 1ULL << CAP_DAC_OVERRIDE;
+  EXPECT_THAT(why_of(call), HasSubstr("other credentials"));
+}
+
+TEST(Capability, OfNoWeightWhateverItsCallLearned) {
+  for (const long nr : {SYS_execve, SYS_execveat, SYS_mmap, SYS_mprotect, SYS_mremap, SYS_brk}) {
+    EXPECT_THAT(why_of(lacking(nr, CAP_SYS_ADMIN)), HasSubstr("memory is left"));
+    EXPECT_EQ(layer_of(lacking(nr, CAP_DAC_OVERRIDE)), "cap.DAC_OVERRIDE");
+  }
+  EXPECT_EQ(layer_of(lacking(SYS_clone, CAP_SYS_ADMIN)), "cap.SYS_ADMIN");
+  EXPECT_THAT(why_of(lacking(SYS_capset, CAP_SETPCAP)), HasSubstr("inheritable"));
+  EXPECT_EQ(layer_of(lacking(SYS_prctl, CAP_SETPCAP)), "cap.SETPCAP");
+  EXPECT_THAT(why_of(lacking(SYS_write, CAP_FSETID)), HasSubstr("bits of a file"));
+}
+
+TEST(Capability, OfALinkByADescriptor) {
+  CallRecord call = lacking(SYS_linkat, CAP_DAC_READ_SEARCH, ENOENT);
+  Surroundings around;
+  around.in_force = {Layer::kRoot};
+  around.target_exists = true;
+  EXPECT_EQ(layer_of(call, around), "mount.root");  // of a name, which leads nowhere
+  call.args[4] = AT_EMPTY_PATH;
+  EXPECT_EQ(layer_of(call, around), "cap.DAC_READ_SEARCH");
+  call.cap_last_denied = false;
+  EXPECT_EQ(layer_of(call, around), "mount.root");
 }
 
 TEST(Capability, OfFilesIsSaidToBePlainPermission) {
@@ -316,7 +352,11 @@ TEST(Limit, NeedsItsOwnSign) {
 
   EXPECT_EQ(layer_of(failed(SYS_mmap, ENOMEM)), "unattributed");
   around.memory_event = true;
-  EXPECT_EQ(layer_of(failed(SYS_mmap, ENOMEM), around), "cgroup.memory");
+  EXPECT_EQ(layer_of(failed(SYS_clone, ENOMEM), around), "cgroup.memory");
+  // An OOM kill before, and then RLIMIT_AS or RLIMIT_DATA: which of them is not seen.
+  for (const long nr : {SYS_mmap, SYS_mremap, SYS_brk}) {
+    EXPECT_THAT(why_of(failed(nr, ENOMEM), around), HasSubstr("address space"));
+  }
   EXPECT_EQ(layer_of(lacking(SYS_mlock, CAP_IPC_LOCK, ENOMEM), around), "rlimit.MEMLOCK");
   EXPECT_EQ(layer_of(lacking(SYS_mmap, CAP_IPC_LOCK, EAGAIN)), "rlimit.MEMLOCK");
 

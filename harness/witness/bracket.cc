@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "harness/witness/bpf_map.h"
 #include "harness/witness/ladder.h"
 #include "harness/witness/probe.h"
 #include "probes/bpf/bracket_abi.h"
@@ -60,24 +61,22 @@ Result<Bracket> Bracket::attach(const Witness& witness, int image_fd) {
 Result<BracketSeen> Bracket::take(uint64_t watch, const std::string& attempt) const {
   const int map = bpf_map__fd(state_->skeleton->maps.brackets);
   rf_bracket_key key{};
-  BracketSeen seen;
-  // Those of other attempts in the same watch go with it.
+  key.trial = watch;
+  (void)attempt.copy(key.attempt, sizeof key.attempt - 1);
+  rf_bracket bracket{};
+  // No entry: nobody began it.
+  if (auto ok = find_in_map(map, &key, &bracket, "brackets"); !ok && ok.error().err != ENOENT) {
+    return tl::unexpected(ok.error());
+  }
+  // Those of other attempts in the same watch go with it. Others, too, delete theirs: then the
+  // list begins anew, and has some twice.
   std::vector<rf_bracket_key> ours;
   for (bool more = bpf_map_get_next_key(map, nullptr, &key) == 0; more;) {
     if (key.trial == watch) ours.push_back(key);
     more = bpf_map_get_next_key(map, &key, &key) == 0;
   }
-  const std::string name = attempt.substr(0, sizeof key.attempt - 1);
-  for (const rf_bracket_key& each : ours) {
-    rf_bracket bracket{};
-    if (bpf_map_lookup_elem(map, &each, &bracket) != 0) {
-      return system_error("BPF_MAP_LOOKUP_ELEM", "brackets");
-    }
-    (void)bpf_map_delete_elem(map, &each);
-    if (std::string(each.attempt, strnlen(each.attempt, sizeof each.attempt)) != name) continue;
-    seen = {bracket.began, bracket.ended, bracket.result};
-  }
-  return seen;
+  for (const rf_bracket_key& each : ours) (void)bpf_map_delete_elem(map, &each);
+  return BracketSeen{bracket.began, bracket.ended, bracket.result};
 }
 
 }  // namespace ringfence

@@ -263,7 +263,10 @@ TEST(Denials, All) {
     all.skipped += count.skipped;
   };
   run("seccomp", gate_denials());
-  if (shared_witness()->offers("cap")) run("capabilities", capability_denials());
+  if (shared_witness()->offers("cap")) {
+    run("capabilities", capability_denials());
+    run("misleading", misleading_denials());
+  }
   run("namespaces", namespace_denials());
   run("mounts", mount_denials());
   run("limits", limit_denials());

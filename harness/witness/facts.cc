@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "harness/policy/read.h"
 #include "harness/witness/syscall_text.h"
@@ -18,6 +19,7 @@ constexpr int64_t kRestartLast = 516;
 }  // namespace
 
 bool CallRecord::denied() const {
+  if (ret == -EINPROGRESS && !no_enter) return false;
   if (ret <= -kRestartFirst && ret >= -kRestartLast) return false;
   return no_enter || (ret < 0 && ret >= -kMaxErrno);
 }

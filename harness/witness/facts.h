@@ -39,13 +39,14 @@ struct CallRecord {
   uint64_t noise = 0;
 
   // Answered with an error, or refused at the gate. What a signal interrupted is neither denied nor
-  // allowed: the kernel makes it again, or gives EINTR where no tracepoint sees it.
+  // allowed: the kernel makes it again, or gives EINTR where no tracepoint sees it. Nor is a
+  // connection that goes on (EINPROGRESS).
   [[nodiscard]] bool denied() const;
 };
 
 // What became of one of the calls that a case names (Case::calls, in the same order).
 struct CallSeen {
-  uint64_t count = 0;  // with those that a signal interrupted
+  uint64_t count = 0;  // with those that were neither of the two
   uint64_t allowed = 0;
   uint64_t denied = 0;
   CallRecord last;
@@ -85,15 +86,16 @@ struct KernelFacts {
   // Facts that could have been missed, of those that decide; an absence then proves nothing.
   uint64_t lost = 0;
   std::string lost_what{};
-  uint64_t story_lost = 0;    // lines of the timeline only
-  bool caps_watched = true;   // capability checks are seen on this kernel
-  uint64_t misses = 0;        // part of `lost`: runs of a program that the kernel left out
-  uint64_t enter_misses = 0;  // ... of the programs of syscall enter and exit
+  uint64_t story_lost = 0;      // lines of the timeline only
+  bool caps_watched = true;     // capability checks are seen on this kernel
+  bool signals_watched = true;  // and so are signals
+  uint64_t misses = 0;          // part of `lost`: runs of a program that the kernel left out
+  uint64_t enter_misses = 0;    // ... of the programs of syscall enter and exit
   std::vector<CallSeen> calls{};
   uint64_t all_calls = 0;
   uint64_t tasks = 0;
   uint64_t oom_kills = 0;
-  uint64_t sigsys = 0;
+  uint64_t sigsys = 0;  // sent at the gate by a filter; what a process sends itself is none
   uint32_t sigsys_nr = 0;
   bool sigsys_compat = false;
   std::optional<BracketSeen> bracket{};  // where the inmate's image was bracketed
@@ -101,12 +103,13 @@ struct KernelFacts {
   NetSeen net{};
   bool devices_watched = false;
   uint64_t devices_asked = 0;  // times that the device controller was
-  // The tasks of the group at each inspection, and those that were left at the end; and who looked:
+  // The tasks of the group at each inspection, and those that were left at the end, of those that
+  // are alike in what is judged one (runner/end_state.h); and who looked:
   // the decoy host, and the harness outside it.
   std::vector<TaskState> states{};
   std::vector<TaskState> hosts{};
   std::string disagree{};        // with /proc, of a process that was inspected; in words
-  uint64_t states_lost = 0;      // looks that failed
+  uint64_t states_lost = 0;      // looks that failed, or had no room for all of them
   std::optional<Stray> stray{};  // of the confined trial: what is not apart as the policy has it
   // The last denied of the calls that the case names, null when none was.
   [[nodiscard]] const CallRecord* decisive() const;

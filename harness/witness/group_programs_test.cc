@@ -13,6 +13,7 @@
 #include <algorithm>
 #include <cstdio>
 
+#include "harness/base/sys.h"
 #include "harness/witness/group_text.h"
 #include "harness/witness/test_denials.h"
 
@@ -218,6 +219,28 @@ TEST(GroupPrograms, NothingIsReplacedOrAllowedAndNothingStays) {
 }
 
 // Not in a group of ours: then nothing seen means nothing.
+// Of the last group: that those of one before it are attached says nothing of this one.
+TEST(GroupPrograms, WhatCouldNotBeAttachedIsNotWatched) {
+  RINGFENCE_NEEDS_WITNESS();
+  auto first = test_group();
+  auto second = test_group();
+  ASSERT_TRUE(first && second);
+  const auto attached = shared_witness()->attach_to_group(first->unified_fd());
+  ASSERT_TRUE(attached) << attached.error().describe();
+  ASSERT_TRUE(attached->absent().empty());
+  ASSERT_TRUE(sys::arm_fault({.nr = SYS_bpf, .index = sys::kEvery, .err = EPERM}));
+  const auto refused = shared_witness()->attach_to_group(second->unified_fd());
+  sys::disarm_faults();
+  ASSERT_TRUE(refused) << refused.error().describe();
+  EXPECT_EQ(refused->count(), 0U);
+  const auto watch = shared_witness()->watch(id_of(*second));
+  ASSERT_TRUE(watch) << watch.error().describe();
+  const auto facts = watch->facts();
+  ASSERT_TRUE(facts);
+  EXPECT_FALSE(facts->net.watched);
+  EXPECT_FALSE(facts->devices_watched);
+}
+
 TEST(GroupPrograms, AWatchOfAProcessKnowsNothingOfPackets) {
   RINGFENCE_NEEDS_GROUP_PROGRAMS();
   const GroupStage stage;

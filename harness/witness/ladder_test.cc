@@ -4,7 +4,9 @@
 #include <bpf/libbpf.h>
 #include <gmock/gmock.h>
 
+#include <cstdlib>
 #include <map>
+#include <set>
 
 #include "harness/witness/test_watch.h"
 #include "ladder_test.skel.h"
@@ -146,6 +148,22 @@ TEST(Ladder, SurveyOfTheWitnessIsComplete) {
   for (const auto& [hook, n] : taken) EXPECT_EQ(n, loaded[hook] ? 1 : 0) << hook;
   EXPECT_EQ(taken["enter"], 1);
   EXPECT_EQ(taken["exit"], 1);
+}
+
+// RINGFENCE_TEST_TAKEN=cap__fexit,...: with RINGFENCE_TEST_AVOID, what the tests ran on.
+TEST(Rungs, OneOfEachHookIsTakenAndLoads) {
+  RINGFENCE_NEEDS_WITNESS();
+  std::set<std::string> hooks, programs;
+  for (const Rung& rung : shared_witness()->ladder()) {
+    if (!rung.taken) continue;
+    EXPECT_TRUE(hooks.insert(rung.hook).second) << rung.program();
+    EXPECT_TRUE(rung.loads) << rung.program() << ": " << rung.reason;
+    programs.insert(rung.program());
+  }
+  EXPECT_THAT(hooks, testing::IsSupersetOf({"enter", "exit"}));
+  const char* asked = std::getenv("RINGFENCE_TEST_TAKEN");
+  const std::string list = asked != nullptr ? asked : "";
+  for (const auto word : split(list, ',')) EXPECT_THAT(programs, testing::Contains(word));
 }
 
 }  // namespace

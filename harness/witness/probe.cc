@@ -8,6 +8,7 @@
 #include <array>
 #include <cstring>
 
+#include "harness/witness/bpf_map.h"
 #include "probes/bpf/probe_abi.h"
 
 namespace ringfence {
@@ -197,8 +198,10 @@ Result<std::vector<ProbeCount>> Probes::take_counts(uint64_t watch) const {
     const size_t first = counts.size();
     for (const rf_count_key& each : ours) {
       uint64_t value = 0;
-      if (bpf_map_lookup_elem(probe.counts_fd, &each, &value) != 0) {
-        return system_error("BPF_MAP_LOOKUP_ELEM", "rf_counts");
+      if (auto ok = find_in_map(probe.counts_fd, &each, &value, "rf_counts"); !ok) {
+        // Others delete theirs: then the list begins anew, and has one twice.
+        if (ok.error().err == ENOENT) continue;
+        return tl::unexpected(ok.error());
       }
       (void)bpf_map_delete_elem(probe.counts_fd, &each);
       counts.push_back({probe.name, {each.name, strnlen(each.name, sizeof each.name)}, value});

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 
+#include <bit>
 #include <cstddef>
 #include <cstdlib>
 #include <filesystem>
@@ -30,10 +31,11 @@ int sleeper(uint32_t uid) {
   return pid;
 }
 
-void file_of(const std::string& path, mode_t mode, uint32_t owner) {
+void file_of(const std::string& path, mode_t mode, uint32_t owner,
+             const std::string& text = "#!/bin/true\n") {
   const int fd = open(path.c_str(), O_CREAT | O_WRONLY | O_CLOEXEC, mode);
   EXPECT_GE(fd, 0) << path;
-  EXPECT_EQ(write(fd, "#!/bin/true\n", 12), 12);
+  EXPECT_EQ(write(fd, text.data(), text.size()), static_cast<ssize_t>(text.size()));
   EXPECT_EQ(fchmod(fd, mode), 0);
   EXPECT_EQ(fchown(fd, owner, owner), 0);
   close(fd);
@@ -49,6 +51,7 @@ Scene::Scene() {
   file_of(at("private"), 0600, 1);
   file_of(at("script"), 0755, 0);
   file_of(at("no-x"), 0644, 0);
+  file_of(at("bad-script"), 0755, 0, "#!" + at("no-x") + "\n");
   for (const char* sub : {"closed", "jail", "mnt"}) {
     EXPECT_EQ(mkdir(at(sub).c_str(), 0755), 0);
   }
@@ -138,8 +141,9 @@ bool put_on(const FilterCode& filter) {
 }
 
 std::vector<uint64_t> words_of(const FilterCode& filter) {
-  std::vector<uint64_t> words(filter.size());
-  std::memcpy(words.data(), filter.data(), filter.size() * sizeof(uint64_t));
+  std::vector<uint64_t> words;
+  words.reserve(filter.size());
+  for (const sock_filter& line : filter) words.push_back(std::bit_cast<uint64_t>(line));
   return words;
 }
 

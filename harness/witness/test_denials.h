@@ -64,8 +64,9 @@ std::vector<DenialRow> capability_denials();  // one capability missing, or all
 std::vector<DenialRow> namespace_denials();
 std::vector<DenialRow> mount_denials();
 std::vector<DenialRow> limit_denials();
-std::vector<DenialRow> group_denials();  // devices, packets
-std::vector<DenialRow> other_denials();  // plain permission, LSMs, the kernel's own
+std::vector<DenialRow> group_denials();       // devices, packets
+std::vector<DenialRow> misleading_denials();  // what points to a layer did not decide
+std::vector<DenialRow> other_denials();       // plain permission, LSMs, the kernel's own
 
 // A filter that answers `action` to a call of this number in this table, and lets the rest pass.
 FilterCode filter_on(long nr, uint32_t action, bool compat = false);

@@ -164,7 +164,9 @@ std::optional<Denial> DenialReader::read(const rf_event& event, size_t size,
   if (event.kind == RF_EV_SIGNAL && size >= sizeof(rf_event_number)) {
     const auto& signal = reinterpret_cast<const rf_event_number&>(event);
     const int64_t code = signal.more[0];
-    if (signal.number != SIGSYS || (code != kFromSeccomp && code != kFromUserDispatch)) {
+    constexpr int64_t kNoCall = -1;  // anybody's, with whatever code
+    if (signal.number != SIGSYS || (code != kFromSeccomp && code != kFromUserDispatch) ||
+        signal.more[2] == kNoCall) {
       return std::nullopt;
     }
     // -2 - nr: of the 32-bit table.

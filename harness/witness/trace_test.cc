@@ -134,7 +134,8 @@ TEST(DenialReader, AKillByTheFilterIsToldOfOnce) {
   end.call.flags = RF_NO_ENTER;
   EXPECT_FALSE(read(end));
   EXPECT_TRUE(read(end));  // the next one is another
-  // Sent by somebody with kill(2): no filter.
+  // Sent by somebody with kill(2), or by itself with a filter's code: no filter.
+  EXPECT_FALSE(read(sigsys_event(-1, 1)));
   EXPECT_FALSE(read(sigsys_event(SYS_keyctl, SI_USER)));
   EXPECT_EQ(read(sigsys_event(-2 - 20, 1))->call, "i386 syscall 20");
 }

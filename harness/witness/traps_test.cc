@@ -1,10 +1,14 @@
 // What looks like a denial to a tracer and is none, or looks like none and is one.
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <linux/prctl.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <sched.h>
 #include <sys/capability.h>
 #include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/user.h>
 
@@ -244,6 +248,84 @@ TEST(Traps, SigsysCountsOnlyWhenAFilterSentIt) {
   EXPECT_EQ(seen.said, 0);
   EXPECT_EQ(seen.facts.sigsys, 0U);
   EXPECT_EQ(seen.facts.calls[0].denied, 0U);
+}
+
+// In another trial's group its calls would pass for those of that trial's target.
+TEST(Traps, WhoComesFromAnotherTrialIsALossOfBoth) {
+  RINGFENCE_NEEDS_WITNESS();
+  auto group = test_group();
+  ASSERT_TRUE(group);
+  const auto to = shared_witness()->watch(id_of(*group));
+  ASSERT_TRUE(to) << to.error().describe();
+  const rf_want wants[] = {want_call(SYS_getpgid)};
+  ASSERT_TRUE(to->look_for(wants));
+  const int fd = group->unified_fd();
+  const auto from = watched({want_call(SYS_getpgid)}, nothing, [fd] {
+    const int procs = openat(fd, "cgroup.procs", O_WRONLY);
+    if (write(procs, "0", 1) != 1) return errno;
+    return errno_of(syscall(SYS_getpgid, 0x3fffffff));
+  });
+  ASSERT_EQ(from.said, ESRCH);
+  EXPECT_EQ(from.facts.lost, 1U) << from.facts.lost_what;
+  const auto facts = to->facts();
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->calls[0].count, 1U);
+  EXPECT_EQ(facts->lost, 1U);
+  EXPECT_THAT(facts->lost_what, HasSubstr("1 tasks that came from another trial's"));
+}
+
+// EINPROGRESS: the connection goes on, and here it comes about.
+TEST(Traps, AConnectionThatGoesOnIsNeitherDeniedNorAllowed) {
+  RINGFENCE_NEEDS_WITNESS();
+  Scene::get();
+  const auto seen = watched({want_call(SYS_connect)}, nothing, [] {
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    to.sin_port = htons(static_cast<uint16_t>(Scene::get().tcp_port));
+    if (errno_of(connect(fd, reinterpret_cast<sockaddr*>(&to), sizeof to)) != EINPROGRESS) {
+      return EXDEV;
+    }
+    pollfd connected{.fd = fd, .events = POLLOUT, .revents = 0};
+    int err = EXDEV;
+    socklen_t size = sizeof err;
+    return poll(&connected, 1, 5000) == 1 && getsockopt(fd, SOL_SOCKET, SO_ERROR, &err, &size) == 0
+               ? err
+               : EXDEV;
+  });
+  ASSERT_EQ(seen.said, 0) << "it was connected";
+  EXPECT_EQ(seen.facts.calls[0].count, 1U);
+  EXPECT_EQ(seen.facts.calls[0].denied, 0U);
+  EXPECT_EQ(seen.facts.calls[0].allowed, 0U);
+  EXPECT_EQ(seen.facts.decisive(), nullptr);
+}
+
+// To itself a process may send any siginfo, rt_sigqueueinfo(2): also that of a filter.
+TEST(Traps, AForgedSigsysIsNoFilters) {
+  RINGFENCE_NEEDS_WITNESS();
+  const auto forge = [](long call_nr) {
+    siginfo_t info{};
+    info.si_signo = SIGSYS;
+    info.si_code = 1;  // SYS_SECCOMP
+    info.si_syscall = SYS_mount;
+    info.si_arch = 0xc000003e;
+    return call_nr == SYS_rt_sigqueueinfo
+               ? syscall(call_nr, getpid(), SIGSYS, &info)
+               : syscall(call_nr, getpid(), syscall(SYS_gettid), SIGSYS, &info);
+  };
+  for (const long nr : {SYS_rt_sigqueueinfo, SYS_rt_tgsigqueueinfo}) {
+    const auto seen = watched({want_call(nr)}, nothing, [&] { return errno_of(forge(nr)); });
+    ASSERT_TRUE(WIFSIGNALED(seen.status) && WTERMSIG(seen.status) == SIGSYS) << seen.said;
+    EXPECT_EQ(seen.facts.calls[0].allowed, 1U);
+    EXPECT_EQ(seen.facts.lost, 0U) << seen.facts.lost_what;
+    EXPECT_EQ(seen.facts.sigsys, 0U);
+    EXPECT_FALSE(attribute_sigsys(seen.facts));
+    for (const StoryLine& line : seen.story) {
+      if (line.kind != RF_EV_SIGNAL) continue;
+      EXPECT_EQ(line.text.find("mount"), std::string::npos) << line.text;
+    }
+  }
 }
 
 TEST(Traps, AGateWithUserDispatchOnIsNotTheFilterForSure) {

@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "harness/base/sys.h"
+#include "harness/witness/bpf_map.h"
 #include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
 #include "probes/bpf/probe_abi.h"
@@ -95,16 +96,6 @@ Status update(int map, const void* key, const void* value, const char* what) {
   attr.flags = BPF_ANY;
   const int64_t r = sys::call(SYS_bpf, BPF_MAP_UPDATE_ELEM, sys::arg(&attr), sizeof attr);
   if (r < 0) return system_error("BPF_MAP_UPDATE_ELEM", what, static_cast<int>(-r));
-  return {};
-}
-
-Status lookup(int map, const void* key, void* value, const char* what) {
-  bpf_attr attr{};
-  attr.map_fd = static_cast<uint32_t>(map);
-  attr.key = sys::arg(key);
-  attr.value = sys::arg(value);
-  const int64_t r = sys::call(SYS_bpf, BPF_MAP_LOOKUP_ELEM, sys::arg(&attr), sizeof attr);
-  if (r < 0) return system_error("BPF_MAP_LOOKUP_ELEM", what, static_cast<int>(-r));
   return {};
 }
 
@@ -322,8 +313,9 @@ Result<GroupPrograms> Witness::attach_to_group(int group_fd) const {
     (rung.hook == "device" ? device : net) = false;
     attached.absent_[rung.hook] = rung.reason.empty() ? link.error().describe() : rung.reason;
   }
-  if (net) state_->net = attached.net_ = std::make_shared<int>(0);
-  if (device) state_->device = attached.device_ = std::make_shared<int>(0);
+  // Those of a group before it say nothing of this one.
+  state_->net = attached.net_ = net ? std::make_shared<int>(0) : nullptr;
+  state_->device = attached.device_ = device ? std::make_shared<int>(0) : nullptr;
   return attached;
 }
 
@@ -396,7 +388,7 @@ uint64_t Witness::noise(uint32_t nr, bool compat) const {
   const uint32_t key = nr | (compat ? 1U << 31 : 0);
   uint64_t known = 0;
   // No entry: no such call has succeeded so far.
-  if (!lookup(bpf_map__fd(state_->skeleton->maps.noise), &key, &known, "noise")) return 0;
+  if (!find_in_map(bpf_map__fd(state_->skeleton->maps.noise), &key, &known, "noise")) return 0;
   return known;
 }
 
@@ -486,7 +478,7 @@ void Watch::remove_below() const {
   for (bool more = next_key(scope_fd_, nullptr, &key); more;
        more = next_key(scope_fd_, &key, &key)) {
     uint64_t trial = 0;
-    if (lookup(scope_fd_, &key, &trial, "scope") && trial == id_) ours.push_back(key);
+    if (find_in_map(scope_fd_, &key, &trial, "scope") && trial == id_) ours.push_back(key);
   }
   for (const uint64_t& each : ours) remove(scope_fd_, &each);
 }
@@ -506,17 +498,19 @@ Status Watch::look_for(std::span<const rf_want> wants) const {
 
 Result<KernelFacts> Watch::facts() const {
   rf_trial trial{};
-  if (auto ok = lookup(trials_fd_, &id_, &trial, "trial"); !ok) return tl::unexpected(ok.error());
+  if (auto ok = find_in_map(trials_fd_, &id_, &trial, "trial"); !ok)
+    return tl::unexpected(ok.error());
   auto misses = witness_->all_misses();
   if (!misses) return tl::unexpected(misses.error());
   KernelFacts facts;
   facts.present = true;
   rf_story story{};
-  if (auto ok = lookup(stories_fd_, &id_, &story, "stories"); !ok) {
+  if (auto ok = find_in_map(stories_fd_, &id_, &story, "stories"); !ok) {
     return tl::unexpected(ok.error());
   }
   facts.story_lost = trial.ring_lost + story.lost;
   facts.caps_watched = witness_->offers("cap");
+  facts.signals_watched = witness_->offers("signal");
   const bool of_group = (id_ & (kProcessTrial | kPidnsTrial)) == 0;
   facts.net.watched = of_group && !witness_->state_->net.expired();
   facts.net.packets_out = trial.net.packets_out;
@@ -547,7 +541,12 @@ Result<KernelFacts> Watch::facts() const {
     if (call.denied > 0) {
       const uint32_t key = call.last_denied.nr | (call.last_denied.compat ? 1U << 31 : 0);
       uint64_t noise = 0;
-      if (lookup(noise_fd_, &key, &noise, "noise")) call.last_denied.noise = noise;
+      // No entry: no such call has succeeded so far.
+      if (auto ok = find_in_map(noise_fd_, &key, &noise, "noise");
+          !ok && ok.error().err != ENOENT) {
+        return tl::unexpected(ok.error());
+      }
+      call.last_denied.noise = noise;
     }
     facts.calls.push_back(call);
   }
@@ -580,6 +579,7 @@ void Watch::add_losses(const rf_trial& trial, const std::vector<uint64_t>& misse
   lose(witness_->state_->skeleton->bss->noise_lost,
        "harmless capability checks that a map had no room for");
   lose(trial.moved, "tasks that left the watched group");
+  lose(trial.joined, "tasks that came from another trial's");
   lose(trial.unreadable, "calls with arguments that could not be read");
 }
 

@@ -139,7 +139,6 @@ class Watch {
                   KernelFacts& facts) const;
   uint64_t id_ = 0;
   std::vector<uint64_t> misses_before_;
-  size_t wants_ = 0;
   int trials_fd_ = -1, rings_fd_ = -1, noise_fd_ = -1, stories_fd_ = -1;  // the Witness's
   int scope_fd_ = -1;
   uint64_t scope_key_ = 0;

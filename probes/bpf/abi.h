@@ -100,6 +100,7 @@ struct rf_trial {
   __u64 no_room;   /* a map had none: a task's state, a forked process, a new group */
   __u64 tasks;     /* processes and threads seen to start, the first not included */
   __u64 moved;     /* attached to another cgroup */
+  __u64 joined;    /* ... to this one, from another trial's */
   __u64 oom_kills;
   __u64 sigsys;
   __u32 sigsys_nr;     /* of the last SIGSYS */
@@ -181,7 +182,8 @@ struct rf_event_cap {
   __u32 cred_userns;
 };
 /* FORK: a child's tid; EXIT: code as wait(2) gives it; SIGNAL: number, si_code, tid that it is for,
- * and of SIGSYS the syscall (-2 - nr: of the 32-bit table); OOM: tid of the victim; FREEZE: 1 or 0;
+ * and of a SIGSYS from the gate the syscall (-2 - nr: of the 32-bit table), else -1;
+ * OOM: tid of the victim; FREEZE: 1 or 0;
  * VSYSCALL: the address.
  * SOCKET: family, type, protocol; CONNECT: family, port and address as in the packet (an IPv4 one
  * in the first four bytes); SOCK_STATE: protocol, old state << 8 | new, own port << 16 | the

@@ -68,7 +68,9 @@ static __always_inline int on_enter(struct pt_regs* regs, const unsigned long* a
   return 0;
 }
 
-static __always_inline bool is_interrupted(long ret) {
+/* Neither denied nor allowed: a signal came, or what was asked for goes on. */
+static __always_inline bool is_unsettled(__u32 flags, long ret) {
+  if (ret == -EINPROGRESS) return !(flags & RF_NO_ENTER);
   return ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK;
 }
 
@@ -81,7 +83,7 @@ static __always_inline void remember(struct rf_trial* trial, const struct task_s
     struct rf_seen* seen = &trial->seen[w];
     if (__sync_fetch_and_add(&seen->count, 1) == 0) seen->first = *call;
     seen->last = *call;
-    if (is_interrupted(call->ret)) continue;
+    if (is_unsettled(call->flags, call->ret)) continue;
     if (denied) {
       __sync_fetch_and_add(&seen->denied, 1);
       if (call->flags & RF_NO_ENTER) __sync_fetch_and_add(&seen->no_enter, 1);
@@ -177,7 +179,7 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
   }
   /* What the gate refuses may carry any value; what enters fails with -1 to -4095. */
   const bool denied =
-      !is_interrupted(ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
+      !is_unsettled(flags, ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
   __sync_fetch_and_add(&trial->calls, 1);
   if (!denied && trial->denials_only && !state->matched && !state->caps_failed) {
     state->nr = -1; /* Nobody asks for more of it. */
@@ -211,7 +213,7 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
   call->tid = self->pid;
 
   remember(trial, state, call, denied);
-  if (!denied && call->caps_failed && !is_interrupted(ret)) learn_noise(call);
+  if (!denied && call->caps_failed && !is_unsettled(flags, ret)) learn_noise(call);
   state->nr = -1;
   if (!denied && trial->denials_only) return 0;
   if (state->has_path) {
@@ -452,14 +454,17 @@ static __always_inline int on_signal(void* ctx, int sig, void* info, struct task
   __u64 id = scope_of(task);
   if (!id) id = scope_of_current();
   if (!id) return 0;
-  if (sig == SIGXFSZ && task == (struct task_struct*)bpf_get_current_task()) {
-    struct task_state* state = state_of(task);
-    if (state && state->nr >= 0) state->flags |= RF_FILE_SIZE;
-  }
+  /* To itself: in a syscall, or at the gate, where none has begun yet. */
+  const bool own = task == (struct task_struct*)bpf_get_current_task();
+  struct task_state* state = own ? state_of(task) : 0;
+  const bool in_call = state && state->nr >= 0;
+  if (sig == SIGXFSZ && in_call) state->flags |= RF_FILE_SIZE;
   struct sigsys_info copy = {};
   /* 0 and 1 are SEND_SIG_NOINFO and SEND_SIG_PRIV. */
   if ((__u64)info > 1) bpf_probe_read_kernel(&copy, sizeof copy, info);
-  if (sig == SIGSYS && copy.code == SYS_SECCOMP) {
+  /* With rt_sigqueueinfo(2) a process may send itself the siginfo of any filter: in that call. */
+  const bool of_gate = sig == SIGSYS && copy.code > 0 && own && !in_call;
+  if (of_gate && copy.code == SYS_SECCOMP) {
     struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
     if (trial) {
       __sync_fetch_and_add(&trial->sigsys, 1);
@@ -468,9 +473,9 @@ static __always_inline int on_signal(void* ctx, int sig, void* info, struct task
     }
   }
   tell_number(ctx, id, RF_EV_SIGNAL, sig, copy.code, BPF_CORE_READ(task, pid),
-              sig != SIGSYS || copy.code <= 0 ? -1
-              : copy.arch == AUDIT_ARCH_I386  ? -2 - copy.nr
-                                              : copy.nr);
+              !of_gate                       ? -1
+              : copy.arch == AUDIT_ARCH_I386 ? -2 - copy.nr
+                                             : copy.nr);
   return 0;
 }
 SEC("tp_btf/signal_generate")
@@ -491,7 +496,13 @@ static __always_inline int on_attach(void* ctx, const char* path, struct task_st
   struct rf_trial* trial = bpf_map_lookup_elem(&trials, &id);
   if (!trial) return 0;
   /* Only v2 counts for the scope; a v1 group is told of, too. */
-  if (scope_of(task) != id) __sync_fetch_and_add(&trial->moved, 1);
+  __u64 now = scope_of(task);
+  if (now != id) {
+    __sync_fetch_and_add(&trial->moved, 1);
+    /* What it does in another trial's group would pass for that target's doing. */
+    struct rf_trial* other = bpf_map_lookup_elem(&trials, &now);
+    if (other) __sync_fetch_and_add(&other->joined, 1);
+  }
   tell_text(ctx, id, RF_EV_CGROUP_ATTACH, BPF_CORE_READ(task, pid), path);
   return 0;
 }

@@ -22,6 +22,7 @@
 #define COMPAT_NR_clone 120
 #define COMPAT_NR_vfork 190
 #define EFAULT 14
+#define EINPROGRESS 115
 /* Errors of the kernel's own (include/linux/errno.h): a signal came, and the call is made again. */
 #define ERESTARTSYS 512
 #define ERESTART_RESTARTBLOCK 516

@@ -81,6 +81,10 @@ struct NoFaults {
   static constexpr bool on(unsigned /*behaviour*/) { return false; }
 };
 
+// Whether a saved state has to be one that the data sheet allows.
+template <typename Faults>
+constexpr bool kStrict = std::is_same_v<Faults, NoFaults>;
+
 class SwitchedFault {
  public:
   explicit SwitchedFault(FaultSeed seed) : seed_(seed) {}

@@ -87,6 +87,20 @@ TEST_P(FaultsOf, EachHasAnObservableEffect) {
   }
 }
 
+TEST_P(FaultsOf, AFaultyDeviceTakesItsOwnStateBack) {
+  for (const auto& fault : test::faults_of(GetParam())) {
+    for (unsigned seed = 0; seed < 3; ++seed) {
+      std::mt19937_64 random(seed);
+      World first(GetParam(), fault.id);
+      first.apply(random_ops(GetParam(), random, 200));
+      World second(GetParam(), fault.id);
+      second.now = first.now;
+      ASSERT_TRUE(second.device().restore(first.device().save())) << fault.id;
+      EXPECT_EQ(second.device().save(), first.device().save()) << fault.id;
+    }
+  }
+}
+
 TEST_P(FaultsOf, TheCleanDeviceIsTheSameTwice) {
   std::mt19937_64 random(2);
   const auto ops = random_ops(GetParam(), random, 2000);

@@ -158,7 +158,8 @@ class I8042Model final : public I8042 {
     return save_state(kTag, kVersion, s_);
   }
   Status restore(std::span<const uint8_t> state) override {
-    if (auto done = restore_state(name(), kTag, kVersion, state, s_); !done) return done;
+    if (auto done = restore_state(name(), kTag, kVersion, state, s_, kStrict<Faults>); !done)
+      return done;
     wires_.irq1.set(s_.irq1);
     wires_.irq12.set(s_.irq12);
     wires_.a20.set((s_.output_port & kA20) != 0);

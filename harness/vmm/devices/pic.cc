@@ -145,7 +145,8 @@ class PicModel final : public Pic {
     return save_state(kTag, kVersion, s_);
   }
   Status restore(std::span<const uint8_t> state) override {
-    if (auto done = restore_state(name(), kTag, kVersion, state, s_); !done) return done;
+    if (auto done = restore_state(name(), kTag, kVersion, state, s_, kStrict<Faults>); !done)
+      return done;
     wires_.intr.set(s_.line);
     return {};
   }

@@ -102,7 +102,8 @@ class PitModel final : public Pit {
   }
   Status restore(std::span<const uint8_t> bytes) override {
     State state;
-    if (auto done = restore_state(name(), kTag, kVersion, bytes, state); !done) return done;
+    if (auto done = restore_state(name(), kTag, kVersion, bytes, state, kStrict<Faults>); !done)
+      return done;
     for (unsigned n = 0; n < 3; ++n) counters_[n].s = state.counters[n];
     port61_ = state.port61;
     irq0_ = state.irq0;

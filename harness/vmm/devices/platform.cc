@@ -192,7 +192,9 @@ class DebugConsole final : public OneByteDevice {
   void reset() override {}
 
  private:
-  void restored() override { s_.byte = 0xE9; }
+  void restored() override {
+    if (!f_.on(kEchoes)) s_.byte = 0xE9;
+  }
   DebugConsoleWires wires_;
   [[no_unique_address]] Faults f_;
 };

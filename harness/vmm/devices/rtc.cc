@@ -40,7 +40,7 @@ struct State {
   uint8_t c = 0;
   bool line = false;
   Nanos started = 0;   // since when the divider counts
-  uint64_t count = 0;  // what it had then
+  uint64_t count = 0;  // what it had then, within its second
   Nanos now = 0;
 
   template <typename Io>
@@ -49,10 +49,11 @@ struct State {
     io.value(index, 0xFF);
     io.value(a, 0x7F);
     io.value(b);
-    io.value(c, 0x70);
+    io.value(c);
+    io.require((c & ~0x70) == 0);
     io.value(line);
     io.value(started, kLatest);
-    io.value(count, uint64_t{1} << 52);
+    io.value(count, kHertz - 1);
     io.value(now, kLatest);
     io.require(started <= now);
   }
@@ -174,7 +175,8 @@ class RtcModel final : public Rtc {
     return save_state(kTag, kVersion, s_);
   }
   Status restore(std::span<const uint8_t> state) override {
-    if (auto done = restore_state(name(), kTag, kVersion, state, s_); !done) return done;
+    if (auto done = restore_state(name(), kTag, kVersion, state, s_, kStrict<Faults>); !done)
+      return done;
     wires_.irq8.set(s_.line);
     return {};
   }
@@ -235,7 +237,7 @@ class RtcModel final : public Rtc {
     const bool was_held = held();
     s_.a = value;
     if (!was_held && !held()) {
-      s_.count = count;
+      s_.count = count % kHertz;  // every period divides a second
     } else {  // the first update comes half a second after the divider is released
       s_.count = f_.on(kDividerNoHalfSecond) ? 0 : kHertz / 2;
     }

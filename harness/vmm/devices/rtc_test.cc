@@ -89,6 +89,19 @@ TEST_F(RtcTest, TheDividerStartsHalfASecondAfterItsReset) {
   EXPECT_EQ(get(0), 0x59);
 }
 
+TEST_F(RtcTest, TheDividerKeepsItsPlaceInTheSecondWhenTheRateChanges) {
+  w.wait(3 * 86'400 * kSecond + kSecond / 4);
+  const int second = get(0);
+  set(0x0A, 0x2F);
+  const auto state = w.device().save();
+  EXPECT_TRUE(w.device().restore(state));
+  EXPECT_EQ(w.device().save(), state);
+  w.wait(3 * kSecond / 4 - 1'000'000);
+  EXPECT_EQ(get(0), second);
+  w.wait(2'000'000);
+  EXPECT_NE(get(0), second);
+}
+
 TEST_F(RtcTest, RegisterBSetStopsTheTimeAndClearsUie) {
   set(0x0B, 0x12);
   EXPECT_EQ(get(0x0B), 0x12);

@@ -58,7 +58,10 @@ struct Fifo {
   template <typename Io>
   void fields(Io& io) {
     for (auto& byte : bytes) io.value(byte);
-    for (auto& error : errors) io.value(error, kCharacterErrors);
+    for (auto& error : errors) {
+      io.value(error);
+      io.require((error & ~kCharacterErrors) == 0);
+    }
     io.value(head, kDepth - 1);
     io.value(count, kDepth);
   }
@@ -93,7 +96,9 @@ struct State {
   template <typename Io>
   void fields(Io& io) {
     for (auto* byte : {&ier, &lcr, &mcr, &scr, &dll, &dlm, &fcr}) io.value(*byte);
-    io.value(lsr_errors, kOverrun | kCharacterErrors);
+    io.value(lsr_errors);
+    io.require((lsr_errors & ~(kOverrun | kCharacterErrors)) == 0);
+    io.require((ier & 0xF0) == 0 && (mcr & 0xE0) == 0 && (fcr & ~0xC1) == 0);
     io.value(msr_delta, 0x0F);
     io.value(inputs);
     io.require((inputs & 0x0F) == 0);
@@ -227,7 +232,8 @@ class UartModel final : public Uart {
     return save_state(kTag, kVersion, s_);
   }
   Status restore(std::span<const uint8_t> state) override {
-    if (auto done = restore_state(name(), kTag, kVersion, state, s_); !done) return done;
+    if (auto done = restore_state(name(), kTag, kVersion, state, s_, kStrict<Faults>); !done)
+      return done;
     wires_.irq.set(s_.line);
     return {};
   }

@@ -1,0 +1,534 @@
+#!/usr/bin/env python3
+"""ringfence under other kernels, in real machines: what each end of a kernel becomes.
+
+usage: kernels.py [TestClass...]     with $RINGFENCE_BIN, the directory of the programs.
+Exits 77 when everything that was asked for was skipped; the last line says why.
+
+Cases that end kernels are those of bin/ringfence_fatal, which is ringfence with these in addition;
+it is built for tests alone.
+"""
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("RINGFENCE_BIN", ROOT / "build/release/bin")).resolve()
+RINGFENCE = str(BIN / "ringfence")
+FATAL = str(BIN / "ringfence_fatal")
+OLD, NEW = "debian:6.1.*", "debian:6.12.*"
+# Two that hold on every kernel, and take no time.
+GOOD = ["pid.orphan_outlives", "pid.pidfd_steal_fd"]
+# As harness/kernels/initramfs.h has it.
+CACHE = pathlib.Path(
+    os.environ.get("RINGFENCE_CACHE")
+    or os.path.join(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"), "ringfence"))
+PATIENCE = 30.0  # seconds until what a killed harness started must be gone
+
+
+def run(program, *arguments, timeout=600, **options):
+    return subprocess.run([program, *arguments], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True, timeout=timeout, check=False, **options)
+
+
+def machines_of(token):
+    """The pids of QEMU whose kernel has this word on its command line."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        except OSError:
+            continue
+        if b"qemu-system" in words[0] and any(token.encode() in word for word in words):
+            found.append(int(pid))
+    return found
+
+
+class Machines(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        if shutil.which("qemu-system-x86_64") is None:
+            raise unittest.SkipTest("host-lacks:qemu-system-x86_64")
+        cls.directory = tempfile.TemporaryDirectory(prefix="ringfence-kernels-")
+        cls.addClassCleanup(cls.directory.cleanup)
+        cls.here = pathlib.Path(cls.directory.name)
+        cls.report = cls.here / "report.jsonl"
+        if not list(CACHE.glob("packages/linux-image-6.1.*/boot/vmlinuz-*")):
+            raise unittest.SkipTest("host-lacks:package:linux-image-6.1 (kernels.py Fetch)")
+
+    # For a machine that does much else; what is to fail here fails whatever these are.
+    SLOW_DAY = ("--boot-timeout", "300", "--hang-after", "30")
+
+    def kernels_run(self, program, *arguments, kernel=OLD, patience=SLOW_DAY, **options):
+        """Runs; the records by type, and what came out."""
+        if self.report.exists():
+            self.report.unlink()
+        words = ["kernels", "run", *(("--kernel", kernel) if kernel else ()), *patience, *arguments,
+                 "--report", f"jsonl={self.report}"]
+        got = run(program, *words, **options)
+        return self.records(), got
+
+    def records(self):
+        if not self.report.exists():
+            return {}
+        found = {}
+        for line in self.report.read_text().splitlines():
+            record = json.loads(line)
+            found.setdefault(record["type"], []).append(record)
+        return found
+
+    def verdicts(self, records):
+        return {c["id"]: (c["verdict"], c["reason"]) for c in records["case"]}
+
+    def findings(self, records):
+        return {f.get("id", ""): f["text"] for f in records.get("finding", [])}
+
+    def assert_valid(self):
+        got = run(sys.executable, "-B", str(ROOT / "reports/check_schema.py"), str(self.report))
+        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+
+
+class Fetch(unittest.TestCase):
+    """Into the cache, for all others; both kernels start, and are what was asked for."""
+
+    @staticmethod
+    def uname(spec):
+        return run(RINGFENCE, "kernels", "exec", "--kernel", spec, "--boot-timeout", "300", "--",
+                   "uname", "-r", timeout=600)
+
+    @staticmethod
+    def lacks_package(got):
+        return "fetch Debian package" in got.stderr or "no package" in got.stderr
+
+    def test_both_kernels(self):
+        if shutil.which("qemu-system-x86_64") is None:
+            self.skipTest("host-lacks:qemu-system-x86_64")
+        for spec in (OLD, NEW):
+            got = self.uname(spec)
+            if self.lacks_package(got) and os.environ.get("RINGFENCE_SETUP") != "skip":
+                # The lists may be older than what the archive still has.
+                run("apt-get", "update", "-q", timeout=300)
+                got = self.uname(spec)
+            if self.lacks_package(got):
+                self.skipTest("host-lacks:package:" + spec)
+            self.assertEqual(got.returncode, 0, got.stderr)
+            self.assertTrue(got.stdout.startswith(spec[len("debian:"):-1]), got.stdout)
+
+
+class Ends(Machines):
+    """Each way for a kernel to end, in the middle of one run."""
+
+    def test_each_is_broken_for_its_reason_and_the_rest_completes(self):
+        first, last = GOOD
+        records, got = self.kernels_run(
+            FATAL, first, "fatal.panic", "fatal.deaf", "fatal.reset", "fatal.hog", last, "--jobs", "1",
+            "--timeout", "60", "--modules", "msr", "--sysctl", "kernel.sched_rt_runtime_us=-1",
+            patience=("--boot-timeout", "300"), timeout=1000)
+        self.assertEqual(got.returncode, 2, got.stdout + got.stderr)
+        self.assertEqual(self.verdicts(records), {
+            first: ("held", ""),
+            "fatal.panic": ("broken", "kernel_panic"),
+            "fatal.deaf": ("broken", "kernel_hang"),
+            "fatal.reset": ("broken", "channel_lost"),
+            "fatal.hog": ("broken", "kernel_hang"),
+            last: ("held", "")})
+        findings = self.findings(records)
+        self.assertEqual(sorted(findings),
+                         ["fatal.deaf", "fatal.hog", "fatal.panic", "fatal.reset"])
+        self.assertIn("sysrq triggered crash", findings["fatal.panic"])
+        self.assertRegex(findings["fatal.deaf"], "no sign of life|has run nothing")
+        self.assertIn("has run nothing", findings["fatal.hog"])
+        self.assertIn("Resetting", findings["fatal.reset"])
+        self.assertEqual(len(records["header"]), 1)
+        self.assertEqual(records["summary"][0]["counts"]["broken"], 4)
+        self.assert_valid()
+
+
+class Together(Machines):
+    """A panic that no case brings about alone is nobody's, and does not get lost."""
+
+    def test_all_are_judged_and_a_finding_tells(self):
+        records, got = self.kernels_run(FATAL, "fatal.together", GOOD[0], "--jobs", "2")
+        self.assertEqual(got.returncode, 2, got.stdout + got.stderr)
+        verdicts = self.verdicts(records)
+        self.assertEqual(set(verdicts), {"fatal.together", GOOD[0]})
+        self.assertNotIn("broken", {v for v, _ in verdicts.values()})
+        self.assertIn("kernel_panic", self.findings(records)[""])
+        complaints = " ".join(records["summary"][0]["complaints"])
+        self.assertIn("did not happen again with each alone", complaints)
+
+
+class Silent(Machines):
+    def test_ringfence_inside_that_ends_without_a_record(self):
+        records, got = self.kernels_run(FATAL, "fatal.silent")
+        self.assertEqual(got.returncode, 2)
+        self.assertEqual(self.verdicts(records), {"fatal.silent": ("broken", "run_failed")})
+        self.assertIn("exit 7", records["case"][0]["detail"])
+        self.assertNotIn("finding", records)
+
+
+class Stuck(Machines):
+    """All CPUs run, and nothing comes of it. Three trials and 30 s are the time for it."""
+
+    def test_is_a_hang(self):
+        records, got = self.kernels_run(FATAL, "fatal.stuck", "--timeout", "0.1")
+        self.assertEqual(got.returncode, 2)
+        self.assertEqual(self.verdicts(records), {"fatal.stuck": ("broken", "kernel_hang")})
+        self.assertIn("nothing has come of it", self.findings(records)["fatal.stuck"])
+
+
+class Image(Machines):
+    """Images that are none, or not whole."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.image = sorted(CACHE.glob("packages/linux-image-6.1.*/boot/vmlinuz-*"))[-1]
+
+    def no_boot(self, path):
+        records, got = self.kernels_run(RINGFENCE, *GOOD, "--boot-timeout", "15", kernel=str(path),
+                                        patience=())
+        self.assertEqual(got.returncode, 2, got.stdout + got.stderr)
+        self.assertEqual(self.verdicts(records),
+                         {name: ("broken", "boot_failed") for name in GOOD})
+        self.assertEqual(len(records["finding"]), 1)
+        self.assertTrue(self.findings(records)[""].startswith("boot_failed: "))
+        self.assertTrue(records["header"][0]["kernel"].startswith("6.1."))
+        self.assert_valid()
+
+    def test_corrupt(self):
+        damaged = bytearray(self.image.read_bytes())
+        damaged[1 << 18:1 << 20] = bytes((1 << 20) - (1 << 18))
+        path = self.here / "corrupt"
+        path.write_bytes(damaged)
+        self.no_boot(path)
+
+    def test_cut_off(self):
+        path = self.here / "cut"
+        path.write_bytes(self.image.read_bytes()[:1 << 20])
+        self.no_boot(path)
+
+    def test_no_kernel_at_all(self):
+        path = self.here / "text"
+        path.write_text("no kernel\n")
+        records, got = self.kernels_run(RINGFENCE, *GOOD, kernel=str(path))
+        self.assertEqual(got.returncode, 64)
+        self.assertIn("neither a bzImage (vmlinuz) nor a vmlinux", got.stderr)
+        self.assertEqual(records, {})
+
+
+class Module(Machines):
+    def test_a_module_that_the_kernel_lacks(self):
+        records, got = self.kernels_run(RINGFENCE, *GOOD, "--modules", "kvm_amdd")
+        self.assertEqual(got.returncode, 2)
+        self.assertIn("kvm_amdd", got.stderr)
+        self.assertIn("the nearest is kvm_amd", got.stderr)
+        self.assertEqual(records, {})
+
+
+class FullDisk(Machines):
+    """The machine's disk is its memory: full, it goes on, and what has to be written says why not."""
+
+    def test_cases_complete_and_a_report_says_enospc(self):
+        script = ("cat /dev/zero >/full; "
+                  f"ringfence run --quiet {' '.join(GOOD)}; echo first $?; "
+                  f"ringfence run --quiet {GOOD[0]} --report jsonl=/tmp/report; echo second $?")
+        got = run(RINGFENCE, "kernels", "exec", "--kernel", OLD, *self.SLOW_DAY, "--", "sh", "-c", script)
+        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+        self.assertIn("No space left on device", got.stderr)
+        self.assertIn("2 held", got.stdout)
+        self.assertIn("first 0", got.stdout)
+        self.assertIn("second 2", got.stdout)
+        self.assertIn("ENOSPC", got.stderr)
+
+
+class Gone(Machines):
+    """However the harness ends, nothing of it stays."""
+
+    def start(self, *arguments, machines=1):
+        token = f"ringfence.test={os.getpid()}.{time.monotonic_ns()}"
+        scratch = self.here / "tmp"
+        scratch.mkdir(exist_ok=True)
+        child = subprocess.Popen(
+            [RINGFENCE, "kernels", "run", "--kernel", OLD, "--cmdline", token, "--quiet", *arguments,
+             "--report", "live=-", "--report", f"jsonl={self.report}"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+            env=os.environ | {"TMPDIR": str(scratch)})
+        self.addCleanup(child.stdout.close)
+        self.addCleanup(child.wait)
+        self.addCleanup(child.kill)
+        for line in child.stdout:
+            if b'"type":"case"' in line:
+                break
+        self.assertEqual(len(machines_of(token)), machines)
+        return child, token, scratch
+
+    def assert_gone(self, token, scratch):
+        deadline = time.monotonic() + PATIENCE
+        while machines_of(token) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        self.assertEqual(machines_of(token), [])
+        self.assertEqual(os.listdir(scratch), [])
+
+    def test_killed(self):
+        child, token, scratch = self.start()
+        with child:
+            child.kill()
+            child.wait()
+        self.assert_gone(token, scratch)
+        # What was written is whole records.
+        records = self.records()
+        self.assertIn("header", records)
+        self.assertNotIn("summary", records)
+
+    def test_killed_with_several_machines(self):
+        child, token, scratch = self.start("--axis", "memory=512|640", "--machines", "2",
+                                           machines=2)
+        with child:
+            child.kill()
+            child.wait()
+        self.assert_gone(token, scratch)
+
+    def test_interrupted(self):
+        for number in (signal.SIGINT, signal.SIGTERM):
+            child, token, scratch = self.start()
+            with child:
+                child.send_signal(number)
+                child.stdout.read()
+                self.assertEqual(child.wait(timeout=PATIENCE), 2)
+            self.assert_gone(token, scratch)
+            summary = self.records()["summary"][0]
+            self.assertTrue(summary["interrupted"])
+            self.assertIn("interrupted", summary["complaints"])
+            self.assert_valid()
+
+
+class Axes(Machines):
+    def test_a_matrix_of_machines_two_at_a_time(self):
+        records, got = self.kernels_run(
+            RINGFENCE, GOOD[0], "--axis", "cpus=1|2", "--axis", "memory=384|512", "--axis",
+            "cmdline=ringfence.one|", "--machines", "2", "--no-ebpf")
+        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+        seen = {(h["axes"]["cpus"], h["axes"]["memory"], h["axes"]["cmdline"])
+                for h in records["header"]}
+        self.assertEqual(seen, {(c, m, l) for c in ("1", "2") for m in ("384", "512")
+                                for l in ("ringfence.one", "")})
+        for header in records["header"]:
+            self.assertIn(header["axes"]["cpus"], header["facts"]["cpus"])
+        memory = {h["axes"]["memory"]: h["facts"]["memory"] for h in records["header"]}
+        self.assertNotEqual(memory["384"], memory["512"])
+        self.assertEqual([c["verdict"] for c in records["case"]], ["held"] * 8)
+        self.assertEqual(len({c["run_id"] for c in records["case"]}), 8)
+        self.assert_valid()
+
+    def test_settings_arrive(self):
+        got = run(RINGFENCE, "kernels", "exec", "--kernel", OLD, *self.SLOW_DAY, "--cpus", "1", "--memory", "384",
+                  "--cmdline", "ringfence.word=7", "--sysctl", "kernel.hostname=ring", "--", "sh", "-c",
+                  "cat /proc/cmdline; uname -n; grep -c ^processor /proc/cpuinfo; "
+                  "sed -n 's/MemTotal: *//p' /proc/meminfo; exit 5")
+        self.assertEqual(got.returncode, 5, got.stderr)
+        line, name, cpus, memory = got.stdout.splitlines()
+        self.assertIn("ringfence.word=7", line.split())
+        self.assertEqual((name, cpus), ("ring", "1"))
+        self.assertLess(int(memory.split()[0]), 384 << 10)
+
+    def test_what_cannot_be_is_refused(self):
+        for arguments in (["--axis", "colour=red"], ["--axis", "cpus=none"], ["--memory", "3"],
+                          ["--sysctl", "nothing"], ["--expect-skips", "9.9*=/dev/null"],
+                          ["--expect-skips", "/nowhere"]):
+            records, got = self.kernels_run(RINGFENCE, GOOD[0], *arguments)
+            self.assertEqual(got.returncode, 64, (arguments, got.stderr))
+            self.assertIn(arguments[0], got.stderr)
+            self.assertEqual(records, {})
+
+    def test_a_sysctl_that_the_kernel_lacks(self):
+        records, got = self.kernels_run(RINGFENCE, GOOD[0], "--sysctl", "kernel.nothing=1")
+        self.assertEqual(got.returncode, 2)
+        self.assertEqual(self.verdicts(records), {GOOD[0]: ("broken", "run_failed")})
+        self.assertIn("kernel/nothing", records["case"][0]["detail"])
+
+
+class With(Machines):
+    """Programs of this host in a machine: they run containers there."""
+
+    SCRIPT = r"""
+set -e
+mkdir -p /b/rootfs/bin
+cp /bin/busybox /b/rootfs/bin/sh
+cd /b
+runc spec
+sed -i -e 's/"terminal": true/"terminal": false/' -e '/"cgroup"/!s/"sh"/"sh", "-c", "echo inside $0 \&\& exec true"/' config.json
+for runtime in runc crun; do
+  $runtime run $runtime-1 >out 2>err || { cat err; exit 1; }
+  echo "$runtime: $(cat out)"
+done
+echo "bwrap: $(bwrap --ro-bind / / --unshare-all echo inside)"
+"""
+
+    def test_runtimes_run_in_a_machine(self):
+        programs = ["runc", "crun", "bwrap"]
+        lacking = [p for p in programs if shutil.which(p) is None]
+        if lacking:
+            self.skipTest("host-lacks:" + lacking[0])
+        script = self.here / "containers.sh"
+        script.write_text(self.SCRIPT)
+        got = run(RINGFENCE, "kernels", "exec", "--kernel", OLD, *self.SLOW_DAY, "--with",
+                  ",".join([*programs, str(script)]), "--", "sh", str(script))
+        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+        for program in programs:
+            self.assertRegex(got.stdout, f"(?m)^{program}: inside")
+
+
+class Twice(Machines):
+    COUNT = int(os.environ.get("RINGFENCE_TWICE", "1"))
+    GLOBS = os.environ.get("RINGFENCE_TWICE_CASES", "pid.* proc.* user.* cap.*").split()
+
+    def test_the_same_kernel_says_the_same(self):
+        for attempt in range(self.COUNT):
+            files = []
+            for name in ("one", "two"):
+                _, got = self.kernels_run(RINGFENCE, *self.GLOBS, timeout=600)
+                self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+                files.append(self.here / f"{name}.jsonl")
+                self.report.rename(files[-1])
+            got = run(RINGFENCE, "diff", *map(str, files))
+            self.assertEqual(got.returncode, 0, f"attempt {attempt}: {got.stdout}")
+            print(f"attempt {attempt + 1}: {got.stdout.strip().splitlines()[-1]}", flush=True)
+
+
+class Disposable(Machines):
+    def test_run_in_a_machine_of_its_own(self):
+        got = run(RINGFENCE, "run", "--disposable", "--kernel", OLD, *GOOD, "--seed", "7", "--require",
+                  "cgroup2", "--report", f"jsonl={self.report}")
+        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+        records = self.records()
+        header = records["header"][0]
+        self.assertTrue(header["kernel"].startswith("6.1."))
+        self.assertEqual(header["cgroup_mode"], "unified")
+        self.assertEqual(header["seed"], 7)
+        self.assertEqual(self.verdicts(records), {name: ("held", "") for name in GOOD})
+        self.assert_valid()
+
+    def test_this_kernel_comes_to_no_harm(self):
+        boot = pathlib.Path("/proc/sys/kernel/random/boot_id").read_text()
+        got = run(FATAL, "run", "--disposable", "--kernel", OLD, "fatal.panic", "--report",
+                  f"jsonl={self.report}")
+        self.assertEqual(got.returncode, 2, got.stdout + got.stderr)
+        self.assertEqual(self.verdicts(self.records()), {"fatal.panic": ("broken", "kernel_panic")})
+        self.assertEqual(pathlib.Path("/proc/sys/kernel/random/boot_id").read_text(), boot)
+        # And outside of a machine it is not even tried.
+        got = run(FATAL, "run", "fatal.panic", "--report", f"jsonl={self.report}")
+        self.assertEqual(got.returncode, 4)
+        self.assertEqual(self.verdicts(self.records())["fatal.panic"][0], "skipped")
+
+    def test_a_policy_goes_in(self):
+        got = run(RINGFENCE, "run", "--disposable", "--kernel", OLD, "--policy", "docker-default",
+                  "pid.*", "--report", f"jsonl={self.report}")
+        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+        self.assertEqual(self.records()["header"][0]["mode"], "policy")
+
+    def test_what_is_missing_or_does_not_go_together(self):
+        for arguments, says in ((["--kernel", OLD], "--disposable"),
+                                (["--disposable", "--kernel", "running"], "--kernel"),
+                                (["--disposable", "--kernel", "/nowhere"], "no such file"),
+                                (["--disposable", "--kernel", OLD, "--timeline", "full"],
+                                 "--timeline")):
+            got = run(RINGFENCE, "run", GOOD[0], *arguments)
+            self.assertEqual(got.returncode, 64, (arguments, got.stderr))
+            self.assertIn(says, got.stderr)
+        release = os.uname().release
+        known = [f"/boot/vmlinuz-{release}", f"/lib/modules/{release}/vmlinuz",
+                 f"/usr/lib/modules/{release}/vmlinuz"]
+        if not any(map(os.path.exists, known)):
+            got = run(RINGFENCE, "run", GOOD[0], "--disposable")
+            self.assertEqual(got.returncode, 64)
+            self.assertIn("no image of the running kernel", got.stderr)
+
+    def test_what_the_machine_lacks(self):
+        got = run(RINGFENCE, "run", "--disposable", "--kernel", OLD, GOOD[0], "--require", "x32")
+        self.assertEqual(got.returncode, 2, got.stderr)
+        self.assertIn("a required facility is missing: x32", got.stdout)
+
+
+class Suite(Machines):
+    """All cases of the default suite from each kernel, with the skips that are known there."""
+
+    def test_all_come_back(self):
+        kind = run(str(ROOT / "ci/host_kind")).stdout.strip()
+        skips = ROOT / "suites/data/expected-skips"
+        expected = ["--expect-skips", f"6.1.*={skips}/kernel-6.1.txt",
+                    "--expect-skips", f"6.12.*={skips}/kernel-6.12.txt"]
+        if kind != "none":
+            expected += ["--expect-skips", f"running={skips}/{kind}.txt"]
+        records, got = self.kernels_run(RINGFENCE, "--kernel", "running", "--kernel", OLD, "--kernel",
+                                        NEW, *expected, kernel=None, timeout=900)
+        print(got.stdout[-2500:])
+        self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
+        listed = run(RINGFENCE, "list").stdout.splitlines()
+        ids = {line.split()[0] for line in listed if line and not line[0].isspace()}
+        headers = {h["run_id"]: h for h in records["header"]}
+        self.assertEqual(len(headers), 3)
+        by_run = {}
+        for case in records["case"]:
+            by_run.setdefault(case["run_id"], set()).add(case["id"])
+        sets = list(by_run.values())
+        self.assertEqual(sets, [sets[0]] * 3)
+        # What it lists and has not run is what needs seconds.
+        self.assertEqual({name.split(".")[0] for name in ids ^ sets[0]} - {"limit"}, set())
+        self.assertGreater(len(sets[0]), 100)
+        for header in headers.values():
+            facts = header["facts"]
+            self.assertGreater(len(facts), 40)
+            if header["kernel"] == os.uname().release:
+                continue
+            self.assertEqual(header["cgroup_mode"], "unified")
+            self.assertTrue(facts["cgroup2"].startswith("yes"), facts["cgroup2"])
+            self.assertTrue(facts["kvm"].startswith("yes"), facts["kvm"])
+            self.assertIn("svm", facts["hw_virt"])
+            self.assertIn(header["kernel"].split(".")[1], ("1", "12"))
+        self.assert_valid()
+
+
+class Witness(Machines):
+    """The witness's table of denials in machines, by what this host may lack: fexit and kprobes.
+
+    For each: the rungs that are passed over, and the programs that must have been taken then."""
+
+    PROGRAM = str(BIN / "ringfence_witness_test")
+
+    def witness_test(self, kernel, avoid, taken):
+        got = run(RINGFENCE, "kernels", "exec", "--kernel", kernel, *self.SLOW_DAY, "--with", self.PROGRAM, "--", "env",
+                  f"RINGFENCE_TEST_AVOID={avoid}", f"RINGFENCE_TEST_TAKEN={taken}", self.PROGRAM,
+                  "--gtest_filter=Denials.All:Rungs.OneOfEachHookIsTakenAndLoads", "--gtest_brief=1", timeout=900)
+        self.assertEqual(got.returncode, 0, got.stdout[-4000:] + got.stderr[-1000:])
+        self.assertRegex(got.stdout, r"\[  PASSED  \] [1-9][0-9]* tests?\.")
+        self.assertNotIn("SKIPPED", got.stdout)
+
+    def test_6_1_by_fexit(self):
+        self.witness_test(OLD, "", "cap__fexit")
+
+    def test_6_1_by_kprobes(self):
+        self.witness_test(OLD, "fexit", "cap__kretprobe,capargs__kprobe")
+
+    def test_6_12_by_fexit(self):
+        self.witness_test(NEW, "", "cap__fexit")
+
+    def test_6_12_by_kprobes(self):
+        self.witness_test(NEW, "fexit", "cap__kretprobe,capargs__kprobe")
+
+
+if __name__ == "__main__":
+    chosen = sys.argv[1:] or None
+    result = unittest.main(argv=[sys.argv[0], "-v", *(chosen or [])], exit=False).result
+    if not result.wasSuccessful():
+        sys.exit(1)
+    ran = result.testsRun - len(result.skipped)
+    if result.skipped and ran <= 0:
+        print(result.skipped[0][1])
+        sys.exit(77)
