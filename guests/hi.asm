@@ -1,6 +1,9 @@
-; Prints "Hi" on COM1, waiting for the transmitter before each byte, then halts. Reports nothing.
+; Prints "Hi" on COM1 in words of 8 bits (after reset they have 5), waiting for the transmitter before each byte, then halts. Reports nothing.
 %include "image.inc"
         image_entry
+        mov     dx, 0x3fb
+        mov     al, 3
+        out     dx, al
         mov     bl, 'H'
         call    put
         mov     bl, 'i'

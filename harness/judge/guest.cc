@@ -87,6 +87,7 @@ Judgement judge_guest(const Case& c, const GuestOutcome& control, const GuestOut
     return give(Verdict::unproven, "control_failed", "control: " + control.error);
   }
   if (first(control, Kind::failed) == nullptr) {
+    if (!control.lack.empty()) return give(Verdict::skipped, control.lack, in_words(control));
     return give(Verdict::unproven, "control_failed",
                 "on a machine that is wrong on purpose: " + in_words(control));
   }

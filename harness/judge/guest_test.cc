@@ -109,6 +109,19 @@ TEST(JudgeGuest, WhatTheMachineCannotDoIsSkipped) {
   EXPECT_EQ(judge_guest(device_case(), deviates(), o).verdict, Verdict::held);
 }
 
+TEST(JudgeGuest, AMachineThatCannotBeMadeWrongIsSkippedAndOneThatCanIsNot) {
+  GuestOutcome control = conforms();
+  control.lack = "emulator-lacks:irq_window";
+  EXPECT_EQ(judge_guest(device_case(), control, conforms()).reason, "emulator-lacks:irq_window");
+  control = deviates();
+  control.lack = "emulator-lacks:irq_window";
+  EXPECT_EQ(judge_guest(device_case(), control, conforms()).verdict, Verdict::held);
+  // What was seen to deviate is never skipped for the control's sake.
+  control = conforms();
+  control.lack = "emulator-lacks:irq_window";
+  EXPECT_EQ(judge_guest(device_case(), control, deviates()).verdict, Verdict::breached);
+}
+
 TEST(JudgeGuest, AHarnessThatFailsIsBroken) {
   GuestOutcome o;
   o.error = "KVM_CREATE_VM: ENOMEM";

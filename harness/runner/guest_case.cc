@@ -184,7 +184,7 @@ class GuestTrial {
     const bool failed =
         std::any_of(outcome_.reports.begin(), outcome_.reports.end(),
                     [](const auto& r) { return r.kind == GuestOutcome::Report::Kind::failed; });
-    const bool right = outcome_.ended && !failed && !outcome_.reports.empty();
+    const bool right = control() ? failed : outcome_.ended && !failed && !outcome_.reports.empty();
     if (right) return;
     if (!body_.emulator_word.empty()) {
       outcome_.lack = "emulator-lacks:" + body_.emulator_word;

@@ -33,7 +33,9 @@ TEST(BoardPlatform, TheSerialLineIsCaptured) {
 
 TEST(BoardPlatform, TheTranscriptNamesTheDevice) {
   RINGFENCE_NEED_KVM(kvm);
-  auto machine = on_board(*kvm, "hi");
+  MachineOptions options;
+  options.whole_transcript = true;
+  auto machine = on_board(*kvm, "hi", "", options);
   ASSERT_TRUE(machine);
   (void)(*machine)->run();
   const auto entries = (*machine)->transcript().entries();

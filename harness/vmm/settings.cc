@@ -107,6 +107,7 @@ Status apply_setting(std::string_view word, Settings& settings) {
     return {};
   }
   if (key == "keys") {
+    if (text.empty()) return bad(word);
     for (const std::string_view code : split(text, ',')) {
       const auto value = number(fmt::format("0x{}", code));
       if (!value || *value > 0xff) return bad(word);

@@ -8,6 +8,7 @@
 
 #include "harness/vmm/kvm/capability.h"
 #include "harness/vmm/kvm/vcpu.h"
+#include "harness/vmm/scenario.h"
 #include "harness/vmm/test_guest.h"
 
 namespace ringfence::vmm {
@@ -188,7 +189,7 @@ TEST(Stats, ExitsOfTheKernelAndOfTheLoopAgree) {
   const auto after = stats->read();
   ASSERT_TRUE(after);
   ASSERT_TRUE(after->contains("io_exits") && after->contains("exits"));
-  if (after->at("exits") == before->at("exits")) {
+  if (!hardware_virtualization()) {
     GTEST_SKIP() << "this KVM counts no exits (software virtualization)";
   }
   EXPECT_EQ(after->at("io_exits") - before->at("io_exits"), (*machine)->exit_count());
