@@ -24,11 +24,21 @@ std::vector<std::string> settings_of(const json& row) {
     if (need == "clock:real") words.emplace_back("clock=real");
     if (need == "cpuid:tsc_khz") words.emplace_back("tsc_leaf");
   }
-  std::string keys;
-  for (const auto& code : row.value("keys", json::array())) {
-    keys += fmt::format("{}{:02x}", keys.empty() ? "keys=" : ",", code.get<unsigned>());
+  return words;
+}
+
+// What comes from outside while it runs.
+std::vector<std::string> inputs_of(const json& row) {
+  std::vector<std::string> words;
+  for (const auto& input : row.value("inputs", json::array())) {
+    for (const char* kind : {"key", "serial", "line"}) {
+      if (!input.contains(kind)) continue;
+      std::string word = fmt::format("input={}:{}:{:x}", input.value("at_us", 0U), kind,
+                                     input[kind].get<unsigned>());
+      if (input.contains("errors")) word += fmt::format(":{:x}", input["errors"].get<unsigned>());
+      words.push_back(std::move(word));
+    }
   }
-  if (!keys.empty()) words.push_back(keys);
   return words;
 }
 
@@ -47,7 +57,7 @@ std::vector<Case> device_cases() {
   const json table = json::parse(bytes.begin(), bytes.end(), nullptr, false);
   if (!table.is_object()) return cases;
   // A guest is run with what any of its clauses needs, so that all of them see the same machine.
-  std::map<std::string, std::vector<std::string>> settings;
+  std::map<std::string, std::vector<std::string>> settings, inputs;
   for (const auto& row : table.value("clauses", json::array())) {
     auto& words = settings[text_of(row, "guest")];
     for (std::string& word : settings_of(row)) {
@@ -55,6 +65,11 @@ std::vector<Case> device_cases() {
         words.push_back(std::move(word));
       }
     }
+    // The same for all of its clauses that have them.
+    if (auto& typed = inputs[text_of(row, "guest")]; typed.empty()) typed = inputs_of(row);
+  }
+  for (auto& [guest, words] : settings) {
+    words.insert(words.end(), inputs[guest].begin(), inputs[guest].end());
   }
   for (const auto& row : table.value("clauses", json::array())) {
     const auto kills = row.value("kills", json::array());

@@ -1,5 +1,8 @@
 #include "harness/vmm/board_platform.h"
 
+#include <algorithm>
+#include <utility>
+
 #include "harness/vmm/devices/board.h"
 
 namespace ringfence::vmm {
@@ -22,7 +25,7 @@ struct Last final : BusObserver {
 
 class BoardPlatform final : public Platform {
  public:
-  Status make(std::string_view fault) {
+  Status make(std::string_view fault, std::vector<Input> inputs) {
     BoardConfig config;
     config.fault = fault;
     BoardWires wires;
@@ -32,19 +35,30 @@ class BoardPlatform final : public Platform {
     if (!board) return tl::unexpected(board.error());
     board_ = std::move(*board);
     board_->bus().observe(&last_);
+    inputs_ = std::move(inputs);
+    take(0);
     return {};
   }
 
   Access in(uint16_t port, unsigned width, uint32_t& value, Nanos now) override {
+    take(now);
     value = board_->read(port, width, now);
     return {last_.device, last_.defined};
   }
   Access out(uint16_t port, unsigned width, uint32_t value, Nanos now) override {
+    take(now);
     board_->write(port, width, value, now);
     return {last_.device, last_.defined};
   }
-  void advance(Nanos now) override { board_->advance(now); }
-  [[nodiscard]] std::optional<Nanos> next_event() const override { return board_->next_event(); }
+  void advance(Nanos now) override {
+    take(now);
+    board_->advance(now);
+  }
+  [[nodiscard]] std::optional<Nanos> next_event() const override {
+    const auto event = board_->next_event();
+    if (taken_ == inputs_.size()) return event;
+    return std::min(event.value_or(inputs_[taken_].at), inputs_[taken_].at);
+  }
   [[nodiscard]] bool intr() const override { return board_->intr(); }
   uint8_t acknowledge(Nanos now) override { return board_->acknowledge(now); }
   [[nodiscard]] bool a20() const override { return board_->a20(); }
@@ -61,7 +75,6 @@ class BoardPlatform final : public Platform {
   void serial_input(std::span<const uint8_t> bytes, Nanos now) override {
     for (const uint8_t byte : bytes) board_->serial_in(byte, now);
   }
-  void keys(std::span<const uint8_t> codes, Nanos now) override { board_->keys(codes, now); }
   void finish() override { board_->drain(); }
   void reset() override { board_->reset(); }
   [[nodiscard]] std::vector<uint8_t> save() const override { return board_->save(); }
@@ -72,17 +85,39 @@ class BoardPlatform final : public Platform {
   }
 
  private:
+  void take(Nanos now) {
+    for (; taken_ < inputs_.size() && inputs_[taken_].at <= now; ++taken_) {
+      const Input& input = inputs_[taken_];
+      board_->advance(input.at);
+      switch (input.kind) {
+        case Input::Kind::key:
+          board_->keys(std::span(&input.value, 1), input.at);
+          break;
+        case Input::Kind::serial:
+          board_->uart().receive(input.value, input.at, input.errors);
+          board_->bus().touched();
+          break;
+        case Input::Kind::line:
+          board_->pic().set_irq(input.value, true);
+          break;
+      }
+    }
+  }
+
   Bytes serial_;
   Bytes debug_;
   Last last_;
+  std::vector<Input> inputs_;
+  size_t taken_ = 0;
   std::unique_ptr<Board> board_;  // goes first: it has the wires
 };
 
 }  // namespace
 
-Result<std::unique_ptr<Platform>> make_board_platform(std::string_view fault) {
+Result<std::unique_ptr<Platform>> make_board_platform(std::string_view fault,
+                                                      std::vector<Input> inputs) {
   auto platform = std::make_unique<BoardPlatform>();
-  if (auto ok = platform->make(fault); !ok) return tl::unexpected(ok.error());
+  if (auto ok = platform->make(fault, std::move(inputs)); !ok) return tl::unexpected(ok.error());
   return platform;
 }
 
