@@ -1,10 +1,9 @@
 ; Virtualization for the guest, where the host does not offer it: VMXON and VMRUN are #UD, EFER.SVME
-; and IA32_FEATURE_CONTROL are #GP, CPUID says so (SDM vol. 3, 23.6; APM vol. 2, 15.4). Each bit of BL
+; and IA32_VMX_BASIC are #GP, CPUID says so (SDM vol. 3, 23.6; APM vol. 2, 15.4). Each bit of BL
 ; tries something else: the control.
 %include "faults64.inc"
 EFER            equ 0xc0000080
-FEATURE_CONTROL equ 0x3a
-VM_HSAVE_PA     equ 0xc0010117
+VMX_BASIC       equ 0x480
         bits    64
         guest   virt
         faults_setup
@@ -34,13 +33,11 @@ VM_HSAVE_PA     equ 0xc0010117
         rdmsr
         or      eax, 1 << 11            ; NXE, which may be written
         wrmsr
-        mov     ecx, VM_HSAVE_PA
-        xor     eax, eax
-        xor     edx, edx
+        mov     ecx, VMX_BASIC
         test    r12d, 8
-        jz      .hsave
+        jz      .basic
         mov     ecx, 0x175              ; control: an MSR that there is
-.hsave: try     wrmsr
-        expect_mem8 virt.msr_hsave, [fault_vector], 0xff, 13
+.basic: try     rdmsr
+        expect_mem8 virt.msr_vmx_basic, [fault_vector], 0xff, 13
         finish
         faults_routines

@@ -17,7 +17,7 @@ struct Row {
   const char* scenario = "";
   const char* control = "";  // words of vmm/scenario.h, separated by spaces
   const char* confined = "";
-  const char* emulator = "";  // what an emulating KVM may leave out
+  const char* emulator = "";  // GuestBody::emulators, separated by spaces
   const char* clause = "";    // the guest's word, where it is not the id
 };
 
@@ -46,7 +46,7 @@ std::vector<Case> cases_of(std::initializer_list<Row> rows) {
                         .control = words(row.control),
                         .confined = words(row.confined),
                         .scenario = row.scenario,
-                        .emulator_word = row.emulator};
+                        .emulators = words(row.emulator)};
     cases.push_back(std::move(c));
   }
   return cases;
@@ -83,14 +83,14 @@ std::vector<Case> cpu_cases() {
       {"cpu.page_2m", "a page of 2 MiB shows the frame that its entry names", kSdmPaging,
        "cpu_paging", "page_2m", "", "", "", "cpu.paging"},
       {"cpu.page_1g", "a page of 1 GiB shows the frame that its entry names", kSdmPaging,
-       "cpu_paging", "page_1g", "", "", "page1g", "cpu.paging"},
+       "cpu_paging", "page_1g", "", "", "kvm:page1g", "cpu.paging"},
       {"cpu.real_int", "INT n goes through the vector table and IRET comes back", kSdmFaults,
        "cpu_real", "", "rbx=1"},
       {"cpu.real_int3", "INT3 is vector 3", kSdmFaults, "cpu_real", "", "rbx=2"},
       {"cpu.real_ud", "UD2 is #UD", kSdmFaults, "cpu_real", "", "rbx=4"},
       {"cpu.real_de", "a division by 0 is #DE", kSdmFaults, "cpu_real", "", "rbx=8"},
       {"cpu.real_gp", "a word over the segment's limit is #GP", kSdmFaults, "cpu_real", "",
-       "rbx=16"},
+       "rbx=16", "", "tcg:segment_limit"},
       {"cpu.real_segment", "a segment's base is its selector times 16", kSdmModes, "cpu_real", "",
        "rbx=32"},
       {"cpu.real_step", "TF gives #DB after each instruction", "Intel SDM volume 3, 17.3.1.4",
@@ -110,7 +110,7 @@ std::vector<Case> cpu_cases() {
       {"cpu.pf_fetch", "fetching from a page with NX is #PF(0x11)", kSdmPageFaults, "cpu_long", "",
        "rbx=128"},
       {"cpu.pf_reserved", "a reserved bit in an entry is #PF(9)", kSdmPageFaults, "cpu_long", "",
-       "rbx=256"},
+       "rbx=256", "", "tcg:reserved_is_present"},
       {"cpu.df", "a fault that cannot be delivered is #DF(0)", kSdmFaults, "cpu_long", "",
        "rbx=512"},
       {"cpu.long_pae_cleared", "clearing CR4.PAE in long mode is #GP", kSdmControl, "cpu_long", "",
@@ -124,9 +124,9 @@ std::vector<Case> cpu_cases() {
       {"cpu.climb_long", "a guest climbs from protected to long mode", kSdmClimb, "cpu_climb", "",
        "rbx=8"},
       {"cpu.climb_pg_without_pae", "paging with EFER.LME and without CR4.PAE is #GP", kSdmClimb,
-       "cpu_climb", "", "rbx=1"},
+       "cpu_climb", "", "rbx=17", "rbx=16", "tcg!:climb_order"},
       {"cpu.climb_pg_without_pe", "paging with EFER.LME and without CR0.PE is #GP", kSdmClimb,
-       "cpu_climb", "", "rbx=2"},
+       "cpu_climb", "", "rbx=18", "rbx=16", "tcg!:climb_order"},
       {"cpu.host_step", "single step from outside comes out after each instruction",
        "KVM API, 4.87 KVM_SET_GUEST_DEBUG", "exit_fds", "host_step"},
       {"cpu.cr0_nw_without_cd", "CR0 with NW and without CD is #GP", kSdmControl, "cpu_registers",
@@ -146,15 +146,15 @@ std::vector<Case> cpu_cases() {
        "cpuid:0x80000001:ecx:0=1", "cpuid:0x80000001:ecx:0=0"},
       {"cpu.cpuid_features", "leaf 1 of CPUID, too, says what the host set",
        "KVM API, 4.21 KVM_SET_CPUID2", "cpu_cpuid", "", "cpuid:1:ecx:30=1", "cpuid:1:ecx:30=0",
-       "cpuid1"},
+       "kvm:cpuid1"},
       {"cpu.inject_if", "an interrupt waits while IF is clear", kSdmShadow, "cpu_inject", "inject",
        "rbx=1"},
       {"cpu.inject_taken", "an interrupt that waits comes once when IF is set", kSdmShadow,
        "cpu_inject", "inject", "rbx=8"},
       {"cpu.inject_sti", "an interrupt waits for the instruction after STI", kSdmShadow,
-       "cpu_inject", "inject", "rbx=2", "", "irq_window"},
+       "cpu_inject", "inject", "rbx=2", "", "kvm:irq_window"},
       {"cpu.inject_mov_ss", "an interrupt waits for the instruction after MOV SS", kSdmShadow,
-       "cpu_inject", "inject", "rbx=4", "", "irq_window"},
+       "cpu_inject", "inject", "", "", "kvm:irq_window"},
       {"cpu.nmi", "an NMI comes although interrupts are off", "KVM API, 4.64 KVM_NMI", "cpu_nmi",
        "nmi"},
   });
@@ -212,10 +212,11 @@ std::vector<Case> exit_cases() {
       {"exit.irqfd", "an eventfd raises an interrupt of the in-kernel controller",
        "KVM API, 4.75 KVM_IRQFD", "exit_irqfd", "irqfd"},
       {"exit.hypercall", "MAP_GPA_RANGE comes out where it is asked for",
-       "KVM API, section 5, KVM_EXIT_HYPERCALL", "exit_hypercall", "hypercall", "", "", "vmcall"},
+       "KVM API, section 5, KVM_EXIT_HYPERCALL", "exit_hypercall", "hypercall", "", "",
+       "kvm:vmcall"},
       {"exit.hypercall_unknown", "a hypercall that KVM does not know answers -KVM_ENOSYS",
        "Linux, Documentation/virt/kvm/x86/hypercalls.rst", "exit_hypercall", "brief", "rbx=1", "",
-       "vmcall"},
+       "kvm:vmcall"},
   });
 }
 
@@ -248,10 +249,10 @@ std::vector<Case> virt_cases() {
       {"virt.vmrun", "VMRUN without SVM is #UD", kSvm, "virt", "",
        "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=2", kNone},
       {"virt.vmload", "VMLOAD without SVM is #UD", kSvm, "virt", "",
-       "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=2", kNone},
+       "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=2", kNone, "tcg:vmload"},
       {"virt.efer_svme", "EFER.SVME without SVM is #GP", kSvm, "virt", "",
        "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=4", kNone},
-      {"virt.msr_hsave", "VM_HSAVE_PA without SVM is #GP", kSvm, "virt", "",
+      {"virt.msr_vmx_basic", "IA32_VMX_BASIC without VMX is #GP", kVmx, "virt", "",
        "cpuid:1:ecx:5=0 cpuid:0x80000001:ecx:2=0 rbx=8", kNone},
   });
 }

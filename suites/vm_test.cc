@@ -44,6 +44,10 @@ TEST(VmCases, NameWhatThereIs) {
       // The guest itself judges: it has the clause's name in it.
       EXPECT_TRUE(says(*guest, " " + c.guest->clause + " ")) << c.guest->clause;
     }
+    for (const std::string& word : c.guest->emulators) {
+      EXPECT_TRUE(word.starts_with("kvm:") || word.starts_with("tcg:") || word.starts_with("tcg!:"))
+          << word;
+    }
     for (const auto* words : {&c.guest->control, &c.guest->confined}) {
       for (const std::string& word : *words) {
         vmm::Settings settings;

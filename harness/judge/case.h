@@ -122,9 +122,11 @@ struct GuestBody {
   std::vector<std::string> control{};
   std::vector<std::string> confined{};  // the same for the confined trial
   std::string scenario{};               // what the host does and sees besides (vmm/scenario.h)
-  // What a KVM without VMX or SVM is known to leave out, so that a guest that does not conform
-  // there is skipped as `emulator-lacks:WORD`; empty: nothing, it has to conform everywhere.
-  std::string emulator_word{};
+  // What an emulator of the processor is known to leave out: "kvm:WORD" of a KVM without VMX or
+  // SVM, "tcg:WORD" of QEMU's TCG beneath KVM. A guest that does not conform there is skipped as
+  // `emulator-lacks:WORD`; with "tcg!:WORD" it is not tried at all, because trying takes the
+  // machine down. Empty: it has to conform everywhere.
+  std::vector<std::string> emulators{};
   friend bool operator==(const GuestBody&, const GuestBody&) = default;
 };
 

@@ -56,6 +56,11 @@ class GuestTrial {
   Status run_machine() {
     guest_ = vmm::find_guest(body_.image);
     if (guest_ == nullptr) return usage_error("find guest", body_.image, "no guest has this name");
+    if (const std::string word = emulator_word(true); !word.empty()) {
+      outcome_.lack = "emulator-lacks:" + word;
+      outcome_.end = "not run: it would take this machine down";
+      return {};
+    }
     auto kvm = vmm::Kvm::open();
     if (!kvm) return tl::unexpected(kvm.error());
     vmm::Settings settings;
@@ -180,18 +185,32 @@ class GuestTrial {
     outcome_.reports.push_back(std::move(report));
   }
 
-  // An instruction that KVM's emulator does not have ends the run; what else it lacks, the case
-  // names. On real hardware nothing is lacking.
+  // What the case says of the emulator that this machine is: its word, empty where there is none.
+  // `unsafe`: only what must not be tried.
+  [[nodiscard]] std::string emulator_word(bool unsafe) const {
+    const std::string_view kind = vmm::emulator();
+    if (kind.empty()) return {};
+    for (const std::string& entry : body_.emulators) {
+      const std::string_view rest = std::string_view(entry).substr(
+          std::min(entry.size(), entry.starts_with(kind) ? kind.size() : entry.size()));
+      if (rest.starts_with("!:")) return std::string(rest.substr(2));
+      if (!unsafe && rest.starts_with(":")) return std::string(rest.substr(1));
+    }
+    return {};
+  }
+
+  // An instruction that KVM's emulator does not have ends the run; what else an emulator lacks, the
+  // case names. On real hardware nothing is lacking.
   void find_lack(const vmm::Machine& machine, const vmm::End& end) {
-    if (vmm::hardware_virtualization()) return;
+    if (vmm::emulator().empty()) return;
     const bool failed =
         std::any_of(outcome_.reports.begin(), outcome_.reports.end(),
                     [](const auto& r) { return r.kind == GuestOutcome::Report::Kind::failed; });
     const bool right = control() ? failed : outcome_.ended && !failed && !outcome_.reports.empty();
     if (right) return;
-    if (!body_.emulator_word.empty()) {
-      outcome_.lack = "emulator-lacks:" + body_.emulator_word;
-    } else if (end.kind == vmm::End::Kind::internal_error && !failed) {
+    if (const std::string word = emulator_word(false); !word.empty()) {
+      outcome_.lack = "emulator-lacks:" + word;
+    } else if (vmm::emulator() == "kvm" && end.kind == vmm::End::Kind::internal_error && !failed) {
       outcome_.lack = "emulator-lacks:" + instruction(machine);
     }
   }

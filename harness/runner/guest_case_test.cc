@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "harness/base/facts.h"
+#include "harness/vmm/scenario.h"
 
 namespace ringfence {
 namespace {
@@ -29,7 +30,7 @@ class GuestCase : public ::testing::Test {
                         .control = {"rbx=1"},
                         .confined = {},
                         .scenario = "out1",
-                        .emulator_word = {}};
+                        .emulators = {}};
     return c;
   }
   static Case device(const std::string& fault) {
@@ -42,7 +43,7 @@ class GuestCase : public ::testing::Test {
                         .control = {},
                         .confined = {},
                         .scenario = {},
-                        .emulator_word = {}};
+                        .emulators = {}};
     return c;
   }
   static CaseRecord judged(const Case& c) {
@@ -108,6 +109,22 @@ TEST_F(GuestCase, WhatDoesNotExistIsBrokenAndNamed) {
   c = device("uart.no.such.fault");
   EXPECT_EQ(judged(c).reason, "control_failed");
   EXPECT_THAT(judged(c).detail, HasSubstr("uart.no.such.fault"));
+}
+
+// The words of an emulator count on that emulator alone, and never for what conforms.
+TEST_F(GuestCase, AnEmulatorsWordExplainsOnlyWhatDoesNotConform) {
+  const std::string here(vmm::emulator());
+  Case c = out1();
+  c.guest->emulators = {"kvm:word", "tcg:word"};
+  EXPECT_EQ(judged(c).verdict, Verdict::held);
+  c.guest->confined = {"rbx=1"};
+  EXPECT_EQ(judged(c).reason, here.empty() ? "deviates" : "emulator-lacks:word");
+  c.guest->emulators = {"other:word"};
+  EXPECT_EQ(judged(c).reason, "deviates");
+  c = out1();
+  c.guest->emulators = {"kvm!:unsafe", "tcg!:unsafe"};
+  const CaseRecord r = judged(c);
+  EXPECT_EQ(r.reason, here.empty() ? "" : "emulator-lacks:unsafe");
 }
 
 // Ends, but not as it has to: a halt in the place of the exit port.

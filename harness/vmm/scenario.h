@@ -50,5 +50,8 @@ Status set_registers(Machine& machine, const Settings& settings);
 
 // Whether this host's processor offers VMX or SVM. A KVM that works without either emulates.
 bool hardware_virtualization();
+// Who emulates the guest's processor: "kvm" (no VMX and no SVM), "tcg" (CPUID 0x40000000 says that
+// the host's own processor is QEMU's TCG), or "" for nobody.
+std::string_view emulator();
 
 }  // namespace ringfence::vmm

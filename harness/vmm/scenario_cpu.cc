@@ -11,6 +11,7 @@ namespace {
 constexpr uint64_t kLma = 1 << 10;
 constexpr uint8_t kVector = 0x40;
 constexpr uint16_t kRaisePort = 0x30;
+constexpr uint16_t kShadowPort = 0x31;
 constexpr uint16_t kWidthPort = 0x50;
 
 // The guest cpu_width has bytes that mean something else in each width: how many bytes come out,
@@ -101,18 +102,38 @@ class Paging : public Scenario {
   bool control_;
 };
 
-// Raises INTR when the guest writes port 0x30, and keeps it until the guest takes it.
+// Raises INTR when the guest writes port 0x30, and keeps it until the guest takes it. At port 0x31
+// it is raised in the shadow of a MOV SS (KVM API 4.32, interrupt.shadow), but not in the control.
 class Inject : public Scenario {
  public:
-  explicit Inject(bool /*control*/) {}
+  explicit Inject(bool control) : control_(control) {}
   void options(MachineOptions& options) override {
     options.budget.time = std::chrono::milliseconds(2000);
   }
   Handled exit(Machine& machine, Exit& exit) override {
     auto* bare = dynamic_cast<BarePlatform*>(&machine.platform());
-    if (bare != nullptr && asks(exit, kRaisePort)) bare->raise(kVector);
+    if (bare == nullptr) return Handled::no;
+    if (asks(exit, kRaisePort)) bare->raise(kVector);
+    if (asks(exit, kShadowPort)) {
+      if (!control_) cast_shadow(machine.vcpu());
+      bare->raise(kVector);
+    }
     return Handled::no;
   }
+
+ private:
+  static void cast_shadow(Vcpu& vcpu) {
+    // The OUT is finished first: its end would end the shadow.
+    vcpu.request_exit();
+    (void)vcpu.run_raw();
+    vcpu.request_exit(false);
+    auto events = vcpu.events();
+    if (!events) return;
+    events->interrupt.shadow = KVM_X86_SHADOW_INT_MOV_SS;
+    events->flags |= KVM_VCPUEVENT_VALID_SHADOW;
+    (void)vcpu.set_events(*events);
+  }
+  bool control_;
 };
 
 class Nmi : public Scenario {

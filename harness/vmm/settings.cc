@@ -4,6 +4,7 @@
 
 #include <array>
 #include <charconv>
+#include <cstring>
 #include <optional>
 
 #include "harness/base/file.h"
@@ -172,6 +173,16 @@ bool hardware_virtualization() {
   unsigned d = 0;
   if (__get_cpuid(1, &a, &b, &c, &d) != 0 && (c & kVmx) != 0) return true;
   return __get_cpuid(0x80000001, &a, &b, &c, &d) != 0 && (c & kSvm) != 0;
+}
+
+std::string_view emulator() {
+  if (!hardware_virtualization()) return "kvm";
+  constexpr unsigned kHypervisor = 0x40000000;
+  unsigned eax = 0;
+  std::array<unsigned, 3> name{};  // EBX, ECX, EDX
+  __cpuid(kHypervisor, eax, name[0], name[1], name[2]);
+  constexpr std::string_view kTcg = "TCGTCGTCGTCG";
+  return std::memcmp(name.data(), kTcg.data(), kTcg.size()) == 0 ? "tcg" : "";
 }
 
 }  // namespace ringfence::vmm
