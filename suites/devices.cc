@@ -80,6 +80,7 @@ std::vector<Case> device_cases() {
     c.source = text_of(row, "source");
     c.expected = Layer::kDevice;
     c.needs = {"kvm"};
+    c.quick = false;
     GuestBody body;
     body.image = text_of(row, "guest");
     body.clause = c.id;
