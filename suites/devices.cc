@@ -24,11 +24,17 @@ std::vector<std::string> settings_of(const json& row) {
     if (need == "clock:real") words.emplace_back("clock=real");
     if (need == "cpuid:tsc_khz") words.emplace_back("tsc_leaf");
   }
-  std::string keys;
-  for (const auto& code : row.value("keys", json::array())) {
-    keys += fmt::format("{}{:02x}", keys.empty() ? "keys=" : ",", code.get<unsigned>());
+  for (const auto& input : row.value("inputs", json::array())) {
+    const auto at = input.at("at_us").get<uint64_t>();
+    if (input.contains("key")) {
+      words.push_back(fmt::format("input:{}:key={}", at, input["key"].get<unsigned>()));
+    } else if (input.contains("line")) {
+      words.push_back(fmt::format("input:{}:line={}", at, input["line"].get<unsigned>()));
+    } else {
+      words.push_back(fmt::format("input:{}:serial:{}={}", at, input.value("errors", 0U),
+                                  input.at("serial").get<unsigned>()));
+    }
   }
-  if (!keys.empty()) words.push_back(keys);
   return words;
 }
 
@@ -47,14 +53,12 @@ std::vector<Case> device_cases() {
   const json table = json::parse(bytes.begin(), bytes.end(), nullptr, false);
   if (!table.is_object()) return cases;
   // A guest is run with what any of its clauses needs, so that all of them see the same machine.
+  // Its inputs stand with one of them, or with several in the same words.
   std::map<std::string, std::vector<std::string>> settings;
   for (const auto& row : table.value("clauses", json::array())) {
     auto& words = settings[text_of(row, "guest")];
-    for (std::string& word : settings_of(row)) {
-      if (std::find(words.begin(), words.end(), word) == words.end()) {
-        words.push_back(std::move(word));
-      }
-    }
+    auto own = settings_of(row);
+    if (own.size() > words.size()) words = std::move(own);
   }
   for (const auto& row : table.value("clauses", json::array())) {
     const auto kills = row.value("kills", json::array());

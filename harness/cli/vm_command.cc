@@ -111,9 +111,8 @@ Result<int> run_here(const VmArguments& args, const Image& image) {
   for (const std::string& word : args.set) {
     if (auto ok = vmm::apply_setting(word, settings); !ok) return tl::unexpected(ok.error());
   }
-  auto platform = vmm::make_board_platform(args.fault);
+  auto platform = vmm::make_board_platform(args.fault, settings.events);
   if (!platform) return tl::unexpected(platform.error());
-  if (!settings.keys.empty()) (*platform)->keys(settings.keys, 0);
   auto machine = vmm::Machine::create(*kvm, args.firmware ? image.firmware : image.flat,
                                       std::move(*platform), settings.options);
   if (!machine) return tl::unexpected(machine.error());
@@ -259,7 +258,8 @@ void add_vm(CLI::App& app, Action& action) {
       ->type_name("PATH");
   run->add_flag("--firmware", args->firmware, "The firmware form: 64 KiB with a reset vector");
   run->add_option("--fault", args->fault, "A seeded fault in one of the devices")->type_name("ID");
-  run->add_option("--set", args->set, "mode=long, rbx=1, clock=real, keys=1c, ... (repeatable)")
+  run->add_option("--set", args->set,
+                  "mode=long, rbx=1, clock=real, input:0:key=28, ... (repeatable)")
       ->type_name("WORD");
   run->add_option("--timeout", args->timeout, "Seconds until the guest is ended")
       ->capture_default_str();

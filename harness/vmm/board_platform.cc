@@ -1,5 +1,8 @@
 #include "harness/vmm/board_platform.h"
 
+#include <algorithm>
+#include <cstring>
+
 #include "harness/vmm/devices/board.h"
 
 namespace ringfence::vmm {
@@ -22,7 +25,10 @@ struct Last final : BusObserver {
 
 class BoardPlatform final : public Platform {
  public:
-  Status make(std::string_view fault) {
+  Status make(std::string_view fault, std::vector<OutsideEvent> events) {
+    events_ = std::move(events);
+    std::stable_sort(events_.begin(), events_.end(),
+                     [](const OutsideEvent& a, const OutsideEvent& b) { return a.at < b.at; });
     BoardConfig config;
     config.fault = fault;
     BoardWires wires;
@@ -43,8 +49,15 @@ class BoardPlatform final : public Platform {
     board_->write(port, width, value, now);
     return {last_.device, last_.defined};
   }
-  void advance(Nanos now) override { board_->advance(now); }
-  [[nodiscard]] std::optional<Nanos> next_event() const override { return board_->next_event(); }
+  void advance(Nanos now) override {
+    for (; taken_ < events_.size() && events_[taken_].at <= now; ++taken_) deliver(events_[taken_]);
+    board_->advance(now);
+  }
+  [[nodiscard]] std::optional<Nanos> next_event() const override {
+    const auto next = board_->next_event();
+    if (taken_ == events_.size()) return next;
+    return std::min(next.value_or(events_[taken_].at), events_[taken_].at);
+  }
   [[nodiscard]] bool intr() const override { return board_->intr(); }
   uint8_t acknowledge(Nanos now) override { return board_->acknowledge(now); }
   [[nodiscard]] bool a20() const override { return board_->a20(); }
@@ -61,17 +74,47 @@ class BoardPlatform final : public Platform {
   void serial_input(std::span<const uint8_t> bytes, Nanos now) override {
     for (const uint8_t byte : bytes) board_->serial_in(byte, now);
   }
-  void keys(std::span<const uint8_t> codes, Nanos now) override { board_->keys(codes, now); }
   void finish() override { board_->drain(); }
   void reset() override { board_->reset(); }
-  [[nodiscard]] std::vector<uint8_t> save() const override { return board_->save(); }
+  // The board's state behind the number of events that have come.
+  [[nodiscard]] std::vector<uint8_t> save() const override {
+    std::vector<uint8_t> state(sizeof taken_);
+    std::memcpy(state.data(), &taken_, sizeof taken_);
+    const auto board = board_->save();
+    state.insert(state.end(), board.begin(), board.end());
+    return state;
+  }
   Status restore(std::span<const uint8_t> state) override {
+    size_t taken = 0;
+    if (state.size() < sizeof taken) return system_error("restore board", "its state", EINVAL);
+    std::memcpy(&taken, state.data(), sizeof taken);
+    if (taken > events_.size()) return system_error("restore board", "its state", EINVAL);
+    if (auto ok = board_->restore(state.subspan(sizeof taken)); !ok) return ok;
+    taken_ = taken;
     serial_.bytes.clear();
     debug_.bytes.clear();
-    return board_->restore(state);
+    return {};
   }
 
  private:
+  void deliver(const OutsideEvent& event) {
+    board_->advance(event.at);
+    switch (event.kind) {
+      case OutsideEvent::Kind::key:
+        board_->keys(std::span(&event.value, 1), event.at);
+        break;
+      case OutsideEvent::Kind::serial:
+        board_->uart().receive(event.value, event.at, event.errors);
+        board_->bus().touched();
+        break;
+      case OutsideEvent::Kind::line:
+        board_->pic().set_irq(event.value, true);
+        break;
+    }
+  }
+
+  std::vector<OutsideEvent> events_;
+  size_t taken_ = 0;
   Bytes serial_;
   Bytes debug_;
   Last last_;
@@ -80,9 +123,10 @@ class BoardPlatform final : public Platform {
 
 }  // namespace
 
-Result<std::unique_ptr<Platform>> make_board_platform(std::string_view fault) {
+Result<std::unique_ptr<Platform>> make_board_platform(std::string_view fault,
+                                                      std::vector<OutsideEvent> events) {
   auto platform = std::make_unique<BoardPlatform>();
-  if (auto ok = platform->make(fault); !ok) return tl::unexpected(ok.error());
+  if (auto ok = platform->make(fault, std::move(events)); !ok) return tl::unexpected(ok.error());
   return platform;
 }
 

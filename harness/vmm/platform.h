@@ -16,6 +16,20 @@ namespace ringfence::vmm {
 
 using Nanos = uint64_t;  // device time
 
+// What comes to a machine from outside, at a time of its own.
+struct OutsideEvent {
+  enum class Kind : uint8_t {
+    key,     // a scan code (set 2) from the keyboard
+    serial,  // a character on the first serial line
+    line,    // an input of the interrupt controllers rises
+  };
+  Nanos at = 0;
+  Kind kind = Kind::key;
+  uint8_t value = 0;
+  uint8_t errors = 0;  // serial: bits of the line status register that come with it
+  friend bool operator==(const OutsideEvent&, const OutsideEvent&) = default;
+};
+
 class Platform {
  public:
   struct Access {
@@ -53,11 +67,6 @@ class Platform {
     (void)now;
   }
 
-  // Scan codes (set 2) from a keyboard.
-  virtual void keys(std::span<const uint8_t> codes, Nanos now) {
-    (void)codes;
-    (void)now;
-  }
   // The machine ends: what still waits to go out goes.
   virtual void finish() {}
   virtual void reset() = 0;

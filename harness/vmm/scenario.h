@@ -36,12 +36,13 @@ Result<std::unique_ptr<Scenario>> make_scenario(std::string_view name, const Kvm
 std::vector<std::string_view> scenario_names();
 
 // Words for MachineOptions and registers: "mode=long", "pages=4k", "rbx=1" (any general register,
-// in C's number forms), "clock=real", "irqchip", "tsc_leaf", "keys=1c,f0,1c" (scan codes, set 2,
-// hexadecimal), "cpuid:LEAF:REGISTER:BIT=0". Registers go into `registers`, keys into `keys`.
+// in C's number forms), "clock=real", "irqchip", "tsc_leaf", "input:AT_US:key|serial|line=VALUE"
+// or "input:AT_US:serial:ERRORS=VALUE", "cpuid:LEAF:REGISTER:BIT=0". Registers go into `registers`,
+// inputs into `events`.
 struct Settings {
   MachineOptions options;
   std::vector<std::pair<std::string, uint64_t>> registers;
-  std::vector<uint8_t> keys;
+  std::vector<OutsideEvent> events;
 };
 Status apply_setting(std::string_view word, Settings& settings);
 Status set_registers(Machine& machine, const Settings& settings);

@@ -1,6 +1,5 @@
 // The words with which a case sets a machine: see scenario.h.
 #include <cpuid.h>
-#include <fmt/format.h>
 
 #include <array>
 #include <charconv>
@@ -69,6 +68,34 @@ Status cpuid_setting(std::string_view word, std::string_view key, uint64_t value
   return {};
 }
 
+Status input_setting(std::string_view word, std::string_view key, uint64_t value,
+                     Settings& settings) {
+  const auto parts = split(key, ':');
+  constexpr uint64_t kMostMicroseconds = 3'600'000'000;
+  if (parts.size() < 3 || parts.size() > 4 || value > 0xff) return bad(word);
+  const auto at = number(parts[1]);
+  if (!at || *at > kMostMicroseconds) return bad(word);
+  OutsideEvent event;
+  event.at = *at * 1000;
+  event.value = static_cast<uint8_t>(value);
+  if (parts[2] == "key") {
+    event.kind = OutsideEvent::Kind::key;
+  } else if (parts[2] == "serial") {
+    event.kind = OutsideEvent::Kind::serial;
+  } else if (parts[2] == "line" && value < 16) {
+    event.kind = OutsideEvent::Kind::line;
+  } else {
+    return bad(word);
+  }
+  if (parts.size() == 4) {
+    const auto errors = number(parts[3]);
+    if (!errors || *errors > 0xff || event.kind != OutsideEvent::Kind::serial) return bad(word);
+    event.errors = static_cast<uint8_t>(*errors);
+  }
+  settings.events.push_back(event);
+  return {};
+}
+
 }  // namespace
 
 Status apply_setting(std::string_view word, Settings& settings) {
@@ -107,17 +134,9 @@ Status apply_setting(std::string_view word, Settings& settings) {
     settings.options.clock = text == "real" ? ClockKind::real : ClockKind::stepped;
     return {};
   }
-  if (key == "keys") {
-    if (text.empty()) return bad(word);
-    for (const std::string_view code : split(text, ',')) {
-      const auto value = number(fmt::format("0x{}", code));
-      if (!value || *value > 0xff) return bad(word);
-      settings.keys.push_back(static_cast<uint8_t>(*value));
-    }
-    return {};
-  }
   const auto value = number(text);
   if (!value) return bad(word);
+  if (key.starts_with("input:")) return input_setting(word, key, *value, settings);
   if (key.starts_with("cpuid:")) return cpuid_setting(word, key, *value, settings.options);
   for (const Register& r : kRegisters) {
     if (r.name == key) {
