@@ -11,7 +11,7 @@
 namespace ringfence::bench {
 namespace {
 
-constexpr uint64_t kExits = 200;
+constexpr uint64_t kExits = 1000;
 constexpr int kSkip = 77;
 
 // out 0x30, al; jmp back: exits for ever.
@@ -107,7 +107,7 @@ int dispatch(const vmm::Kvm& kvm, size_t rounds) {
   auto machine = vmm::Machine::create(kvm, kForever, platform(), plain());
   if (!bare || !machine) return 1;
   return report(
-      "vmm.dispatch (200 exits)",
+      "vmm.dispatch (1000 exits)",
       {{"bare KVM_RUN loop", [&] { return (*bare)->run(kExits); }},
        {"Machine", [&] { return expect((*machine)->run(), vmm::End::Kind::out_of_exits); }}},
       rounds);

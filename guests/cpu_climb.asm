@@ -88,13 +88,13 @@ protected32:
 .no_pe: try32   mov cr0, eax
         expect_mem8 cpu.climb_pg_without_pe, [faulted], 0xff, 13
 .in_order:
+        mov     eax, cr4                ; PAE before LME: QEMU's TCG beneath KVM hangs with LME alone
+        or      eax, 1 << 5
+        mov     cr4, eax
         mov     ecx, EFER
         rdmsr
         or      eax, 1 << 8
         wrmsr
-        mov     eax, cr4
-        or      eax, 1 << 5
-        mov     cr4, eax
         mov     edi, PML4
         xor     eax, eax
         mov     ecx, 3*1024

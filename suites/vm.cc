@@ -155,7 +155,7 @@ std::vector<Case> cpu_cases() {
       {"cpu.inject_sti", "an interrupt waits for the instruction after STI", kSdmShadow,
        "cpu_inject", "inject", "rbx=2", "", "kvm:irq_window"},
       {"cpu.inject_mov_ss", "an interrupt waits for the instruction after MOV SS", kSdmShadow,
-       "cpu_inject", "inject", "", "", "kvm:irq_window"},
+       "cpu_inject", "inject", "", "", "tcg:int_shadow"},
       {"cpu.nmi", "an NMI comes although interrupts are off", "KVM API, 4.64 KVM_NMI", "cpu_nmi",
        "nmi"},
   });

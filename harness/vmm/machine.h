@@ -169,10 +169,9 @@ class Machine {
   int64_t epoch_ = 0;     // host's monotonic ns at device time 0 (real clock)
   int64_t deadline_ = 0;  // host's monotonic ns at which the budget ends
   uint64_t kicks_ = 0;
-  uint64_t left_ = 0;  // exits of the budget
-  // Stepped: whether the guest did anything since the last kick, and how long it has run for it.
-  uint64_t exits_at_kick_ = 0;
-  int64_t ran_at_kick_ = 0;     // the thread's processor time, ns
+  uint64_t left_ = 0;           // exits of the budget
+  int64_t quiet_since_ = 0;     // this thread's CPU time at the last kick with exits before it
+  uint64_t exits_at_kick_ = 0;  // stepped: whether the guest did anything since the last one
   std::optional<size_t> wrap_;  // the region that A20 moves
   bool a20_ = true;
   std::atomic<bool> stop_{false};

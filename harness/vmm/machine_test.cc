@@ -174,6 +174,56 @@ TEST(Machine, StopFromAnotherThreadEnds) {
   EXPECT_EQ(end.kind, End::Kind::stopped);
 }
 
+// Stepped time does not depend on how long the host takes for it: an exit that takes 20 ms is one
+// step, and time goes on by itself only for a guest that spins for long.
+TEST(SteppedTime, IsTheGuestsAloneHoweverSlowTheHost) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine = machine_of(*kvm, code::out8(0x30, 1) + code::out8(0x31, 1) + code::exit_with(0),
+                            short_budget(100, 10000));
+  ASSERT_TRUE(machine);
+  (*machine)->on_exit([](Machine&, Exit&) {
+    const timespec nap{0, 20'000'000};
+    nanosleep(&nap, nullptr);
+    return Handled::no;
+  });
+  EXPECT_EQ((*machine)->run().kind, End::Kind::exited);
+  EXPECT_EQ((*machine)->now(), 3000U);
+}
+
+TEST(SteppedTime, GoesOnForAGuestThatOnlySpins) {
+  RINGFENCE_NEED_KVM(kvm);
+  // A platform that interrupts at 10 ms of device time.
+  static constexpr Nanos kAt = 10'000'000;
+  class Timer : public BarePlatform {
+   public:
+    void advance(Nanos now) override {
+      if (now >= kAt && !done_) {
+        done_ = true;
+        raise(0x40);
+      }
+    }
+    [[nodiscard]] std::optional<Nanos> next_event() const override {
+      return done_ ? std::nullopt : std::optional<Nanos>(kAt);
+    }
+
+   private:
+    bool done_ = false;
+  };
+  Bytes image(0x200, 0);
+  const Bytes body = Bytes{0xfb} + code::kSpin;
+  std::copy(body.begin(), body.end(), image.begin());
+  image[0x101] = 0x01;  // vector 0x40 -> 0:0x180
+  image[0x100] = 0x80;
+  const Bytes handler = code::exit_with(4);
+  std::copy(handler.begin(), handler.end(), image.begin() + 0x180);
+  auto machine = Machine::create(*kvm, image, std::make_unique<Timer>(), short_budget(100, 10000));
+  ASSERT_TRUE(machine);
+  const End end = (*machine)->run();
+  EXPECT_EQ(end.kind, End::Kind::exited) << end.text << (*machine)->report();
+  EXPECT_EQ(end.code, 4U);
+  EXPECT_GE((*machine)->now(), 10'000'000U);
+}
+
 // ---- What guests do -----------------------------------------------------------------------------
 
 TEST(Machine, StringOutputOverAPageEdgeArrivesWhole) {
