@@ -258,7 +258,8 @@ void add_vm(CLI::App& app, Action& action) {
       ->type_name("PATH");
   run->add_flag("--firmware", args->firmware, "The firmware form: 64 KiB with a reset vector");
   run->add_option("--fault", args->fault, "A seeded fault in one of the devices")->type_name("ID");
-  run->add_option("--set", args->set, "mode=long, rbx=1, clock=real, input=0:key:1c, ... (repeatable)")
+  run->add_option("--set", args->set,
+                  "mode=long, rbx=1, clock=real, input=0:key:1c, ... (repeatable)")
       ->type_name("WORD");
   run->add_option("--timeout", args->timeout, "Seconds until the guest is ended")
       ->capture_default_str();
