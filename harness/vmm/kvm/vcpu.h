@@ -84,7 +84,7 @@ class Vcpu {
   Status set_signal_mask(uint64_t mask) const;
   // KVM_TRANSLATE (4.15): linear to physical, or nothing where no page is mapped.
   [[nodiscard]] std::optional<uint64_t> translate(uint64_t linear) const;
-  [[nodiscard]] Result<uint32_t> tsc_khz() const;  // KVM_GET_TSC_KHZ (4.56)
+  [[nodiscard]] Result<uint32_t> tsc_khz() const;       // KVM_GET_TSC_KHZ (4.56)
   [[nodiscard]] Result<kvm_lapic_state> lapic() const;  // KVM_GET_LAPIC (4.57)
 
   [[nodiscard]] Result<Stats> stats() const { return Stats::open(fd_.get(), "vcpu"); }
