@@ -31,6 +31,10 @@ TEST(Guests, FirmwareIs64KiBWithCodeAtTheResetVector) {
       EXPECT_TRUE(guest.firmware.empty()) << guest.name;
       continue;
     }
+    // What judges the processor or KVM is for our machine alone (FLAT_ONLY in CMakeLists.txt).
+    const bool of_devices = !guest.name.starts_with("cpu_") && !guest.name.starts_with("exit_") &&
+                            !guest.name.starts_with("mem_");
+    if (guest.firmware.empty() && !of_devices) continue;
     ASSERT_EQ(guest.firmware.size(), 0x10000) << guest.name;
     // A far jump to F000:0, or what the guest is all of.
     const uint8_t first = guest.firmware[0xfff0];

@@ -24,15 +24,19 @@ std::vector<std::string> settings_of(const json& row) {
     if (need == "clock:real") words.emplace_back("clock=real");
     if (need == "cpuid:tsc_khz") words.emplace_back("tsc_leaf");
   }
+  return words;
+}
+
+// What comes from outside while it runs.
+std::vector<std::string> inputs_of(const json& row) {
+  std::vector<std::string> words;
   for (const auto& input : row.value("inputs", json::array())) {
-    const auto at = input.at("at_us").get<uint64_t>();
-    if (input.contains("key")) {
-      words.push_back(fmt::format("input:{}:key={}", at, input["key"].get<unsigned>()));
-    } else if (input.contains("line")) {
-      words.push_back(fmt::format("input:{}:line={}", at, input["line"].get<unsigned>()));
-    } else {
-      words.push_back(fmt::format("input:{}:serial:{}={}", at, input.value("errors", 0U),
-                                  input.at("serial").get<unsigned>()));
+    for (const char* kind : {"key", "serial", "line"}) {
+      if (!input.contains(kind)) continue;
+      std::string word = fmt::format("input={}:{}:{:x}", input.value("at_us", 0U), kind,
+                                     input[kind].get<unsigned>());
+      if (input.contains("errors")) word += fmt::format(":{:x}", input["errors"].get<unsigned>());
+      words.push_back(std::move(word));
     }
   }
   return words;
@@ -53,12 +57,19 @@ std::vector<Case> device_cases() {
   const json table = json::parse(bytes.begin(), bytes.end(), nullptr, false);
   if (!table.is_object()) return cases;
   // A guest is run with what any of its clauses needs, so that all of them see the same machine.
-  // Its inputs stand with one of them, or with several in the same words.
-  std::map<std::string, std::vector<std::string>> settings;
+  std::map<std::string, std::vector<std::string>> settings, inputs;
   for (const auto& row : table.value("clauses", json::array())) {
     auto& words = settings[text_of(row, "guest")];
-    auto own = settings_of(row);
-    if (own.size() > words.size()) words = std::move(own);
+    for (std::string& word : settings_of(row)) {
+      if (std::find(words.begin(), words.end(), word) == words.end()) {
+        words.push_back(std::move(word));
+      }
+    }
+    // The same for all of its clauses that have them.
+    if (auto& typed = inputs[text_of(row, "guest")]; typed.empty()) typed = inputs_of(row);
+  }
+  for (auto& [guest, words] : settings) {
+    words.insert(words.end(), inputs[guest].begin(), inputs[guest].end());
   }
   for (const auto& row : table.value("clauses", json::array())) {
     const auto kills = row.value("kills", json::array());
@@ -69,6 +80,7 @@ std::vector<Case> device_cases() {
     c.source = text_of(row, "source");
     c.expected = Layer::kDevice;
     c.needs = {"kvm"};
+    c.quick = false;
     GuestBody body;
     body.image = text_of(row, "guest");
     body.clause = c.id;

@@ -24,7 +24,7 @@ const Facts& facts() {
   return known;
 }
 const Registry& registry() {
-  static const Registry known = builtin().value();
+  static const Registry known = attempts().value();
   return known;
 }
 

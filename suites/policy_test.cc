@@ -28,7 +28,7 @@ const Facts& facts() {
 }
 
 const Registry& registry() {
-  static const Registry known = builtin().value();
+  static const Registry known = attempts().value();
   return known;
 }
 

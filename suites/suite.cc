@@ -92,16 +92,22 @@ std::string id_of_path(std::string_view path) {
   return id;
 }
 
-Result<Registry> builtin() {
+Result<Registry> attempts() {
   Registry registry;
-  for (auto* cases :
-       {pid_cases, mnt_cases, proc_cases, ipc_uts_net_cases, user_cap_cases, exec_fd_cases,
-        seccomp_cases, limit_cases, cpu_cases, exit_cases, mem_cases, virt_cases, device_cases}) {
+  for (auto* cases : {pid_cases, mnt_cases, proc_cases, ipc_uts_net_cases, user_cap_cases,
+                      exec_fd_cases, seccomp_cases, limit_cases}) {
     auto added = cases();
-    for (Case& c : added) {
-      if (!c.guest) add_calls(c);
-    }
+    for (Case& c : added) add_calls(c);
     if (auto ok = registry.add(std::move(added)); !ok) return tl::unexpected(ok.error());
+  }
+  return registry;
+}
+
+Result<Registry> builtin() {
+  auto registry = attempts();
+  if (!registry) return registry;
+  for (auto* cases : {cpu_cases, exit_cases, mem_cases, virt_cases, device_cases}) {
+    if (auto ok = registry->add(cases()); !ok) return tl::unexpected(ok.error());
   }
   return registry;
 }

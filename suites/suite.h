@@ -26,7 +26,9 @@ std::vector<Case> mem_cases();
 std::vector<Case> virt_cases();
 std::vector<Case> device_cases();
 
-// All of them.
+// Those in which an inmate attempts something.
+Result<Registry> attempts();
+// All of them: with the guests of the mini-VMM.
 Result<Registry> builtin();
 
 // ---- Smallest policies

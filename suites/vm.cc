@@ -40,6 +40,7 @@ std::vector<Case> cases_of(std::initializer_list<Row> rows) {
     c.source = row.source;
     c.expected = Layer::kKernel;
     c.needs = {"kvm"};
+    c.quick = false;
     c.guest = GuestBody{.image = row.image,
                         .clause = *row.clause != 0 ? row.clause : row.id,
                         .fault = {},

@@ -20,7 +20,7 @@ RINGFENCE = os.path.abspath(
 MALFORMED = sorted((ROOT / "suites/data/policies/malformed").glob("*.json"))
 CHECK_SCHEMA = [sys.executable, "-B", str(ROOT / "reports/check_schema.py")]
 COMMANDS = ["run", "list", "doctor", "explain", "diff", "policy", "policy show", "policy check",
-            "policy list", "plan", "spawn", "trace", "kernels",
+            "policy list", "plan", "spawn", "trace", "kernels", "vm", "vm run",
             "kernels run", "kernels exec", "completion"]
 USAGE = 64
 # Quick cases that need nothing but the right to make a decoy host.

@@ -3,95 +3,9 @@
 #include <algorithm>
 #include <utility>
 
-#include "harness/vmm/devices/board.h"
+#include "harness/vmm/board_platform.h"
 
 namespace ringfence::vmm {
-namespace {
-
-struct Bytes final : ByteSink {
-  void put(uint8_t byte) override { bytes.push_back(byte); }
-  std::vector<uint8_t> bytes;
-};
-
-class TypedBoard final : public Platform {
- public:
-  Status make(const BoardRunOptions& options) {
-    BoardConfig config;
-    config.fault = options.fault;
-    BoardWires wires;
-    wires.serial = &serial_;
-    wires.debug = &debug_;
-    auto board = Board::make(config, wires);
-    if (!board) return tl::unexpected(board.error());
-    board_ = std::move(*board);
-    inputs_ = options.inputs;
-    take(0);
-    return {};
-  }
-
-  Access in(uint16_t port, unsigned width, uint32_t& value, Nanos now) override {
-    take(now);
-    value = board_->read(port, width, now);
-    return {"board", true};
-  }
-  Access out(uint16_t port, unsigned width, uint32_t value, Nanos now) override {
-    take(now);
-    board_->write(port, width, value, now);
-    return {"board", true};
-  }
-  void advance(Nanos now) override {
-    take(now);
-    board_->advance(now);
-  }
-  [[nodiscard]] std::optional<Nanos> next_event() const override {
-    const auto event = board_->next_event();
-    if (taken_ == inputs_.size()) return event;
-    return std::min(event.value_or(inputs_[taken_].at), inputs_[taken_].at);
-  }
-  [[nodiscard]] bool intr() const override { return board_->intr(); }
-  uint8_t acknowledge(Nanos now) override { return board_->acknowledge(now); }
-  [[nodiscard]] bool a20() const override { return board_->a20(); }
-  bool take_reset() override {
-    const auto request = board_->take_reset();
-    if (!request) return false;
-    if (request->kind != ResetKind::cpu) board_->reset();
-    return true;
-  }
-  [[nodiscard]] std::optional<uint32_t> exit_code() const override { return board_->exit_code(); }
-  std::vector<uint8_t> take_debug() override { return std::exchange(debug_.bytes, {}); }
-  std::vector<uint8_t> take_serial() override { return std::exchange(serial_.bytes, {}); }
-  void reset() override { board_->reset(); }
-  [[nodiscard]] std::vector<uint8_t> save() const override { return board_->save(); }
-  Status restore(std::span<const uint8_t> state) override { return board_->restore(state); }
-
- private:
-  void take(Nanos now) {
-    for (; taken_ < inputs_.size() && inputs_[taken_].at <= now; ++taken_) {
-      const auto& input = inputs_[taken_];
-      board_->advance(input.at);
-      switch (input.kind) {
-        case Input::Kind::key:
-          board_->keys(std::span(&input.value, 1), input.at);
-          break;
-        case Input::Kind::serial:
-          board_->uart().receive(input.value, input.at, input.errors);
-          board_->bus().touched();
-          break;
-        case Input::Kind::line:
-          board_->pic().set_irq(input.value, true);
-          break;
-      }
-    }
-  }
-
-  std::vector<Input> inputs_;
-  size_t taken_ = 0;
-  Bytes serial_;
-  Bytes debug_;
-  std::unique_ptr<Board> board_;  // goes first: it has the sinks
-};
-
-}  // namespace
 
 bool BoardRun::whole() const {
   if (!report.ended || end.kind != End::Kind::exited) return false;
@@ -111,10 +25,10 @@ bool BoardRun::failed(std::string_view clause) const {
 }
 
 Result<BoardRun> run_on_board(const Kvm& kvm, const Guest& guest, const BoardRunOptions& options) {
-  auto board = std::make_unique<TypedBoard>();
-  if (auto made = board->make(options); !made) return tl::unexpected(made.error());
+  auto board = make_board_platform(options.fault, options.inputs);
+  if (!board) return tl::unexpected(board.error());
   const bool firmware = options.machine.form == Form::firmware;
-  auto machine = Machine::create(kvm, firmware ? guest.firmware : guest.flat, std::move(board),
+  auto machine = Machine::create(kvm, firmware ? guest.firmware : guest.flat, std::move(*board),
                                  options.machine);
   if (!machine) return tl::unexpected(machine.error());
   BoardRun run;

@@ -24,19 +24,6 @@ struct BoardRun {
   [[nodiscard]] bool failed(std::string_view clause) const;
 };
 
-// What comes from outside at a time.
-struct Input {
-  enum class Kind : uint8_t {
-    key,     // a scan code (set 2) from the keyboard
-    serial,  // a character on COM1, with the errors that LSR has for it
-    line,    // an input of the interrupt controllers rises
-  };
-  Kind kind = Kind::key;
-  Nanos at = 0;  // 0: before the guest begins
-  uint8_t value = 0;
-  uint8_t errors = 0;
-};
-
 struct BoardRunOptions {
   std::string_view fault = {};
   std::vector<Input> inputs = {};  // in the order of time

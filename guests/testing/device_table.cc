@@ -89,11 +89,13 @@ class Reader {
     where_ = at;
     if (!object.is_object()) return false;
     for (const auto& [name, value] : object.items()) {
-      where_ = at + "/" + name;
+      where_ = at;
+      where_.append("/").append(name);
       if (needed.erase(name) == 0 && !allowed.contains(name)) return false;
     }
     if (needed.empty()) return true;
-    where_ = at + "/" + *needed.begin();
+    where_ = at;
+    where_.append("/").append(*needed.begin());
     return false;
   }
   [[nodiscard]] tl::unexpected<Error> error() const {

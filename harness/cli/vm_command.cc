@@ -111,7 +111,7 @@ Result<int> run_here(const VmArguments& args, const Image& image) {
   for (const std::string& word : args.set) {
     if (auto ok = vmm::apply_setting(word, settings); !ok) return tl::unexpected(ok.error());
   }
-  auto platform = vmm::make_board_platform(args.fault, settings.events);
+  auto platform = vmm::make_board_platform(args.fault, std::move(settings.inputs));
   if (!platform) return tl::unexpected(platform.error());
   auto machine = vmm::Machine::create(*kvm, args.firmware ? image.firmware : image.flat,
                                       std::move(*platform), settings.options);
@@ -248,7 +248,7 @@ void add_vm(CLI::App& app, Action& action) {
   run->add_flag("--firmware", args->firmware, "The firmware form: 64 KiB with a reset vector");
   run->add_option("--fault", args->fault, "A seeded fault in one of the devices")->type_name("ID");
   run->add_option("--set", args->set,
-                  "mode=long, rbx=1, clock=real, input:0:key=28, ... (repeatable)")
+                  "mode=long, rbx=1, clock=real, input=0:key:1c, ... (repeatable)")
       ->type_name("WORD");
   run->add_option("--timeout", args->timeout, "Seconds until the guest is ended")
       ->capture_default_str();

@@ -82,7 +82,8 @@ class GuestTrial {
       }
       scenario->options(settings.options);
     }
-    auto platform = make_platform(control() ? body_.fault : std::string(), settings.events);
+    auto platform =
+        make_platform(control() ? body_.fault : std::string(), std::move(settings.inputs));
     if (!platform) return tl::unexpected(platform.error());
     auto machine = vmm::Machine::create(*kvm, guest_->flat, std::move(*platform), settings.options);
     if (!machine) return tl::unexpected(machine.error());
@@ -91,8 +92,10 @@ class GuestTrial {
   }
 
   [[nodiscard]] Result<std::unique_ptr<vmm::Platform>> make_platform(
-      const std::string& fault, const std::vector<vmm::OutsideEvent>& events) const {
-    if (case_.expected == Layer::kDevice) return vmm::make_board_platform(fault, events);
+      const std::string& fault, std::vector<vmm::Input> inputs) const {
+    if (case_.expected == Layer::kDevice) {
+      return vmm::make_board_platform(fault, std::move(inputs));
+    }
     return std::unique_ptr<vmm::Platform>(std::make_unique<vmm::BarePlatform>());
   }
 
@@ -234,9 +237,10 @@ class GuestTrial {
   void tell(vmm::Machine& machine, const vmm::End& end) {
     const auto entries = machine.transcript().entries();
     outcome_.transcript_lost = machine.transcript().lost();
+    // The first word of a fault's id is the device's name.
     const std::string_view device =
-        std::string_view(body_.clause)
-            .substr(0, std::min(body_.clause.find('.'), body_.clause.size()));
+        std::string_view(body_.fault)
+            .substr(0, std::min(body_.fault.find('.'), body_.fault.size()));
     size_t letters = 0;
     size_t decided = entries.size();
     for (size_t i = 0; i < entries.size(); ++i) {
@@ -244,9 +248,7 @@ class GuestTrial {
       const bool access = e.kind != Entry::Kind::exit && e.kind != Entry::Kind::interrupt;
       if (!access) continue;
       ++outcome_.accesses;
-      // A clause of the platform is about several devices, the debug console among them.
-      const bool about = device == "platform" ? e.defined : e.device == device;
-      if (about) ++outcome_.device_accesses;
+      if (e.device == device) ++outcome_.device_accesses;
       if (e.kind != Entry::Kind::out || e.address != kDebugPort) continue;
       if (letters++ == decisive_offset_) decided = std::min(decided, i);
     }

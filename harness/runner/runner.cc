@@ -27,6 +27,7 @@
 #include "harness/policy/read.h"
 #include "harness/runner/decoy.h"
 #include "harness/runner/extras.h"
+#include "harness/runner/inmate_file.h"
 #include "harness/runner/run_case.h"
 #include "harness/runner/wire.h"
 #include "harness/spawn/reap.h"
@@ -37,21 +38,6 @@ namespace ringfence {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-// The inmate's image as a sealed file in memory: executable by descriptor, in any root.
-Result<UniqueFd> make_image(std::span<const unsigned char> image) {
-  const int64_t raw =
-      sys::call(SYS_memfd_create, sys::arg("inmate"), MFD_CLOEXEC | MFD_ALLOW_SEALING);
-  if (raw < 0) return system_error("memfd_create", "inmate", static_cast<int>(-raw));
-  UniqueFd fd(static_cast<int>(raw));
-  if (auto ok = sys::write_full(fd.get(), image.data(), image.size()); !ok) {
-    return tl::unexpected(ok.error());
-  }
-  const int64_t sealed = sys::call(SYS_fcntl, fd.get(), F_ADD_SEALS,
-                                   F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL);
-  if (sealed < 0) return system_error("F_ADD_SEALS", "inmate", static_cast<int>(-sealed));
-  return fd;
-}
 
 std::string utc_now() {
   std::array<char, 32> text{};
@@ -213,7 +199,7 @@ class Run {
   Status prepare() {
     const auto image =
         options_.inmate.empty() ? inmate_image() : std::span<const unsigned char>(options_.inmate);
-    auto fd = make_image(image);
+    auto fd = seal_inmate(image);
     if (!fd) return tl::unexpected(fd.error());
     image_ = std::move(*fd);
     context_.run_id = fmt::format("{}-{}-{:08x}", utc_now(), sys::call(SYS_getpid), random_seed());

@@ -1,7 +1,7 @@
 #include "harness/vmm/board_platform.h"
 
 #include <algorithm>
-#include <cstring>
+#include <utility>
 
 #include "harness/vmm/devices/board.h"
 
@@ -25,10 +25,7 @@ struct Last final : BusObserver {
 
 class BoardPlatform final : public Platform {
  public:
-  Status make(std::string_view fault, std::vector<OutsideEvent> events) {
-    events_ = std::move(events);
-    std::stable_sort(events_.begin(), events_.end(),
-                     [](const OutsideEvent& a, const OutsideEvent& b) { return a.at < b.at; });
+  Status make(std::string_view fault, std::vector<Input> inputs) {
     BoardConfig config;
     config.fault = fault;
     BoardWires wires;
@@ -38,25 +35,29 @@ class BoardPlatform final : public Platform {
     if (!board) return tl::unexpected(board.error());
     board_ = std::move(*board);
     board_->bus().observe(&last_);
+    inputs_ = std::move(inputs);
+    take(0);
     return {};
   }
 
   Access in(uint16_t port, unsigned width, uint32_t& value, Nanos now) override {
+    take(now);
     value = board_->read(port, width, now);
     return {last_.device, last_.defined};
   }
   Access out(uint16_t port, unsigned width, uint32_t value, Nanos now) override {
+    take(now);
     board_->write(port, width, value, now);
     return {last_.device, last_.defined};
   }
   void advance(Nanos now) override {
-    for (; taken_ < events_.size() && events_[taken_].at <= now; ++taken_) deliver(events_[taken_]);
+    take(now);
     board_->advance(now);
   }
   [[nodiscard]] std::optional<Nanos> next_event() const override {
-    const auto next = board_->next_event();
-    if (taken_ == events_.size()) return next;
-    return std::min(next.value_or(events_[taken_].at), events_[taken_].at);
+    const auto event = board_->next_event();
+    if (taken_ == inputs_.size()) return event;
+    return std::min(event.value_or(inputs_[taken_].at), inputs_[taken_].at);
   }
   [[nodiscard]] bool intr() const override { return board_->intr(); }
   uint8_t acknowledge(Nanos now) override { return board_->acknowledge(now); }
@@ -76,57 +77,47 @@ class BoardPlatform final : public Platform {
   }
   void finish() override { board_->drain(); }
   void reset() override { board_->reset(); }
-  // The board's state behind the number of events that have come.
-  [[nodiscard]] std::vector<uint8_t> save() const override {
-    std::vector<uint8_t> state(sizeof taken_);
-    std::memcpy(state.data(), &taken_, sizeof taken_);
-    const auto board = board_->save();
-    state.insert(state.end(), board.begin(), board.end());
-    return state;
-  }
+  [[nodiscard]] std::vector<uint8_t> save() const override { return board_->save(); }
   Status restore(std::span<const uint8_t> state) override {
-    size_t taken = 0;
-    if (state.size() < sizeof taken) return system_error("restore board", "its state", EINVAL);
-    std::memcpy(&taken, state.data(), sizeof taken);
-    if (taken > events_.size()) return system_error("restore board", "its state", EINVAL);
-    if (auto ok = board_->restore(state.subspan(sizeof taken)); !ok) return ok;
-    taken_ = taken;
     serial_.bytes.clear();
     debug_.bytes.clear();
-    return {};
+    return board_->restore(state);
   }
 
  private:
-  void deliver(const OutsideEvent& event) {
-    board_->advance(event.at);
-    switch (event.kind) {
-      case OutsideEvent::Kind::key:
-        board_->keys(std::span(&event.value, 1), event.at);
-        break;
-      case OutsideEvent::Kind::serial:
-        board_->uart().receive(event.value, event.at, event.errors);
-        board_->bus().touched();
-        break;
-      case OutsideEvent::Kind::line:
-        board_->pic().set_irq(event.value, true);
-        break;
+  void take(Nanos now) {
+    for (; taken_ < inputs_.size() && inputs_[taken_].at <= now; ++taken_) {
+      const Input& input = inputs_[taken_];
+      board_->advance(input.at);
+      switch (input.kind) {
+        case Input::Kind::key:
+          board_->keys(std::span(&input.value, 1), input.at);
+          break;
+        case Input::Kind::serial:
+          board_->uart().receive(input.value, input.at, input.errors);
+          board_->bus().touched();
+          break;
+        case Input::Kind::line:
+          board_->pic().set_irq(input.value, true);
+          break;
+      }
     }
   }
 
-  std::vector<OutsideEvent> events_;
-  size_t taken_ = 0;
   Bytes serial_;
   Bytes debug_;
   Last last_;
+  std::vector<Input> inputs_;
+  size_t taken_ = 0;
   std::unique_ptr<Board> board_;  // goes first: it has the wires
 };
 
 }  // namespace
 
 Result<std::unique_ptr<Platform>> make_board_platform(std::string_view fault,
-                                                      std::vector<OutsideEvent> events) {
+                                                      std::vector<Input> inputs) {
   auto platform = std::make_unique<BoardPlatform>();
-  if (auto ok = platform->make(fault, std::move(events)); !ok) return tl::unexpected(ok.error());
+  if (auto ok = platform->make(fault, std::move(inputs)); !ok) return tl::unexpected(ok.error());
   return platform;
 }
 

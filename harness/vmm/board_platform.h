@@ -8,9 +8,9 @@
 
 namespace ringfence::vmm {
 
-// With the seeded fault `fault`, or clean where it is empty. Usage error for an unknown one. Events
-// from outside come in the order of their times.
+// With the seeded fault `fault`, or clean where it is empty. Usage error for an unknown one.
+// `inputs` in the order of time.
 Result<std::unique_ptr<Platform>> make_board_platform(std::string_view fault = {},
-                                                      std::vector<OutsideEvent> events = {});
+                                                      std::vector<Input> inputs = {});
 
 }  // namespace ringfence::vmm

@@ -16,20 +16,6 @@ namespace ringfence::vmm {
 
 using Nanos = uint64_t;  // device time
 
-// What comes to a machine from outside, at a time of its own.
-struct OutsideEvent {
-  enum class Kind : uint8_t {
-    key,     // a scan code (set 2) from the keyboard
-    serial,  // a character on the first serial line
-    line,    // an input of the interrupt controllers rises
-  };
-  Nanos at = 0;
-  Kind kind = Kind::key;
-  uint8_t value = 0;
-  uint8_t errors = 0;  // serial: bits of the line status register that come with it
-  friend bool operator==(const OutsideEvent&, const OutsideEvent&) = default;
-};
-
 class Platform {
  public:
   struct Access {
@@ -72,6 +58,20 @@ class Platform {
   virtual void reset() = 0;
   [[nodiscard]] virtual std::vector<uint8_t> save() const = 0;
   virtual Status restore(std::span<const uint8_t> state) = 0;
+};
+
+// What comes to a board from outside, at a time.
+struct Input {
+  enum class Kind : uint8_t {
+    key,     // a scan code (set 2) from the keyboard
+    serial,  // a character on COM1, with the errors that LSR has for it
+    line,    // an input of the interrupt controllers rises
+  };
+  Kind kind = Kind::key;
+  Nanos at = 0;  // 0: before the guest begins
+  uint8_t value = 0;
+  uint8_t errors = 0;
+  friend bool operator==(const Input&, const Input&) = default;
 };
 
 // Debug console at 0xE9 (reads 0xE9), exit port at 0xF4, and nothing else. No interrupts.

@@ -36,13 +36,14 @@ Result<std::unique_ptr<Scenario>> make_scenario(std::string_view name, const Kvm
 std::vector<std::string_view> scenario_names();
 
 // Words for MachineOptions and registers: "mode=long", "pages=4k", "rbx=1" (any general register,
-// in C's number forms), "clock=real", "irqchip", "tsc_leaf", "input:AT_US:key|serial|line=VALUE"
-// or "input:AT_US:serial:ERRORS=VALUE", "cpuid:LEAF:REGISTER:BIT=0". Registers go into `registers`,
-// inputs into `events`.
+// in C's number forms), "clock=real", "irqchip", "tsc_leaf", "cpuid:LEAF:REGISTER:BIT=0",
+// "input=US:key:1c", "input=US:serial:41:ERRORS", "input=US:line:5" (at microseconds of device
+// time; the rest hexadecimal). Registers go into `registers`, what comes from outside into
+// `inputs`.
 struct Settings {
   MachineOptions options;
   std::vector<std::pair<std::string, uint64_t>> registers;
-  std::vector<OutsideEvent> events;
+  std::vector<Input> inputs;  // in the order of time
 };
 Status apply_setting(std::string_view word, Settings& settings);
 Status set_registers(Machine& machine, const Settings& settings);

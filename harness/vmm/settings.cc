@@ -1,5 +1,6 @@
 // The words with which a case sets a machine: see scenario.h.
 #include <cpuid.h>
+#include <fmt/format.h>
 
 #include <array>
 #include <charconv>
@@ -42,8 +43,40 @@ std::optional<uint64_t> number(std::string_view text) {
 tl::unexpected<Error> bad(std::string_view word) {
   return usage_error("set up guest", std::string(word),
                      "REGISTER=NUMBER, mode=real|protected16|protected32|long|compat, "
-                     "pages=4k|2m|1g, clock=real|stepped, irqchip, tsc_leaf, keys=CODE,..., "
-                     "cpuid:LEAF:REGISTER:BIT=0|1");
+                     "pages=4k|2m|1g, clock=real|stepped, irqchip, tsc_leaf, "
+                     "cpuid:LEAF:REGISTER:BIT=0|1, input=US:key:CODE, "
+                     "input=US:serial:BYTE[:ERRORS], input=US:line:N");
+}
+
+// What comes from outside, in the order of time.
+Status input_setting(std::string_view word, std::string_view text, std::vector<Input>& inputs) {
+  constexpr uint64_t kLongest = 3600ULL * 1'000'000;  // us
+  constexpr Nanos kMicrosecond = 1000;
+  constexpr uint64_t kLines = 16;
+  const auto parts = split(text, ':');
+  if (parts.size() < 3 || parts.size() > 4) return bad(word);
+  const auto at = number(parts[0]);
+  const auto value = number(fmt::format("0x{}", parts[2]));
+  if (!at || *at > kLongest || !value || *value > 0xff) return bad(word);
+  Input input{Input::Kind::key, *at * kMicrosecond, static_cast<uint8_t>(*value), 0};
+  if (parts[1] == "serial") {
+    input.kind = Input::Kind::serial;
+    if (parts.size() == 4) {
+      const auto errors = number(fmt::format("0x{}", parts[3]));
+      if (!errors || *errors > 0xff) return bad(word);
+      input.errors = static_cast<uint8_t>(*errors);
+    }
+  } else if (parts.size() == 4) {
+    return bad(word);
+  } else if (parts[1] == "line") {
+    if (*value >= kLines) return bad(word);
+    input.kind = Input::Kind::line;
+  } else if (parts[1] != "key") {
+    return bad(word);
+  }
+  if (!inputs.empty() && inputs.back().at > input.at) return bad(word);
+  inputs.push_back(input);
+  return {};
 }
 
 Status cpuid_setting(std::string_view word, std::string_view key, uint64_t value,
@@ -65,34 +98,6 @@ Status cpuid_setting(std::string_view word, std::string_view key, uint64_t value
       *registers[which] = value != 0 ? *registers[which] | mask : *registers[which] & ~mask;
     }
   };
-  return {};
-}
-
-Status input_setting(std::string_view word, std::string_view key, uint64_t value,
-                     Settings& settings) {
-  const auto parts = split(key, ':');
-  constexpr uint64_t kMostMicroseconds = 3'600'000'000;
-  if (parts.size() < 3 || parts.size() > 4 || value > 0xff) return bad(word);
-  const auto at = number(parts[1]);
-  if (!at || *at > kMostMicroseconds) return bad(word);
-  OutsideEvent event;
-  event.at = *at * 1000;
-  event.value = static_cast<uint8_t>(value);
-  if (parts[2] == "key") {
-    event.kind = OutsideEvent::Kind::key;
-  } else if (parts[2] == "serial") {
-    event.kind = OutsideEvent::Kind::serial;
-  } else if (parts[2] == "line" && value < 16) {
-    event.kind = OutsideEvent::Kind::line;
-  } else {
-    return bad(word);
-  }
-  if (parts.size() == 4) {
-    const auto errors = number(parts[3]);
-    if (!errors || *errors > 0xff || event.kind != OutsideEvent::Kind::serial) return bad(word);
-    event.errors = static_cast<uint8_t>(*errors);
-  }
-  settings.events.push_back(event);
   return {};
 }
 
@@ -134,9 +139,9 @@ Status apply_setting(std::string_view word, Settings& settings) {
     settings.options.clock = text == "real" ? ClockKind::real : ClockKind::stepped;
     return {};
   }
+  if (key == "input") return input_setting(word, text, settings.inputs);
   const auto value = number(text);
   if (!value) return bad(word);
-  if (key.starts_with("input:")) return input_setting(word, key, *value, settings);
   if (key.starts_with("cpuid:")) return cpuid_setting(word, key, *value, settings.options);
   for (const Register& r : kRegisters) {
     if (r.name == key) {

@@ -492,7 +492,7 @@ class UartModel final : public Uart {
     const uint8_t after = modem();
     uint8_t edges = before ^ after;
     if ((after & kRi) != 0 && !f_.on(kTeriBothEdges)) edges &= static_cast<uint8_t>(~kRi);
-    s_.msr_delta |= edges >> 4;
+    s_.msr_delta = static_cast<uint8_t>(s_.msr_delta | edges >> 4);
   }
   uint8_t read_msr() {
     const uint8_t value = modem() | s_.msr_delta;
