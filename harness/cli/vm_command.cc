@@ -180,22 +180,11 @@ Result<int> run_elsewhere(const VmArguments& args, const Image& image) {
   ProgramRequest request;
   request.fds = {{0, 0}, {1, 1}, {2, 2}};
   if (args.vmm == "qemu") {
-    request.argv = {"qemu-system-x86_64",
-                    "-accel",
-                    "tcg",
-                    "-display",
-                    "none",
-                    "-no-reboot",
-                    "-nodefaults",
-                    "-bios",
-                    file->path(),
-                    "-serial",
-                    "stdio",
-                    "-chardev",
-                    "file,id=debug,path=/dev/stdout",
-                    "-device",
-                    "isa-debugcon,chardev=debug",
-                    "-device",
+    request.argv = {"qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-no-reboot",
+                    "-nodefaults", "-bios", file->path(), "-monitor", "none", "-chardev",
+                    "stdio,id=out,mux=on,signal=off",
+                    // Not a file /dev/stdout, which QEMU would truncate.
+                    "-serial", "chardev:out", "-device", "isa-debugcon,chardev=out", "-device",
                     "isa-debug-exit,iobase=0xf4,iosize=4"};
   } else {
     std::string command = args.vmm.substr(std::string_view("exec:").size());

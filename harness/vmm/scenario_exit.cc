@@ -123,10 +123,10 @@ class MmioWrites : public Mmio {
   void after(Machine& /*m*/, const End& /*end*/, std::vector<Finding>& out) override {
     constexpr uint64_t kValue = 0x8877665544332211;
     const uint64_t mask = Width == 8 ? ~0ULL : (1ULL << (8 * Width)) - 1;
-    const std::vector<Seen> want = {{kHole + 0x100 * Width, Width, kValue & mask}};
+    const std::vector<Seen> want = {{kHole + 0x100UL * Width, Width, kValue & mask}};
     std::vector<Seen> mine;
     for (const Seen& s : seen_) {
-      if ((s.at & ~0xffULL) == kHole + 0x100 * Width) mine.push_back(s);
+      if ((s.at & ~0xffULL) == kHole + 0x100UL * Width) mine.push_back(s);
     }
     out.push_back(
         {mine == want, fmt::format("came out {}, expected {}", in_words(mine), in_words(want))});

@@ -8,6 +8,7 @@
 #include <string>
 #include <utility>
 
+#include "harness/base/number.h"
 #include "harness/base/result.h"
 #include "harness/base/sys.h"
 
@@ -35,7 +36,7 @@ class Mapping {
     const int64_t r = sys::call(SYS_mmap, 0, size, protection, flags, static_cast<uint64_t>(fd), 0);
     if (r < 0) return system_error("mmap", std::move(what), static_cast<int>(-r));
     Mapping made;
-    made.data_ = address(r);
+    made.data_ = address_of_result<uint8_t>(r);
     made.size_ = size;
     return made;
   }
@@ -45,10 +46,6 @@ class Mapping {
   [[nodiscard]] std::span<uint8_t> bytes() const { return {data_, size_}; }
 
  private:
-  static uint8_t* address(int64_t r) {
-    return reinterpret_cast<uint8_t*>(
-        static_cast<uintptr_t>(r));  // NOLINT(performance-no-int-to-ptr)
-  }
   void reset() {
     if (data_ != nullptr) (void)sys::call(SYS_munmap, sys::arg(data_), size_);
     data_ = nullptr;
