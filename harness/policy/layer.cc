@@ -33,7 +33,7 @@ constexpr std::array kFixed = {
     Layer{"lsm.apparmor"},
     Layer{"lsm.selinux"},
     Layer{"lsm.bpf"},
-    Layer{"net.filter"},
+    Layer::kNetFilter,
     Layer::kDac,
     Layer::kKernel,
     Layer::kSession,

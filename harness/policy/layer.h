@@ -43,6 +43,7 @@ class Layer {
   static const Layer kSeccomp, kNoNewPrivs;
   static const Layer kRoot, kMask, kReadOnly, kMountFlags, kPropagation;
   static const Layer kCgroupPids, kCgroupMemory;
+  static const Layer kNetFilter;
   static const Layer kDac, kKernel, kSession, kFd, kCap;
   static const Layer kUnattributed;
 
@@ -67,6 +68,7 @@ inline constexpr Layer Layer::kMountFlags{"mount.flags"};
 inline constexpr Layer Layer::kPropagation{"mount.propagation"};
 inline constexpr Layer Layer::kCgroupPids{"cgroup.pids"};
 inline constexpr Layer Layer::kCgroupMemory{"cgroup.memory"};
+inline constexpr Layer Layer::kNetFilter{"net.filter"};
 inline constexpr Layer Layer::kDac{"dac"};
 inline constexpr Layer Layer::kKernel{"kernel"};
 inline constexpr Layer Layer::kSession{"session"};  // setsid: the caller's terminal is not ours

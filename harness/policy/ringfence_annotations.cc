@@ -100,9 +100,9 @@ struct MountWord {
 void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
   for (const auto& [key, value] : node.members()) {
     if (!key.starts_with(kPrefix)) continue;
-    constexpr std::array kKnown = {kRootFlags,        kRootFresh, kRootNone,
-                                   kNewSession,       kSetUser,   kUnsetCapabilities,
-                                   kCloseDescriptors, kTime,      kTimeOffsets};
+    constexpr std::array kKnown = {
+        kRootFlags,         kRootFresh,        kRootNone, kNewSession,  kSetUser,
+        kUnsetCapabilities, kCloseDescriptors, kTime,     kTimeOffsets, kNetwork};
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
       fail_unknown(value, "annotation", key, {kKnown.begin(), kKnown.end()});
     }
@@ -134,6 +134,14 @@ void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
     }
   }
   read_time(node, policy);
+  if (const JsonNode network = node.get(kNetwork)) {
+    read_network(network, policy.network);
+    const Namespace* own = policy.find(Ns::net);
+    if (!policy.network.empty() && (own == nullptr || !own->path.empty())) {
+      network.fail("interfaces without a new network namespace",
+                   "a namespace of type network, without a path, in /linux/namespaces");
+    }
+  }
 }
 
 std::map<std::string, std::string> write_ringfence_annotations(const Policy& policy) {
@@ -157,6 +165,7 @@ std::map<std::string, std::string> write_ringfence_annotations(const Policy& pol
     unset += name;
   }
   if (!unset.empty()) add(kUnsetCapabilities, unset);
+  if (!policy.network.empty()) add(kNetwork, write_network(policy.network));
   if (!before_1_1(policy)) return list;
   if (const Namespace* time = policy.find(Ns::time)) {
     add(kTime, time->path.empty() ? "new" : time->path);
