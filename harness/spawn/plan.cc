@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <linux/prctl.h>
+#include <linux/sched.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 #include "harness/confine/cgroup.h"
 #include "harness/confine/mounts.h"
 #include "harness/confine/namespaces.h"
+#include "harness/confine/network.h"
 #include "harness/confine/process.h"
 #include "harness/confine/seccomp.h"
 
@@ -87,6 +89,13 @@ const Step* Plan::find(std::string_view key) const {
   return it == steps.end() ? nullptr : &*it;
 }
 
+bool Plan::needs_helper() const {
+  return !uid_map.empty() || !gid_map.empty() || deny_setgroups ||
+         std::any_of(steps.begin(), steps.end(), [](const Step& step) {
+           return step.network.effect != Step::Network::Effect::none;
+         });
+}
+
 std::vector<Step::Setting> Plan::settings() const {
   std::vector<Step::Setting> all;
   for (const Step& step : steps) all.insert(all.end(), step.settings.begin(), step.settings.end());
@@ -111,6 +120,8 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   plan.controllers = add_cgroup_limits(assembler, policy);
   auto namespaces = add_clone_namespaces(assembler, policy);
   if (!namespaces) return tl::unexpected(namespaces.error());
+  // In the spawner's own namespace, or one that is joined, nothing is changed.
+  if ((namespaces->clone_flags & CLONE_NEWNET) != 0) add_network(assembler, policy.network);
   assembler.add(parent_death("process.parent_death:begin", true));
   if (auto added = add_child_namespaces(assembler, policy, *namespaces); !added) {
     return tl::unexpected(added.error());
@@ -135,6 +146,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   plan.gid_map = namespaces->gid_map;
   plan.deny_setgroups = namespaces->deny_setgroups;
   plan.namespace_paths = namespaces->paths;
+  plan.network = policy.network;
   plan.rootfs = mounts->rootfs;
   plan.program = options.program.empty() ? "" : mounts->has_root ? kProgramInside : options.program;
   plan.seccomp_program = std::move(filter.program);

@@ -47,10 +47,13 @@ struct Plan {
   std::string program;                   // path of CompileOptions::program inside; empty: none
   std::vector<std::string> notes;        // "root.path rootfs does not exist: a fresh tmpfs"
   std::vector<std::string> namespace_paths;
+  NetworkPolicy network;  // what the steps with a network effect make
   // The compiled filter, classic BPF; empty when there is none. Evaluate with bpf_evaluate().
   std::vector<uint64_t> seccomp_program;
 
   [[nodiscard]] const Step* find(std::string_view key) const;
+  // Whether something is made while the child waits: id maps, interfaces.
+  [[nodiscard]] bool needs_helper() const;
   // The limits that the steps set on the target's cgroup; empty when there are none.
   [[nodiscard]] std::vector<Step::Setting> settings() const;
 };

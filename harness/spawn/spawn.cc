@@ -150,6 +150,11 @@ Status check(const SpawnRequest& request) {
                          "numbers inside are 0 to 15");
     }
   }
+  if (request.netns_fd >= 0 && ((request.plan->clone_flags & CLONE_NEWNET) == 0 ||
+                                (request.plan->clone_flags & CLONE_NEWUSER) != 0)) {
+    return usage_error("spawn", "network namespace",
+                       "only for a plan that makes one, and no user namespace");
+  }
   if (!request.plan->controllers.empty() && request.cgroup == nullptr) {
     return usage_error("spawn", "cgroup", "the plan has limits, so it needs a group");
   }
@@ -181,6 +186,10 @@ Status prepare(const SpawnRequest& request, Prepared& p) {
   s.envp = p.envp.data();
   s.paths = p.paths.data();
   s.parent_pidfd = -1;
+  s.netns_fd = request.netns_fd;
+  if (const Step* step = plan.find("ns.net")) {
+    s.netns_step = static_cast<uint32_t>(step - plan.steps.data());
+  }
   std::fill(std::begin(s.slots), std::end(s.slots), -1);
   s.slots[kSlotExe] = request.exe_fd;
   for (const auto& [inside, here] : request.fds) s.given[s.given_count++] = {inside, here};
@@ -275,13 +284,14 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(request.cgroup->unified_fd());
   }
-  p.start.wait_for_maps = !plan.uid_map.empty() || !plan.gid_map.empty() || plan.deny_setgroups;
+  if (request.netns_fd >= 0) args.flags &= ~uint64_t{CLONE_NEWNET};
+  p.start.wait_for_maps = plan.needs_helper();
 
   const KeptDumpable dumpable;
   BlockedSignals signals;
   if (auto blocked = signals.block(); !blocked) return tl::unexpected(blocked.error());
   p.start.signal_mask = signals.before();
-  IdMapWriter writer(plan, p.start.report, &parent_tid);
+  IdMapWriter writer(plan, p.start.report, &parent_tid, request.port_program);
   if (p.start.wait_for_maps) {
     if (auto started = writer.start(); !started) return tl::unexpected(started.error());
   }
@@ -322,8 +332,10 @@ Error failed_child(const SpawnRequest& request, const Cloned& cloned, const Chil
     });
     what.step = static_cast<size_t>(it - plan.steps.begin());
     what.key = cloned.map_failure->key;
-    what.layer = Layer::kUser;
-    what.nr = SYS_write;
+    const bool network =
+        it != plan.steps.end() && it->network.effect != Step::Network::Effect::none;
+    what.layer = it != plan.steps.end() ? it->layer : Layer::kUser;
+    what.nr = network ? SYS_sendto : SYS_write;
     what.err = cloned.map_failure->error.err;
     error = cloned.map_failure->error;
     error.what = fmt::format("step {}: {}", what.key, error.what);
