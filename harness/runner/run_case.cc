@@ -14,6 +14,7 @@
 #include "harness/policy/read.h"
 #include "harness/policy/without.h"
 #include "harness/runner/decoy.h"
+#include "harness/runner/port_watch.h"
 
 namespace ringfence {
 namespace {
@@ -210,12 +211,18 @@ class CaseRun {
         unwatched = KernelWatch::unwatched(begun.error());
       }
     }
+    std::optional<PortWatch> port;
+    if (context_.witness != nullptr && plan.ports() > 0) {
+      port = PortWatch::begin();
+      spec.port_program = port->program();
+    }
     TrialOutcome outcome = run_trial(spec);
     if (watch) {
       watch->collect(spec.calls.size(), plan, outcome);
     } else {
       outcome.kernel = std::move(unwatched);
     }
+    if (port) port->collect(plan, outcome);
     for (const Goal& event : events) outcome.proofs.push_back(look_at_cgroup(event, leaf));
     return outcome;
   }
