@@ -133,6 +133,9 @@ bool answer_parameterized(std::string_view word, Answer& answer, std::string& hi
     known = !word.empty();
     hint = "boot a kernel that was built with it";
     answer = has_config(word);
+  } else if (take_prefix(word, "cgroup:")) {
+    hint = "a cgroup hierarchy with this file, handed down to where groups are made";
+    answer = has_cgroup_file(word, known);
   } else if (take_prefix(word, "kernel>=")) {
     hint = "boot a newer kernel";
     answer = kernel_at_least(word, known);
@@ -230,11 +233,12 @@ std::map<std::string, std::string> Facts::summary() const {
 Status check_requirement(const Facts& facts, std::string_view requirement) {
   if (facts.find(requirement) != nullptr) return {};
   const std::string near = nearest(requirement, Facts::names());
-  return usage_error("requirement", std::string(requirement),
-                     near.empty()
-                         ? "see `ringfence doctor` for the names; also cap:NAME, "
-                           "path:/FILE, nonempty:/DIR, lsm:NAME, config:NAME, kernel>=VERSION"
-                         : fmt::format("did you mean {}?", near));
+  return usage_error(
+      "requirement", std::string(requirement),
+      near.empty()
+          ? "see `ringfence doctor` for the names; also cap:NAME, "
+            "path:/FILE, nonempty:/DIR, cgroup:FILE, lsm:NAME, config:NAME, kernel>=VERSION"
+          : fmt::format("did you mean {}?", near));
 }
 
 }  // namespace ringfence

@@ -11,6 +11,7 @@
 //   cap:SYS_ADMIN      the capability is in the effective set of this process, capabilities(7)
 //   path:/proc/kcore   the path exists
 //   nonempty:/proc/acpi  the directory exists and has entries
+//   cgroup:memory.high a cgroup of ours can have that file; "a|b" for either of two
 //   lsm:apparmor       the security module is active (lsm_list_modules(2), or securityfs)
 //   config:USER_NS     the kernel was built with it (y or m), where it shows its configuration
 //   kernel>=6.14       uname(2); only for cases about a fix or a limit of the kernel itself
