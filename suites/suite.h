@@ -20,6 +20,7 @@ std::vector<Case> user_cap_cases();
 std::vector<Case> exec_fd_cases();
 std::vector<Case> seccomp_cases();
 std::vector<Case> limit_cases();
+std::vector<Case> nesting_cases();
 
 // All of them.
 Result<Registry> builtin();
