@@ -65,7 +65,7 @@ std::vector<DenialRow> misleading_denials() {
                   .nr = SYS_execve,
                   .err = EACCES,
                   .layer = kUndecided,
-                  .why = "decides nothing",
+                  .why = "",
                   .prepare = [] { return become(4242); },
                   .act =
                       [] {
@@ -77,21 +77,21 @@ std::vector<DenialRow> misleading_denials() {
        .nr = SYS_mprotect,
        .err = EACCES,
        .layer = kUndecided,
-       .why = "decides nothing",
+       .why = "",
        .prepare = two_pages,
        .act = [] { return raw(SYS_mprotect, g_pages, 2 * kPage, PROT_READ | PROT_WRITE); }});
   rows.push_back({.name = "capset that asks for more than is permitted",
                   .nr = SYS_capset,
                   .err = EPERM,
                   .layer = kUndecided,
-                  .why = "decides nothing",
+                  .why = "",
                   .prepare = [] { return drop_caps(1ULL << CAP_SETPCAP | 1ULL << CAP_SYS_TIME); },
                   .act = [] { return raise_permitted(CAP_SYS_TIME); }});
   rows.push_back({.name = "a write that a seal refuses",
                   .nr = SYS_write,
                   .err = EPERM,
                   .layer = kUndecided,
-                  .why = "decides nothing",
+                  .why = "",
                   .prepare = sealed_setuid_file,
                   .act = [] { return raw(SYS_write, g_fd, "x", 1); }});
   // The other way round: no error that speaks of permission, and a capability decided all the same.
