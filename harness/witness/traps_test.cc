@@ -7,12 +7,16 @@
 #include <poll.h>
 #include <sched.h>
 #include <sys/capability.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/user.h>
+#include <sys/wait.h>
 
 #include <algorithm>
+#include <atomic>
 #include <csetjmp>
 #include <csignal>
 #include <cstddef>
@@ -326,6 +330,70 @@ TEST(Traps, AForgedSigsysIsNoFilters) {
       EXPECT_EQ(line.text.find("mount"), std::string::npos) << line.text;
     }
   }
+}
+
+// Gets SIGUSR1 from a timer of its own, on one CPU with whom this one starts next.
+struct Timed {
+  Timed() {
+    came = static_cast<std::atomic<int>*>(
+        mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0));
+    static std::atomic<int>* count;
+    count = came;
+    sched_getaffinity(0, sizeof everywhere, &everywhere);
+    cpu_set_t here;
+    CPU_ZERO(&here);
+    CPU_SET(sched_getcpu(), &here);
+    sched_setaffinity(0, sizeof here, &here);
+    pid = fork();
+    if (pid != 0) return;
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+    signal(SIGUSR1, [](int) { count->fetch_add(1); });
+    signal(SIGUSR2, SIG_IGN);
+    sigevent event{};
+    event.sigev_notify = SIGEV_SIGNAL;
+    event.sigev_signo = SIGUSR1;
+    timer_t timer{};
+    const timespec often{.tv_sec = 0, .tv_nsec = 200'000};
+    const itimerspec spec{.it_interval = often, .it_value = often};
+    if (timer_create(CLOCK_MONOTONIC, &event, &timer) != 0) _exit(1);
+    if (timer_settime(timer, 0, &spec, nullptr) != 0) _exit(1);
+    while (true) pause();
+  }
+  ~Timed() {
+    kill(pid, SIGKILL);
+    waitpid(pid, nullptr, 0);
+    sched_setaffinity(0, sizeof everywhere, &everywhere);
+    munmap(came, 4096);
+  }
+  Timed(const Timed&) = delete;
+  Timed& operator=(const Timed&) = delete;
+
+  std::atomic<int>* came;
+  pid_t pid = -1;
+  cpu_set_t everywhere{};
+};
+
+// A timer's signal comes in an interrupt of whoever runs just then; the watched task did not send
+// it.
+TEST(Traps, ATimerOfSomebodyElseIsNotItsSignal) {
+  RINGFENCE_NEEDS_WITNESS();
+  const Timed timed;
+  const auto seen = watched({want_call(SYS_kill)}, nothing, [&] {
+    const int until = *timed.came + 50;
+    // No call, which would fill the story.
+    for (uint64_t spins = 0; *timed.came < until && spins < 1ULL << 34; ++spins) {
+    }
+    return *timed.came < until ? ETIME : errno_of(kill(timed.pid, SIGUSR2));
+  });
+  ASSERT_EQ(seen.said, 0);
+  int of_timer = 0, sent = 0;
+  for (const StoryLine& line : seen.story) {
+    if (line.kind != RF_EV_SIGNAL) continue;
+    of_timer += line.number == SIGUSR1 ? 1 : 0;
+    sent += line.number == SIGUSR2 ? 1 : 0;
+  }
+  EXPECT_EQ(of_timer, 0);
+  EXPECT_EQ(sent, 1);
 }
 
 TEST(Traps, AGateWithUserDispatchOnIsNotTheFilterForSure) {

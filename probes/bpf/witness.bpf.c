@@ -451,17 +451,21 @@ struct sigsys_info {
 };
 
 static __always_inline int on_signal(void* ctx, int sig, void* info, struct task_struct* task) {
+  struct sigsys_info copy = {};
+  /* 0 and 1 are SEND_SIG_NOINFO and SEND_SIG_PRIV. */
+  if ((__u64)info > 1) bpf_probe_read_kernel(&copy, sizeof copy, info);
   __u64 id = scope_of(task);
-  if (!id) id = scope_of_current();
+  /* A timer's signal, or that of a device, comes in an interrupt of whoever happens to run: only
+     what is sent by a call is the current task's doing. */
+  const bool by_call =
+      (__u64)info != 1 && (copy.code == SI_USER || copy.code == SI_QUEUE || copy.code == SI_TKILL);
+  if (!id && by_call) id = scope_of_current();
   if (!id) return 0;
   /* To itself: in a syscall, or at the gate, where none has begun yet. */
   const bool own = task == (struct task_struct*)bpf_get_current_task();
   struct task_state* state = own ? state_of(task) : 0;
   const bool in_call = state && state->nr >= 0;
   if (sig == SIGXFSZ && in_call) state->flags |= RF_FILE_SIZE;
-  struct sigsys_info copy = {};
-  /* 0 and 1 are SEND_SIG_NOINFO and SEND_SIG_PRIV. */
-  if ((__u64)info > 1) bpf_probe_read_kernel(&copy, sizeof copy, info);
   /* With rt_sigqueueinfo(2) a process may send itself the siginfo of any filter: in that call. */
   const bool of_gate = sig == SIGSYS && copy.code > 0 && own && !in_call;
   if (of_gate && copy.code == SYS_SECCOMP) {

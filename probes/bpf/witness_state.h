@@ -29,6 +29,10 @@
 #define SIGSYS 31
 #define SYS_SECCOMP 1 /* si_code; another is user dispatch's, and anybody may send the signal */
 #define SIGXFSZ 25
+/* si_code of what kill(2), sigqueue(3) and tgkill(2) send. */
+#define SI_USER 0
+#define SI_QUEUE (-1)
+#define SI_TKILL (-6)
 #define SIGNAL_GROUP_EXIT 4 /* include/linux/sched/signal.h */
 #define AUDIT_ARCH_I386 0x40000003
 #define MAX_ERRNO 4095
