@@ -82,6 +82,8 @@ const std::vector<Entry>& table() {
       {"keys", kKernel, probe_keys, kHost, "needs CONFIG_KEYS"},
       {"legacy_tiocsti", kKernel, probe_tiocsti, kHost,
        "dev.tty.legacy_tiocsti = 1 opens it, for the cases about terminals only"},
+      {"idmap.tmpfs", kKernel, probe_idmap_tmpfs, kHost,
+       "id-mapped mounts of tmpfs came with Linux 6.3"},
       {"overlay", kKernel, probe_overlay, kHost, "modprobe overlay"},
       {"mqueue", kKernel, probe_mqueue, kHost, "needs CONFIG_POSIX_MQUEUE"},
       {"sysvipc", kKernel, probe_sysvipc, kHost, "needs CONFIG_SYSVIPC"},

@@ -83,6 +83,7 @@ Answer probe_vsyscall(const Facts&);
 Answer probe_tiocsti(const Facts&);
 Answer probe_overlay(const Facts&);
 Answer probe_mqueue(const Facts&);
+Answer probe_idmap_tmpfs(const Facts&);
 Answer probe_sysvipc(const Facts&);
 
 // facts_cgroup.cc

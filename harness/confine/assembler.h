@@ -64,6 +64,7 @@ enum PlanSlot : uint8_t {
   kSlotTree,
   kSlotDir,
   kSlotFile,
+  kSlotUmask,
 };
 
 class Assembler {

@@ -2,11 +2,11 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 
 #include <algorithm>
 
 #include "harness/base/file.h"
+#include "harness/confine/attach.h"
 #include "harness/confine/host_mounts.h"
 #include "harness/confine/mounts.h"
 #include "harness/confine/paths.h"
@@ -14,7 +14,7 @@
 namespace ringfence {
 namespace {
 
-constexpr uint64_t kDefaultFlags = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
+constexpr uint64_t kDefaultFlags = MS_NOSUID | MS_NODEV | MS_NOEXEC;
 
 // A file system `type` with `options`, or a bind of `source` when the type is empty, onto the
 // directory `destination` of the new root.
@@ -22,36 +22,16 @@ void add_part(Assembler& plan, Step& step, const std::string& destination, const
               const std::vector<std::string>& options, const std::string& source) {
   add_open_creating(plan, step, kSlotRoot, destination, false);
   if (type.empty()) {
-    step.ops.push_back(into(make_op(SYS_open_tree, AT_FDCWD, plan.text(source),
-                                    OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE),
-                            kSlotTree));
+    add_bind_on(plan, step, source, true, kSlotTarget);
   } else {
-    step.ops.push_back(into(make_op(SYS_fsopen, plan.text(type), FSOPEN_CLOEXEC), kSlotFs));
-    for (const auto& option : options) {
-      const size_t equal = option.find('=');
-      if (equal == std::string::npos) {
-        step.ops.push_back(
-            make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_SET_FLAG, plan.text(option), 0, 0));
-      } else {
-        step.ops.push_back(make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_SET_STRING,
-                                   plan.text(option.substr(0, equal)),
-                                   plan.text(option.substr(equal + 1)), 0));
-      }
-    }
-    step.ops.push_back(make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_CMD_CREATE, 0, 0, 0));
-    step.ops.push_back(
-        into(make_op(SYS_fsmount, slot_arg(kSlotFs), FSMOUNT_CLOEXEC, kDefaultFlags), kSlotTree));
-    step.ops.push_back(close_slot(kSlotFs));
+    add_filesystem_on(plan, step, {type, type, options, {}, kDefaultFlags}, kSlotTarget);
   }
-  step.ops.push_back(move_onto(plan, kSlotTree, kSlotTarget));
-  step.ops.push_back(close_slot(kSlotTree));
   step.ops.push_back(close_slot(kSlotTarget));
 }
 
 }  // namespace
 
-Status add_cgroup_mount(Assembler& plan, const Mount& mount, const MountPlan& mounts,
-                        bool own_cgroup_namespace) {
+Status add_cgroup_mount(Assembler& plan, const Mount& mount, bool own_cgroup_namespace) {
   auto hierarchies = read_cgroup_hierarchies();
   if (!hierarchies) return tl::unexpected(hierarchies.error());
   const auto v2 = std::find_if(hierarchies->begin(), hierarchies->end(),
@@ -92,11 +72,8 @@ Status add_cgroup_mount(Assembler& plan, const Mount& mount, const MountPlan& mo
   for (const auto& directory : directories) {
     Step ro = Assembler::confining(Layer::kReadOnly, "mount.ro:" + directory,
                                    fmt::format("make {} read-only", directory));
-    const std::string inside = path_in_root(directory);
-    add_open(plan, ro, kSlotRoot, inside, O_PATH, kSlotTarget);
-    add_set_attributes(plan, ro, kSlotTarget, MOUNT_ATTR_RDONLY,
-                       (mounts.has_root ? mounts.staging : "") + "/" + inside,
-                       MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
+    add_open(plan, ro, kSlotRoot, path_in_root(directory), O_PATH, kSlotTarget);
+    add_set_attributes(plan, ro, kSlotTarget, {MOUNT_ATTR_RDONLY, 0, false, MS_RDONLY});
     ro.ops.push_back(close_slot(kSlotTarget));
     plan.add(std::move(ro));
   }

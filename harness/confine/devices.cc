@@ -9,43 +9,35 @@
 
 #include <array>
 
+#include "harness/confine/attach.h"
 #include "harness/confine/mounts.h"
 #include "harness/confine/paths.h"
 
 namespace ringfence {
-namespace {
-
-// A bind of the host's node at `path` on the file in kSlotTarget.
-void add_bind(Assembler& plan, Step& step, const std::string& path) {
-  step.ops.push_back(
-      into(make_op(SYS_open_tree, AT_FDCWD, plan.text(path), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
-           kSlotTree));
-  step.ops.push_back(move_onto(plan, kSlotTree, kSlotTarget));
-  step.ops.push_back(close_slot(kSlotTree));
-}
-
-}  // namespace
 
 void add_default_devices(Assembler& plan) {
   for (const char* name : {"null", "zero", "full", "random", "urandom", "tty"}) {
     const std::string path = fmt::format("/dev/{}", name);
     Step step = Assembler::setup({}, "device:" + path, "bind the host's " + path);
     add_open_creating(plan, step, kSlotRoot, path, true);
-    add_bind(plan, step, path);
+    add_bind_on(plan, step, path, false, kSlotTarget);
     step.ops.push_back(close_slot(kSlotTarget));
     plan.add(std::move(step));
   }
-  constexpr std::array<std::array<const char*, 2>, 5> kLinks = {{{"/proc/self/fd", "dev/fd"},
-                                                                 {"/proc/self/fd/0", "dev/stdin"},
-                                                                 {"/proc/self/fd/1", "dev/stdout"},
-                                                                 {"/proc/self/fd/2", "dev/stderr"},
-                                                                 {"pts/ptmx", "dev/ptmx"}}};
+  constexpr std::array<std::array<const char*, 2>, 5> kLinks = {{{"/proc/self/fd", "fd"},
+                                                                 {"/proc/self/fd/0", "stdin"},
+                                                                 {"/proc/self/fd/1", "stdout"},
+                                                                 {"/proc/self/fd/2", "stderr"},
+                                                                 {"pts/ptmx", "ptmx"}}};
   Step links =
       Assembler::setup({}, "device:links", "links of /dev: fd, stdin, stdout, stderr, ptmx");
+  // /dev of the rootfs may be a link: it is the directory that was mounted on.
+  add_open(plan, links, kSlotRoot, "dev", O_PATH | O_DIRECTORY, kSlotTarget);
   for (const auto& [to, name] : kLinks) {
     links.ops.push_back(tolerating(
-        make_op(SYS_symlinkat, plan.text(to), slot_arg(kSlotRoot), plan.text(name)), EEXIST));
+        make_op(SYS_symlinkat, plan.text(to), slot_arg(kSlotTarget), plan.text(name)), EEXIST));
   }
+  links.ops.push_back(close_slot(kSlotTarget));
   plan.add(std::move(links));
 }
 
@@ -56,7 +48,7 @@ void add_device(Assembler& plan, const Device& device, bool user_namespace) {
   if (user_namespace) {
     // mknod(2) of devices is refused there.
     add_open_creating(plan, step, kSlotRoot, device.path, true);
-    add_bind(plan, step, device.path);
+    add_bind_on(plan, step, device.path, false, kSlotTarget);
     step.ops.push_back(close_slot(kSlotTarget));
     plan.add(std::move(step));
     return;
@@ -69,6 +61,8 @@ void add_device(Assembler& plan, const Device& device, bool user_namespace) {
       makedev(static_cast<unsigned>(device.major), static_cast<unsigned>(device.minor));
   add_open_creating(plan, step, kSlotRoot,
                     slash == std::string::npos ? "/" : inside.substr(0, slash), false);
+  // The caller's umask must not decide, and a chmod(2) afterwards could be led elsewhere.
+  step.ops.push_back(into(make_op(SYS_umask, 0), kSlotUmask));
   // A node that is there (one of the default devices) stays as it is: it may be the host's own.
   step.ops.push_back(
       into(tolerating(make_op(SYS_mknodat, slot_arg(kSlotTarget), node, type | device.mode, number),
@@ -77,9 +71,7 @@ void add_device(Assembler& plan, const Device& device, bool user_namespace) {
   step.ops.push_back(when(make_op(SYS_fchownat, slot_arg(kSlotTarget), node, device.uid, device.gid,
                                   AT_SYMLINK_NOFOLLOW),
                           kSlotFile));
-  // The caller's umask must not decide.
-  step.ops.push_back(
-      when(make_op(SYS_fchmodat, slot_arg(kSlotTarget), node, device.mode), kSlotFile));
+  step.ops.push_back(make_op(SYS_umask, slot_arg(kSlotUmask)));
   step.ops.push_back(close_slot(kSlotTarget));
   plan.add(std::move(step));
 }

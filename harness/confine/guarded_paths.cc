@@ -3,8 +3,8 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/mount.h>
-#include <sys/syscall.h>
 
+#include "harness/confine/attach.h"
 #include "harness/confine/mounts.h"
 #include "harness/confine/paths.h"
 
@@ -21,41 +21,20 @@ void add_masked_path(Assembler& plan, const std::string& path) {
   add_open(plan, step, kSlotSeen, inside, O_PATH, kSlotFile, {ENOENT, ENOTDIR}, kSlotDir);
 
   // The host's /dev/null: the new root may have none.
-  const auto for_file = [&](Op op) { step.ops.push_back(when(unless(op, kSlotDir), kSlotFile)); };
-  for_file(into(
-      make_op(SYS_open_tree, AT_FDCWD, plan.text("/dev/null"), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
-      kSlotTree));
-  for_file(move_onto(plan, kSlotTree, kSlotFile));
-  for_file(make_op(SYS_close, slot_arg(kSlotTree)));
-  for_file(make_op(SYS_close, slot_arg(kSlotFile)));
-
-  const auto for_directory = [&](Op op) { step.ops.push_back(when(op, kSlotDir)); };
-  for_directory(into(make_op(SYS_fsopen, plan.text("tmpfs"), FSOPEN_CLOEXEC), kSlotFs));
-  for_directory(make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_CMD_CREATE, 0, 0, 0));
-  for_directory(
-      into(make_op(SYS_fsmount, slot_arg(kSlotFs), FSMOUNT_CLOEXEC, MOUNT_ATTR_RDONLY), kSlotTree));
-  for_directory(move_onto(plan, kSlotTree, kSlotDir));
-  for_directory(make_op(SYS_close, slot_arg(kSlotFs)));
-  for_directory(make_op(SYS_close, slot_arg(kSlotTree)));
-  for_directory(make_op(SYS_close, slot_arg(kSlotDir)));
+  add_bind_on(plan, step, "/dev/null", false, kSlotFile, {kSlotFile, kSlotDir});
+  add_filesystem_on(plan, step, {"tmpfs", "tmpfs", {}, {}, MS_RDONLY}, kSlotDir, {kSlotDir, -1});
+  for (const int slot : {kSlotFile, kSlotDir}) step.ops.push_back(close_slot(slot));
   plan.add(std::move(step));
 }
 
-void add_readonly_path(Assembler& plan, const std::string& path, const MountPlan& mounts) {
+void add_readonly_path(Assembler& plan, const std::string& path) {
   Step step = Assembler::confining(Layer::kReadOnly, "mount.ro:" + path,
                                    fmt::format("make {} read-only", path));
   const std::string inside = path_in_root(path);
   add_open(plan, step, kSlotSeen, inside, O_PATH, kSlotFile, {ENOENT, ENOTDIR});
-  const auto add = [&](Op op) { step.ops.push_back(when(op, kSlotFile)); };
-  add(into(make_op(SYS_open_tree, slot_arg(kSlotFile), plan.text(""),
-                   AT_EMPTY_PATH | AT_RECURSIVE | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
-           kSlotTree));
-  add(move_onto(plan, kSlotTree, kSlotFile));
-  add_set_attributes(plan, step, kSlotTree, MOUNT_ATTR_RDONLY,
-                     (mounts.enters_root ? mounts.staging : "") + "/" + inside, MS_RDONLY,
-                     kSlotFile);
-  add(make_op(SYS_close, slot_arg(kSlotTree)));
-  add(make_op(SYS_close, slot_arg(kSlotFile)));
+  add_bind_on_itself(plan, step, kSlotFile, kSlotSeen, inside, {kSlotFile, -1});
+  add_set_attributes(plan, step, kSlotTree, {MOUNT_ATTR_RDONLY, 0, false, MS_RDONLY}, kSlotFile);
+  for (const int slot : {kSlotTree, kSlotFile}) step.ops.push_back(close_slot(slot));
   plan.add(std::move(step));
 }
 

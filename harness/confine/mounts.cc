@@ -2,8 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <linux/openat2.h>
 #include <sys/mount.h>
-#include <sys/statfs.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -12,7 +13,9 @@
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
+#include "harness/confine/attach.h"
 #include "harness/confine/paths.h"
+#include "harness/policy/overlay_options.h"
 
 namespace ringfence {
 namespace {
@@ -50,82 +53,74 @@ int64_t stat_type(const std::string& path) {
   return r < 0 ? r : static_cast<int64_t>(st.st_mode & S_IFMT);
 }
 
-// The flags that a bind of `source` starts with; a remount that left one out would clear it, which
-// a user namespace refuses.
-uint64_t inherited_flags(const std::string& source) {
-  struct statfs st {};
-  if (sys::call(SYS_statfs, sys::arg(source.c_str()), sys::arg(&st)) < 0) return 0;
-  return static_cast<uint64_t>(st.f_flags) & (MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC);
-}
-
-// What fsmount(2) takes for the access time; nothing of it confines.
-uint64_t time_attributes(uint64_t flags) {
-  uint64_t attributes = 0;
-  if ((flags & MS_NOATIME) != 0) {
-    attributes |= MOUNT_ATTR_NOATIME;
-  } else if ((flags & MS_STRICTATIME) != 0) {
-    attributes |= MOUNT_ATTR_STRICTATIME;
+// What is mounted anew; the flags that confine have steps of their own.
+NewFilesystem new_filesystem(const Mount& mount, const MountPlan& mounts) {
+  constexpr uint64_t kOfTheMount =
+      MS_NOATIME | MS_NODIRATIME | MS_RELATIME | MS_STRICTATIME | MS_SYNCHRONOUS | MS_DIRSYNC;
+  NewFilesystem fs{mount.type, mount.source, {}, {}, mount.flag_set & kOfTheMount};
+  if (mount.type != "overlay") {
+    for (const auto option : split(mount.data, ',')) fs.options.emplace_back(option);
+    return fs;
   }
-  if ((flags & MS_NODIRATIME) != 0) attributes |= MOUNT_ATTR_NODIRATIME;
-  return attributes;
-}
-
-void add_config(Assembler& plan, Step& step, std::string_view option) {
-  const size_t equal = option.find('=');
-  if (equal == std::string_view::npos) {
-    step.ops.push_back(
-        make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_SET_FLAG, plan.text(option), 0, 0));
-  } else {
-    step.ops.push_back(make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_SET_STRING,
-                               plan.text(option.substr(0, equal)),
-                               plan.text(option.substr(equal + 1)), 0));
+  OverlayOptions overlay = read_overlay_options(mount);
+  // The attributes of trusted.* are out of reach in a user namespace.
+  overlay.userxattr = overlay.userxattr || mounts.in_user_namespace;
+  for (const auto& lower : overlay.lower) fs.options.push_back("lowerdir+=" + lower);
+  if (!overlay.upper.empty()) {
+    fs.options.push_back("upperdir=" + overlay.upper);
+    fs.options.push_back("workdir=" + overlay.work);
   }
+  if (overlay.userxattr) fs.options.emplace_back("userxattr");
+  fs.options.insert(fs.options.end(), overlay.others.begin(), overlay.others.end());
+  fs.data = overlay_data(overlay);
+  return fs;
 }
 
-// A new file system, mounted nowhere yet, into slot `out`.
-void add_new_filesystem(Assembler& plan, Step& step, const std::string& type,
-                        const std::string& source, std::string_view data, uint64_t flags, int out) {
-  step.ops.push_back(into(make_op(SYS_fsopen, plan.text(type), FSOPEN_CLOEXEC), kSlotFs));
-  if (!source.empty()) add_config(plan, step, "source=" + source);
-  for (const auto option : split(data, ',')) {
-    add_config(plan, step, option);
-  }
-  if ((flags & MS_SYNCHRONOUS) != 0) add_config(plan, step, "sync");
-  if ((flags & MS_DIRSYNC) != 0) add_config(plan, step, "dirsync");
-  step.ops.push_back(make_op(SYS_fsconfig, slot_arg(kSlotFs), FSCONFIG_CMD_CREATE, 0, 0, 0));
-  step.ops.push_back(
-      into(make_op(SYS_fsmount, slot_arg(kSlotFs), FSMOUNT_CLOEXEC, time_attributes(flags)), out));
-  step.ops.push_back(close_slot(kSlotFs));
+// Whether this process is in the initial user namespace: its map is the whole range.
+bool in_initial_user_namespace() {
+  const auto map = read_file("/proc/self/uid_map");
+  if (!map) return true;
+  const auto fields = split(*map, ' ');
+  return fields.size() >= 3 && fields[0] == "0" && fields[1] == "0" &&
+         trim(fields[2]) == "4294967295";
 }
 
-// A copy of the mount at `source`, attached nowhere yet, into slot `out`.
-void add_bind_tree(Assembler& plan, Step& step, const std::string& source, bool recursive,
-                   int out) {
-  const uint64_t flags =
-      OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? uint64_t{AT_RECURSIVE} : 0);
-  step.ops.push_back(into(make_op(SYS_open_tree, AT_FDCWD, plan.text(source), flags), out));
-}
-
-// One step for each confining flag in `flags`, on the mount at `destination` below the new root.
-void add_flag_steps(Assembler& plan, const MountPlan& mounts, const std::string& destination,
-                    std::string_view type, uint64_t flags, uint64_t inherited) {
-  uint64_t so_far = inherited;
+// One step for each confining flag in `flags`, on the mount at `destination` below the new root;
+// those of `recursive` on the mounts below it as well.
+void add_flag_steps(Assembler& plan, const std::string& destination, std::string_view type,
+                    uint64_t flags, uint64_t recursive) {
   for (const FlagWord& flag : kFlagWords) {
     if ((flags & flag.ms) == 0) continue;
     const bool ro = flag.ms == MS_RDONLY;
+    const bool below = (recursive & flag.ms) != 0;
+    const char* also = below ? " and all below it" : "";
     Step step = Assembler::confining(
         ro ? Layer::kReadOnly : Layer::kMountFlags,
         ro ? "mount.ro:" + destination : fmt::format("mount.flags:{}:{}", destination, flag.word),
-        ro ? fmt::format("make {} read-only", destination)
-           : fmt::format("set {} on {}", flag.word, destination));
-    step.exempt = flag_exempt(type, flag.ms);
-    const std::string inside = path_in_root(destination);
-    const std::string visible = (mounts.has_root ? mounts.staging : "") + "/" + inside;
-    add_open(plan, step, kSlotRoot, inside, O_PATH, kSlotTarget);
-    add_set_attributes(plan, step, kSlotTarget, flag.attribute, visible, so_far | flag.ms);
+        ro ? fmt::format("make {}{} read-only", destination, also)
+           : fmt::format("set {} on {}{}", flag.word, destination, also));
+    step.exempt = below ? std::string() : flag_exempt(type, flag.ms);
+    add_open(plan, step, kSlotRoot, path_in_root(destination), O_PATH, kSlotTarget);
+    add_set_attributes(plan, step, kSlotTarget, {flag.attribute, 0, below, flag.ms});
     step.ops.push_back(close_slot(kSlotTarget));
-    if (plan.add(std::move(step))) so_far |= flag.ms;
+    plan.add(std::move(step));
   }
+}
+
+// "rrw", "rsuid", ...: what the mounts below are freed of.
+void add_cleared_flags(Assembler& plan, const Mount& mount) {
+  uint64_t clear = 0;
+  for (const FlagWord& flag : kFlagWords) {
+    if ((mount.recursive_clear & flag.ms) != 0) clear |= flag.attribute;
+  }
+  if (clear == 0) return;
+  Step step =
+      Assembler::setup({}, "mount.clear:" + mount.destination,
+                       fmt::format("clear flags on {} and all below it", mount.destination));
+  add_open(plan, step, kSlotRoot, path_in_root(mount.destination), O_PATH, kSlotTarget);
+  add_set_attributes(plan, step, kSlotTarget, {0, clear, true, 0});
+  step.ops.push_back(close_slot(kSlotTarget));
+  plan.add(std::move(step));
 }
 
 void add_root(Assembler& plan, const MountPlan& mounts) {
@@ -141,64 +136,128 @@ void add_root(Assembler& plan, const MountPlan& mounts) {
   Step step = Assembler::setup(
       Layer::kRoot, "mount:/",
       mounts.fresh ? "fresh tmpfs as new root" : "bind " + mounts.rootfs + " as new root");
-  if (mounts.fresh) {
-    add_new_filesystem(plan, step, "tmpfs", "tmpfs", "mode=755", 0, kSlotRoot);
-  } else {
-    add_bind_tree(plan, step, mounts.rootfs_at, true, kSlotRoot);
-  }
-  step.ops.push_back(make_op(SYS_move_mount, slot_arg(kSlotRoot), plan.text(""), AT_FDCWD,
-                             plan.text(mounts.staging), MOVE_MOUNT_F_EMPTY_PATH));
+  NewFilesystem fs{"tmpfs", "tmpfs", {"mode=755"}};
+  if (!mounts.fresh) fs.source = mounts.rootfs_at;
+  add_new_root(plan, step, fs, !mounts.fresh, mounts.staging);
   step.ops.push_back(make_op(SYS_mount, 0, plan.text(mounts.staging), 0, MS_PRIVATE, 0));
   plan.add(std::move(step));
 }
 
-void add_one_mount(Assembler& plan, const Mount& mount) {
+// What is at a path below a given root already; 0 for nothing, or where nobody can tell.
+mode_t type_in_root(const std::string& root, const std::string& path) {
+  auto directory = sys::open(root.c_str(), O_PATH | O_DIRECTORY);
+  if (!directory) return 0;
+  open_how how{};
+  how.flags = O_PATH | O_CLOEXEC;
+  how.resolve = RESOLVE_IN_ROOT;
+  const int64_t fd =
+      sys::call(SYS_openat2, directory->get(), sys::arg(path.c_str()), sys::arg(&how), sizeof how);
+  if (fd < 0) return 0;
+  const UniqueFd opened(static_cast<int>(fd));
+  struct stat st {};
+  return sys::call(SYS_fstat, opened.get(), sys::arg(&st)) < 0 ? 0 : st.st_mode & S_IFMT;
+}
+
+bool is_file(const Mount& mount) {
+  const int64_t type = is_bind(mount) ? stat_type(mount.source) : S_IFDIR;
+  return type >= 0 && type != S_IFDIR;
+}
+
+// A directory goes onto a directory, anything else onto what is none.
+Status check_target(const Policy& policy, const MountPlan& mounts, const Mount& mount) {
+  if (!mounts.has_root || mounts.fresh) return {};
+  const std::string inside = path_in_root(mount.destination);
+  size_t index = 0;
+  for (const Mount& other : policy.mounts) {
+    if (other.destination == mount.destination) break;
+    const std::string above = path_in_root(other.destination);
+    if (above == "." || inside == above || inside.starts_with(above + "/")) return {};
+    ++index;
+  }
+  const mode_t there = type_in_root(mounts.rootfs, inside);
+  if (there == 0) return {};
+  const bool file = is_file(mount);
+  if (file != (there == S_IFDIR)) return {};
+  return usage_error(
+      "compile policy", fmt::format("/mounts/{}/destination", index),
+      fmt::format("{} is a {} in the root, and what is mounted is a {}", mount.destination,
+                  file ? "directory" : "file", file ? "file" : "directory"));
+}
+
+// The ids of a bind are mapped before it is attached, by the spawner: in a user namespace of the
+// target's nobody may. The slot of the tree, or -1 where the step is dropped.
+Result<int> add_id_mapped(Assembler& plan, const Policy& policy, MountPlan& mounts,
+                          const Mount& mount) {
+  const bool own = !mount.uid_mappings.empty();
+  const auto& uids = own ? mount.uid_mappings : policy.uid_mappings;
+  const auto& gids = own ? mount.gid_mappings : policy.gid_mappings;
+  Step step =
+      Assembler::confining(Layer::kIdMap, "mount.idmap:" + mount.destination,
+                           fmt::format("map the ids of {}, {}", mount.destination,
+                                       own ? "by its own maps" : "by those of the user namespace"));
+  step.where = Where::helper;
+  if (!plan.add(std::move(step))) return -1;
+  if (mounts.mapped.size() > kSlotMappedLast - kSlotMapped0) {
+    return usage_error("compile policy", "/mounts", "at most eight with id maps");
+  }
+  const bool tree = mount.id_mapped == Mount::IdMapped::tree;
+  const int slot = kSlotMapped0 + static_cast<int>(mounts.mapped.size());
+  mounts.mapped.push_back({mount.source, (mount.flags & MS_REC) != 0, tree, id_map_text(uids),
+                           id_map_text(gids), "mount.idmap:" + mount.destination});
+  return slot;
+}
+
+Status add_one_mount(Assembler& plan, const Policy& policy, MountPlan& mounts, const Mount& mount) {
+  if (auto fits = check_target(policy, mounts, mount); !fits) return fits;
   const bool bind = is_bind(mount);
+  int mapped = -1;
+  if (mount.id_mapped != Mount::IdMapped::no) {
+    auto slot = add_id_mapped(plan, policy, mounts, mount);
+    if (!slot) return tl::unexpected(slot.error());
+    mapped = *slot;
+  }
   Step step = Assembler::setup({}, "mount:" + mount.destination,
                                bind ? fmt::format("bind {} on {}", mount.source, mount.destination)
                                     : fmt::format("mount {} on {}", mount.type, mount.destination));
-  const bool file = bind && [&] {
-    const int64_t type = stat_type(mount.source);
-    return type >= 0 && type != S_IFDIR;
-  }();
-  add_open_creating(plan, step, kSlotRoot, mount.destination, file);
-  if (bind) {
-    add_bind_tree(plan, step, mount.source, (mount.flags & MS_REC) != 0, kSlotTree);
+  // What masks and read-only paths are about must be where they will look for it.
+  const bool kernel_tree = mount.type == "proc" || mount.type == "sysfs";
+  add_open_creating(plan, step, kSlotRoot, mount.destination, is_file(mount),
+                    kernel_tree ? Links::refuse : Links::follow);
+  if (mapped >= 0) {
+    step.ops.push_back(move_onto(plan, mapped, kSlotTarget));
+    step.ops.push_back(close_slot(mapped));
+  } else if (bind) {
+    add_bind_on(plan, step, mount.source, (mount.flags & MS_REC) != 0, kSlotTarget);
   } else {
-    add_new_filesystem(plan, step, mount.type, mount.source, mount.data, mount.flag_set, kSlotTree);
+    add_filesystem_on(plan, step, new_filesystem(mount, mounts), kSlotTarget);
   }
-  step.ops.push_back(move_onto(plan, kSlotTree, kSlotTarget));
-  step.ops.push_back(close_slot(kSlotTree));
   step.ops.push_back(close_slot(kSlotTarget));
   plan.add(std::move(step));
+  return {};
 }
 
 // A program of the spawner's in the new root, read-only.
-void add_program(Assembler& plan, const MountPlan& mounts, const std::string& program) {
+void add_program(Assembler& plan, const std::string& program) {
   Step step = Assembler::setup({}, "mount.program", "bind the program to execute");
   add_open_creating(plan, step, kSlotRoot, kProgramInside, true);
-  add_bind_tree(plan, step, program, false, kSlotTree);
-  step.ops.push_back(move_onto(plan, kSlotTree, kSlotTarget));
-  step.ops.push_back(close_slot(kSlotTree));
+  add_bind_on(plan, step, program, false, kSlotTarget);
   step.ops.push_back(close_slot(kSlotTarget));
   add_open(plan, step, kSlotRoot, path_in_root(kProgramInside), O_PATH, kSlotTarget);
-  add_set_attributes(plan, step, kSlotTarget, MOUNT_ATTR_RDONLY, mounts.staging + kProgramInside,
-                     MS_RDONLY);
+  add_set_attributes(plan, step, kSlotTarget, {MOUNT_ATTR_RDONLY, 0, false, MS_RDONLY});
   step.ops.push_back(close_slot(kSlotTarget));
   plan.add(std::move(step));
 }
 
-void add_propagation_of(Assembler& plan, const MountPlan& mounts, const Mount& mount) {
+void add_propagation_of(Assembler& plan, const Mount& mount) {
   if (mount.propagation == 0) return;
   Step step = Assembler::confining(Layer::kPropagation, "mount.propagation:" + mount.destination,
                                    "set the propagation of " + mount.destination);
   step.confines = (mount.propagation & (MS_PRIVATE | MS_SLAVE)) != 0;
   // Propagation is all that this step can change, and a mount that exists nowhere else has none.
   if (!is_bind(mount)) step.exempt = "a new mount below a private one is private already";
-  const std::string inside = path_in_root(mount.destination);
-  step.ops.push_back(make_op(SYS_mount, 0,
-                             plan.text((mounts.has_root ? mounts.staging : "") + "/" + inside), 0,
-                             mount.propagation, 0));
+  add_open(plan, step, kSlotRoot, path_in_root(mount.destination), O_PATH, kSlotTarget);
+  add_set_propagation(plan, step, kSlotTarget, mount.propagation);
+  step.ops.push_back(close_slot(kSlotTarget));
   plan.add(std::move(step));
 }
 
@@ -396,6 +455,7 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
   MountPlan mounts;
   mounts.own_namespace = namespaces.has(Ns::mnt);
   mounts.user_namespace = namespaces.has(Ns::user);
+  mounts.in_user_namespace = mounts.user_namespace || !in_initial_user_namespace();
   mounts.staging = staging;
   mounts.has_root = policy.root.has_value() || !rootfs.empty();
   if (mounts.has_root) {
@@ -452,22 +512,22 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
     plan.add(std::move(step));
   }
 
-  std::vector<std::pair<const Mount*, uint64_t>> later;  // read-only once all is in place
+  std::vector<const Mount*> later;  // read-only once all is in place
   for (const Mount& mount : list) {
-    const uint64_t inherited = is_bind(mount) ? inherited_flags(mount.source) : 0;
     if (mount.type == "cgroup" || mount.type == "cgroup2") {
-      if (auto added = add_cgroup_mount(plan, mount, mounts, namespaces.has(Ns::cgroup)); !added) {
+      if (auto added = add_cgroup_mount(plan, mount, namespaces.has(Ns::cgroup)); !added) {
         return tl::unexpected(added.error());
       }
     } else if ((mount.flags & MS_REMOUNT) == 0) {
-      add_one_mount(plan, mount);
+      if (auto added = add_one_mount(plan, policy, mounts, mount); !added) {
+        return tl::unexpected(added.error());
+      }
     }
-    add_propagation_of(plan, mounts, mount);
-    add_flag_steps(plan, mounts, mount.destination, mount.type,
-                   mount.flag_set & ~uint64_t{MS_RDONLY}, inherited);
-    if ((mount.flag_set & MS_RDONLY) != 0) {
-      later.emplace_back(&mount, inherited | (mount.flag_set & ~uint64_t{MS_RDONLY}));
-    }
+    add_propagation_of(plan, mount);
+    add_cleared_flags(plan, mount);
+    add_flag_steps(plan, mount.destination, mount.type, mount.flag_set & ~uint64_t{MS_RDONLY},
+                   mount.recursive_set);
+    if ((mount.flag_set & MS_RDONLY) != 0) later.push_back(&mount);
   }
   if (mounts.has_root) {
     const bool dev = std::any_of(list.begin(), list.end(), [](const Mount& m) {
@@ -475,20 +535,19 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
     });
     if (dev) add_default_devices(plan);
   }
-  if (mounts.has_root && !program.empty()) add_program(plan, mounts, program);
+  if (mounts.has_root && !program.empty()) add_program(plan, program);
   for (const Device& device : policy.devices) add_device(plan, device, mounts.user_namespace);
   add_working_directory(plan, policy, mounts);
   if (auto added = add_sysctls(plan, policy, namespaces); !added) {
     return tl::unexpected(added.error());
   }
-  for (const auto& [mount, inherited] : later) {
-    add_flag_steps(plan, mounts, mount->destination, mount->type, MS_RDONLY, inherited);
+  for (const Mount* mount : later) {
+    add_flag_steps(plan, mount->destination, mount->type, MS_RDONLY, mount->recursive_set);
   }
   if (policy.root) {
-    const uint64_t inherited = mounts.fresh ? 0 : inherited_flags(mounts.rootfs);
     const uint64_t flags =
         policy.root->flag_set | (policy.root->readonly ? uint64_t{MS_RDONLY} : 0);
-    add_flag_steps(plan, mounts, "/", mounts.fresh ? "tmpfs" : "", flags, inherited);
+    add_flag_steps(plan, "/", mounts.fresh ? "tmpfs" : "", flags, 0);
   }
 
   // Masks and read-only paths apply to the root that the target will see. Whether that is the new
@@ -508,7 +567,7 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
              kSlotSeen));
     plan.add(std::move(seen));
   }
-  for (const auto& path : policy.readonly_paths) add_readonly_path(plan, path, mounts);
+  for (const auto& path : policy.readonly_paths) add_readonly_path(plan, path);
   for (const auto& path : policy.masked_paths) add_masked_path(plan, path);
 
   if (mounts.enters_root) {

@@ -3,10 +3,12 @@
 // pivot_root. Everything is put together below the staging directory through descriptors, before
 // the root changes.
 //
-// Kernel: fsopen(2), open_tree(2), move_mount(2) 5.2; openat2(2) 5.6 and mount_setattr(2) 5.12 have
-// stand-ins. Sources: mount_namespaces(7), pivot_root(2), runtime-spec config.md and
-// config-linux.md ("Default Devices").
+// Kernel: fsopen(2), open_tree(2), move_mount(2) 5.2, openat2(2) 5.6 and mount_setattr(2) 5.12 have
+// stand-ins (attach.h, paths.h); flags of a whole tree ("rro") and id maps have none. Sources:
+// mount_namespaces(7), pivot_root(2), runtime-spec config.md and config-linux.md ("Default
+// Devices").
 #include <string>
+#include <vector>
 
 #include "harness/base/result.h"
 #include "harness/confine/assembler.h"
@@ -18,15 +20,26 @@ namespace ringfence {
 // Where CompileOptions::program appears in a root of its own.
 inline constexpr const char* kProgramInside = "/.ringfence/program";
 
+// A bind whose ids are mapped; the spawner makes its tree before it clones.
+struct MappedTree {
+  std::string source;       // in the spawner's mount namespace
+  bool recursive = false;   // with the mounts below
+  bool all_mapped = false;  // ... which are mapped, too
+  std::string uid_map, gid_map;
+  std::string key;  // of its step
+};
+
 struct MountPlan {
   bool has_root = false;  // a root of its own
   bool fresh = false;     // ... that is an empty tmpfs
   bool own_namespace = false;
   bool user_namespace = false;
-  bool enters_root = false;  // mount.root was kept
-  std::string rootfs;        // what is bound as root
-  std::string rootfs_at;     // the path under which the spawner finds it
+  bool in_user_namespace = false;  // ... or the spawner is in one
+  bool enters_root = false;        // mount.root was kept
+  std::string rootfs;              // what is bound as root
+  std::string rootfs_at;           // the path under which the spawner finds it
   std::string staging;
+  std::vector<MappedTree> mapped;  // in the order of kSlotMapped0 and on
 };
 
 // All mount steps. `rootfs`, `rootfs_at`, `program` and `disposable_mounts` as CompileOptions has
@@ -39,13 +52,12 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
 // --- parts, each in a file of its own -----------------------------------------------------------
 // A cgroup or cgroup2 mount, as runc makes it: on v2 a fresh cgroup2 (in a cgroup namespace) or a
 // bind; on v1 and hybrid hosts a tmpfs with one directory for each hierarchy.
-Status add_cgroup_mount(Assembler& plan, const Mount& mount, const MountPlan& mounts,
-                        bool own_cgroup_namespace);
+Status add_cgroup_mount(Assembler& plan, const Mount& mount, bool own_cgroup_namespace);
 // The default devices and links of a /dev that is a tmpfs.
 void add_default_devices(Assembler& plan);
 void add_device(Assembler& plan, const Device& device, bool user_namespace);
 void add_masked_path(Assembler& plan, const std::string& path);
-void add_readonly_path(Assembler& plan, const std::string& path, const MountPlan& mounts);
+void add_readonly_path(Assembler& plan, const std::string& path);
 // MOUNT_ATTR_* for MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW.
 uint64_t mount_attribute(uint64_t ms_flag);
 

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 #include <linux/capability.h>
+#include <linux/prctl.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/ioctl.h>
@@ -19,24 +20,19 @@ namespace {
 
 constexpr uint64_t kNewTime = 0x80;  // CLONE_NEWTIME; glibc 2.36 has it only in linux/sched.h
 
-std::string map_text(const std::vector<IdMap>& maps) {
-  std::string text;
-  for (const IdMap& m : maps) text += fmt::format("{} {} {}\n", m.inside, m.outside, m.count);
-  return text;
-}
-
 bool maps_zero(const std::vector<IdMap>& maps) {
   return std::any_of(maps.begin(), maps.end(),
                      [](const IdMap& m) { return m.inside == 0 && m.count > 0; });
 }
 
 // Without CAP_SETGID the kernel takes a gid_map only once setgroups is denied.
-bool may_set_groups() {
+bool has_cap(int cap) {
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   std::array<__user_cap_data_struct, 2> data{};
   if (sys::call(SYS_capget, sys::arg(&header), sys::arg(data.data())) < 0) return false;
-  return (data[0].effective & (1U << CAP_SETGID)) != 0;
+  return (data[0].effective & (1U << cap)) != 0;
 }
+bool may_set_groups() { return has_cap(CAP_SETGID); }
 
 // In the user namespace of a user without privileges setgroups is denied for good, and a user who
 // will be confined in one cannot do without: the groups stay, user_namespaces(7).
@@ -52,15 +48,55 @@ Step ns_step(Ns ns, bool join, const std::string& path) {
                                    : fmt::format("new {} namespace", name));
 }
 
-// setns(2) for a namespace that is given by path. The pid namespace is entered by the spawner.
+// setns(2) for a namespace that is given by path or pidfd. Of a pid namespace only children become
+// members: see add_reborn().
 void add_join(Assembler& plan, const Namespace& wanted, NamespacePlan& namespaces) {
-  Step step = ns_step(wanted.kind, true, wanted.path);
-  const auto slot = static_cast<int>(kSlotNamespace0 + namespaces.paths.size());
+  const bool by_pidfd = wanted.path == kByPidfd;
+  Step step = ns_step(wanted.kind, true, by_pidfd ? "of the given process" : wanted.path);
+  const int slot =
+      by_pidfd ? int{kSlotPidfd} : static_cast<int>(kSlotNamespace0 + namespaces.paths.size());
   step.ops.push_back(make_op(SYS_setns, slot_arg(slot), ns_clone_flag(wanted.kind)));
   if (!plan.add(std::move(step))) return;
-  namespaces.paths.push_back(wanted.path);
+  if (by_pidfd) {
+    namespaces.by_pidfd = true;
+  } else {
+    namespaces.paths.push_back(wanted.path);
+  }
   namespaces.own.at(static_cast<size_t>(wanted.kind)) = true;
   namespaces.apart = true;
+}
+
+void add_joins(Assembler& plan, const Policy& policy, NamespacePlan& namespaces,
+               std::initializer_list<Ns> kinds) {
+  for (const Ns ns : kinds) {
+    const Namespace* wanted = policy.find(ns);
+    if (wanted != nullptr && !wanted->path.empty()) add_join(plan, *wanted, namespaces);
+  }
+}
+
+bool is_new(const Policy& policy, Ns ns) {
+  const Namespace* wanted = policy.find(ns);
+  return wanted != nullptr && wanted->path.empty();
+}
+
+// unshare(2) of what clone3 would have made.
+void add_unshare(Assembler& plan, const Policy& policy, NamespacePlan& namespaces, Ns ns) {
+  if (!namespaces.by_unshare || !is_new(policy, ns)) return;
+  Step step = ns_step(ns, false, {});
+  step.ops.push_back(make_op(SYS_unshare, ns_clone_flag(ns)));
+  if (ns == Ns::user) step.ops.push_back(make_op(kCallWaitMaps));
+  namespaces.own.at(static_cast<size_t>(ns)) = plan.add(std::move(step));
+}
+
+// After unshare(2) or setns(2) for a pid namespace the next child is the first to be in it.
+void add_reborn(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces) {
+  const Namespace* pid = policy.find(Ns::pid);
+  if (!namespaces.has(Ns::pid) || (pid->path.empty() && !namespaces.by_unshare)) return;
+  Step step = Assembler::setup(Layer::kPid, "ns.pid:child", "go on as a child, in the namespace");
+  // Who is in there already must not read what the spawner's memory was, ptrace(2).
+  if (!pid->path.empty()) step.ops.push_back(make_op(SYS_prctl, PR_SET_DUMPABLE, 0, 0, 0, 0));
+  step.ops.push_back(make_op(kCallReborn));
+  plan.add(std::move(step));
 }
 
 // One step: without its offsets, or before it is entered, the namespace shows the host's clocks.
@@ -114,13 +150,26 @@ void add_name(Assembler& plan, const std::string& key, long nr, const std::strin
 
 }  // namespace
 
-Result<NamespacePlan> add_clone_namespaces(Assembler& plan, const Policy& policy) {
+std::string id_map_text(const std::vector<IdMap>& maps) {
+  std::string text;
+  for (const IdMap& m : maps) text += fmt::format("{} {} {}\n", m.inside, m.outside, m.count);
+  return text;
+}
+
+Result<NamespacePlan> add_clone_namespaces(Assembler& plan, const Policy& policy, bool unshare) {
   NamespacePlan namespaces;
+  const bool joins = std::any_of(policy.namespaces.begin(), policy.namespaces.end(),
+                                 [](const Namespace& n) { return !n.path.empty(); });
+  const bool joins_user = policy.has(Ns::user) && !is_new(policy, Ns::user);
+  // What is joined may belong to the spawner's user namespace, not to the new one; and what is new
+  // is to belong to the one that is joined.
+  namespaces.by_unshare = unshare || joins_user || (joins && is_new(policy, Ns::user));
+  namespaces.apart = namespaces.by_unshare;
   for (const Ns ns : kAllNs) {
     const Namespace* wanted = policy.find(ns);
     if (wanted == nullptr || !wanted->path.empty()) continue;
     // These two must come after the child has joined its cgroups, and not share memory.
-    if (ns == Ns::cgroup || ns == Ns::time) continue;
+    if (ns == Ns::cgroup || ns == Ns::time || namespaces.by_unshare) continue;
     Step step = ns_step(ns, false, {});
     step.where = Where::clone;
     step.clone_flag = ns_clone_flag(ns);
@@ -129,10 +178,13 @@ Result<NamespacePlan> add_clone_namespaces(Assembler& plan, const Policy& policy
     namespaces.own.at(static_cast<size_t>(ns)) = true;
   }
   namespaces.keeps_groups = keeps_groups();
-  if ((namespaces.clone_flags & CLONE_NEWUSER) == 0) return namespaces;
+  const bool kept = namespaces.by_unshare && plan.keeps(ns_step(Ns::user, false, {}));
+  if ((namespaces.clone_flags & CLONE_NEWUSER) == 0 && !(is_new(policy, Ns::user) && kept)) {
+    return namespaces;
+  }
 
-  namespaces.uid_map = map_text(policy.uid_mappings);
-  namespaces.gid_map = map_text(policy.gid_mappings);
+  namespaces.uid_map = id_map_text(policy.uid_mappings);
+  namespaces.gid_map = id_map_text(policy.gid_mappings);
   namespaces.deny_setgroups = !may_set_groups();
   if (namespaces.deny_setgroups && !policy.user.additional_gids.empty() && policy.set_user) {
     return usage_error("compile policy", "/process/user/additionalGids",
@@ -151,9 +203,8 @@ Result<NamespacePlan> add_clone_namespaces(Assembler& plan, const Policy& policy
 
 Status add_child_namespaces(Assembler& plan, const Policy& policy, NamespacePlan& namespaces) {
   // While /proc/self still belongs to us: a change of ids makes the process undumpable.
-  if (const Namespace* time = policy.find(Ns::time); time != nullptr && time->path.empty()) {
-    add_time(plan, policy, namespaces);
-  }
+  const bool new_time = is_new(policy, Ns::time);
+  if (new_time && !namespaces.by_unshare) add_time(plan, policy, namespaces);
   if (policy.oom_score_adj) {
     const std::string value = std::to_string(*policy.oom_score_adj);
     Step step = Assembler::setup({}, "process.oom_score_adj", "set it to " + value);
@@ -166,15 +217,19 @@ Status add_child_namespaces(Assembler& plan, const Policy& policy, NamespacePlan
   }
   add_cgroup_join(plan);
 
-  // The user namespace first: it gives the capabilities that joining the others takes.
-  for (const Ns ns : {Ns::user, Ns::ipc, Ns::uts, Ns::net, Ns::cgroup, Ns::time, Ns::mnt}) {
-    const Namespace* wanted = policy.find(ns);
-    if (wanted != nullptr && !wanted->path.empty()) add_join(plan, *wanted, namespaces);
+  // A spawner with capabilities needs those that it has for what is not the user namespace's; for
+  // one without, that gives them.
+  const bool user_first = !has_cap(CAP_SYS_ADMIN);
+  if (user_first) add_joins(plan, policy, namespaces, {Ns::user});
+  add_joins(plan, policy, namespaces,
+            {Ns::ipc, Ns::uts, Ns::net, Ns::cgroup, Ns::time, Ns::pid, Ns::mnt});
+  if (!user_first) add_joins(plan, policy, namespaces, {Ns::user});
+  for (const Ns ns : {Ns::user, Ns::ipc, Ns::uts, Ns::net, Ns::pid}) {
+    add_unshare(plan, policy, namespaces, ns);
   }
-  if (const Namespace* pid = policy.find(Ns::pid); pid != nullptr && !pid->path.empty()) {
-    return unsupported_error("compile policy", "/linux/namespaces (pid, with a path)", 0,
-                             "joining a pid namespace is not done; a new one is");
-  }
+  if (new_time && namespaces.by_unshare) add_time(plan, policy, namespaces);
+  add_unshare(plan, policy, namespaces, Ns::mnt);
+  add_reborn(plan, policy, namespaces);
   if (namespaces.paths.size() > kSlotNamespaceLast - kSlotNamespace0 + 1) {
     return usage_error("compile policy", "/linux/namespaces", "at most eight paths");
   }
@@ -197,7 +252,7 @@ Status add_child_namespaces(Assembler& plan, const Policy& policy, NamespacePlan
     step.ops.push_back(make_op(SYS_unshare, CLONE_NEWCGROUP));
     if (plan.add(std::move(step))) namespaces.own.at(static_cast<size_t>(Ns::cgroup)) = true;
   }
-  if ((namespaces.clone_flags & CLONE_NEWNET) != 0) add_loopback(plan);
+  if (namespaces.has(Ns::net) && is_new(policy, Ns::net)) add_loopback(plan);
   add_name(plan, "uts.hostname", SYS_sethostname, policy.hostname, namespaces.has(Ns::uts));
   add_name(plan, "uts.domainname", SYS_setdomainname, policy.domainname, namespaces.has(Ns::uts));
   return {};

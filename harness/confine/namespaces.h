@@ -2,8 +2,12 @@
 // Namespaces: which are made by clone3, which by the child, and what belongs to them (id maps, time
 // offsets, the loopback interface, host and domain name).
 //
-// Kernel: clone3 5.3; time namespaces 5.6. Sources: namespaces(7), user_namespaces(7),
-// time_namespaces(7), cgroup_namespaces(7).
+// Two ways in: by clone3, or by unshare(2) in the child, which is also how namespaces that are
+// joined and a new user namespace come together: the others are joined while the spawner's
+// capabilities are there.
+//
+// Kernel: clone3 5.3; time namespaces 5.6; setns by a pidfd 5.8 (no stand-in). Sources:
+// namespaces(7), user_namespaces(7), time_namespaces(7), cgroup_namespaces(7).
 #include <array>
 #include <string>
 #include <vector>
@@ -18,6 +22,8 @@ namespace ringfence {
 struct NamespacePlan {
   uint64_t clone_flags = 0;
   bool apart = false;
+  bool by_unshare = false;
+  bool by_pidfd = false;                  // some are joined by SpawnRequest::join_pidfd
   std::array<bool, kAllNs.size()> own{};  // made or joined: not the spawner's
   std::string uid_map, gid_map;
   bool keeps_groups = false;  // setgroups is out of reach; nothing is said of groups then
@@ -27,9 +33,13 @@ struct NamespacePlan {
 };
 
 // The namespaces made by clone3, and the id maps that the parent writes meanwhile.
-Result<NamespacePlan> add_clone_namespaces(Assembler& plan, const Policy& policy);
+// `unshare`: none is made by clone3.
+Result<NamespacePlan> add_clone_namespaces(Assembler& plan, const Policy& policy, bool unshare);
 // What the child does first: ids inside a user namespace, joining cgroups and namespaces, time
 // offsets, lo, names.
 Status add_child_namespaces(Assembler& plan, const Policy& policy, NamespacePlan& namespaces);
+
+// The lines of uid_map or gid_map.
+std::string id_map_text(const std::vector<IdMap>& maps);
 
 }  // namespace ringfence

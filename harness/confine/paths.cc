@@ -1,17 +1,10 @@
 #include "harness/confine/paths.h"
 
 #include <fcntl.h>
-#include <linux/mount.h>
 #include <linux/openat2.h>
 #include <sys/syscall.h>
 
 #include "harness/base/file.h"
-
-// <sys/mount.h> and <linux/mount.h> cannot both be included with glibc 2.36.
-namespace {
-constexpr uint64_t kMsRemount = 32;
-constexpr uint64_t kMsBind = 4096;
-}  // namespace
 
 namespace ringfence {
 
@@ -34,13 +27,14 @@ std::string path_in_root(std::string_view path) {
 }
 
 void add_open(Assembler& plan, Step& step, int root, std::string_view path, uint64_t flags, int out,
-              std::initializer_list<int16_t> tolerate, int unless_slot) {
+              std::initializer_list<int16_t> tolerate, int unless_slot, Links links) {
   open_how how{};
   how.flags = flags | O_CLOEXEC;
-  how.resolve = RESOLVE_IN_ROOT;
+  const bool refuse = links == Links::refuse;
+  how.resolve = RESOLVE_IN_ROOT | (refuse ? RESOLVE_NO_SYMLINKS : 0);
   const Arg where = plan.text(path);
   Op op = make_op(SYS_openat2, slot_arg(root), where, plan.object(how), sizeof how);
-  Op other = make_op(SYS_openat, slot_arg(root), where, flags | O_CLOEXEC);
+  Op other = make_op(kCallOpenInRoot, slot_arg(root), where, flags, refuse ? 1 : 0);
   size_t i = 0;
   for (const int16_t err : tolerate) op.tolerate.at(i++) = err;
   other.tolerate = op.tolerate;
@@ -49,16 +43,17 @@ void add_open(Assembler& plan, Step& step, int root, std::string_view path, uint
   step.ops.push_back(with_fallback(step, op, other));
 }
 
-void add_open_creating(Assembler& plan, Step& step, int root, std::string_view path, bool file) {
+void add_open_creating(Assembler& plan, Step& step, int root, std::string_view path, bool file,
+                       Links links) {
   const std::string inside = path_in_root(path);
-  add_open(plan, step, root, inside, O_PATH, kSlotTarget, {ENOENT});
+  add_open(plan, step, root, inside, O_PATH, kSlotTarget, {ENOENT}, -1, links);
   if (inside == ".") return;
   const auto parts = split(inside, '/');
   std::string above;
   for (size_t i = 0; i < parts.size(); ++i) {
     int parent = root;
     if (i > 0) {
-      add_open(plan, step, root, above, O_PATH | O_DIRECTORY, kSlotParent, {}, kSlotTarget);
+      add_open(plan, step, root, above, O_PATH | O_DIRECTORY, kSlotParent, {}, kSlotTarget, links);
       parent = kSlotParent;
     }
     const Arg name = plan.text(parts[i]);
@@ -77,25 +72,7 @@ void add_open_creating(Assembler& plan, Step& step, int root, std::string_view p
     if (i > 0) above += '/';
     above += parts[i];
   }
-  add_open(plan, step, root, inside, O_PATH, kSlotTarget, {}, kSlotTarget);
-}
-
-Op move_onto(Assembler& plan, int from, int to) {
-  const Arg empty = plan.text("");
-  return make_op(SYS_move_mount, slot_arg(from), empty, slot_arg(to), empty,
-                 MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH);
-}
-
-void add_set_attributes(Assembler& plan, Step& step, int slot, uint64_t attributes,
-                        const std::string& path, uint64_t remount_flags, int when_slot) {
-  mount_attr attr{};
-  attr.attr_set = attributes;
-  Op op = make_op(SYS_mount_setattr, slot_arg(slot), plan.text(""), AT_EMPTY_PATH,
-                  plan.object(attr), sizeof attr);
-  op.when = when_slot;
-  const Op other =
-      make_op(SYS_mount, 0, plan.text(path), 0, kMsRemount | kMsBind | remount_flags, 0);
-  step.ops.push_back(with_fallback(step, op, other));
+  add_open(plan, step, root, inside, O_PATH, kSlotTarget, {}, kSlotTarget, links);
 }
 
 Op close_slot(int slot) { return when(make_op(SYS_close, slot_arg(slot)), slot); }

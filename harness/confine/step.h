@@ -29,8 +29,11 @@ enum Slot : uint8_t {
   kSlotCgroupLast = kSlotCgroup0 + 7,
   kSlotNamespace0,  // Plan::namespace_paths, opened
   kSlotNamespaceLast = kSlotNamespace0 + 7,
+  kSlotPidfd,    // SpawnRequest::join_pidfd
+  kSlotMapped0,  // Plan::mapped_trees, made
+  kSlotMappedLast = kSlotMapped0 + 7,
   kSlotFree,
-  kSlots = 48
+  kSlots = 64
 };
 
 // What stands in Op::nr for the few things that one constant call cannot do. The executor makes
@@ -40,6 +43,16 @@ enum PseudoCall : long {
   kCallGiveFds = -3,      // the given descriptors to their numbers, without CLOEXEC
   kCallParentDeath = -4,  // PR_SET_PDEATHSIG; argument 1: end when the parent is already gone
   kCallCapset = -5,       // arguments: which CapsetPart, mask; leaves the other sets as they are
+  // mount(2) onto what a descriptor stands for, by its link in /proc: source, descriptor, type,
+  // flags, data; argument 5: a descriptor as the source instead, or -1.
+  kCallMountAt = -6,
+  // What openat2(2) with RESOLVE_IN_ROOT does, by openat(2) and readlinkat(2): root, path, flags;
+  // argument 3: links are refused.
+  kCallOpenInRoot = -7,
+  kCallWaitMaps = -8,  // waits for the spawner to write the id maps
+  // Goes on in a new child, for a pid namespace that takes children only: clone3(2) with
+  // CLONE_PARENT, so that the spawner has it for a child.
+  kCallReborn = -9,
 };
 enum CapsetPart : uint8_t { kCapsetInheritable, kCapsetPermitted, kCapsetEffective };
 
@@ -51,6 +64,10 @@ struct Op {
   // Which call stands in where this one answers ENOSYS (or EINVAL for an unknown flag): an index
   // into Step::fallback; -1 for none.
   int fallback = -1;
+  // Where a sequence of calls stands in for a sequence: indices into Step::ops, always further on.
+  // `missing`: go on there when this call answers ENOSYS or EINVAL. `done`: when it succeeded.
+  int missing = -1;
+  int done = -1;
   // Slots that guard the call: made only when `when` holds zero or more, and only when `unless`
   // does not; -1 for no guard. ("Is it a directory?" is an open that may fail.)
   int when = -1;

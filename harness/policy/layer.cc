@@ -21,6 +21,7 @@ constexpr std::array kFixed = {
     Layer::kReadOnly,
     Layer::kMountFlags,
     Layer::kPropagation,
+    Layer::kIdMap,
     Layer::kCgroupPids,
     Layer::kCgroupMemory,
     Layer{"cgroup.cpu"},

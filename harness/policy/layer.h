@@ -41,7 +41,7 @@ class Layer {
 
   static const Layer kPid, kMnt, kNet, kUts, kIpc, kUser, kCgroupNs, kTime;
   static const Layer kSeccomp, kNoNewPrivs;
-  static const Layer kRoot, kMask, kReadOnly, kMountFlags, kPropagation;
+  static const Layer kRoot, kMask, kReadOnly, kMountFlags, kPropagation, kIdMap;
   static const Layer kCgroupPids, kCgroupMemory;
   static const Layer kDac, kKernel, kSession, kFd, kCap, kDevice;
   static const Layer kUnattributed;
@@ -65,6 +65,8 @@ inline constexpr Layer Layer::kMask{"mount.mask"};
 inline constexpr Layer Layer::kReadOnly{"mount.ro"};
 inline constexpr Layer Layer::kMountFlags{"mount.flags"};
 inline constexpr Layer Layer::kPropagation{"mount.propagation"};
+// The ids of a mount are mapped (MOUNT_ATTR_IDMAP).
+inline constexpr Layer Layer::kIdMap{"mount.idmap"};
 inline constexpr Layer Layer::kCgroupPids{"cgroup.pids"};
 inline constexpr Layer Layer::kCgroupMemory{"cgroup.memory"};
 inline constexpr Layer Layer::kDac{"dac"};

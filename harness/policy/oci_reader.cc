@@ -42,35 +42,6 @@ void read_version(const JsonNode& node, Policy& policy) {
   }
 }
 
-// Options of runtime-spec 1.1 that hold for the mounts below as well (mount_setattr(2) with
-// AT_RECURSIVE). The mount itself gets its flag; what is below is not reached.
-bool recursive_option(const std::string& word) {
-  constexpr std::array kRecursive = {"rro", "rnosuid", "rnodev", "rnoexec", "rnosymfollow"};
-  return std::find(kRecursive.begin(), kRecursive.end(), word) != kRecursive.end();
-}
-
-void read_mount(const JsonNode& item, Policy& policy) {
-  item.object({"destination", "type", "source", "options", "uidMappings", "gidMappings"});
-  Mount mount;
-  mount.destination = item.require("destination").absolute_path();
-  mount.type = item.get("type").string();
-  mount.source = item.get("source").string();
-  for (const auto& option : item.get("options").items()) {
-    mount.options.push_back(option.string());
-    if (recursive_option(mount.options.back())) {
-      note_unenforced(policy, option,
-                      mount.options.back() == "rro" ? Layer::kReadOnly : Layer::kMountFlags);
-    }
-  }
-  parse_mount_options(mount);
-  for (const auto* name : {"uidMappings", "gidMappings"}) {
-    const JsonNode maps = item.get(name);
-    (void)read_id_maps(maps);
-    note_unenforced(policy, maps, Layer{});
-  }
-  policy.mounts.push_back(std::move(mount));
-}
-
 void read_root(const JsonNode& node, Policy& policy) {
   node.object({"path", "readonly"});
   Policy::Root root;
@@ -177,9 +148,9 @@ Result<ReadPolicy> parse_oci_policy(std::string_view json, const std::string& fi
   if (version) read_version(version, policy);
   read_process(top.require("process"), policy);
   read_root(top.require("root"), policy);
-  for (const auto& item : top.get("mounts").items()) read_mount(item, policy);
   const JsonNode linux_section = top.get("linux");
   read_linux(linux_section, policy);
+  read_mounts(top.get("mounts"), policy);
   policy.hostname = read_uts_name(top.get("hostname"), policy);
   policy.domainname = read_uts_name(top.get("domainname"), policy);
   check_hooks(top.get("hooks"), policy);

@@ -18,6 +18,9 @@ void note_unenforced(Policy& policy, const JsonNode& node, const Layer& layer);
 
 std::vector<IdMap> read_id_maps(const JsonNode& node);
 
+// After read_linux(): what a mount may be depends on the namespaces.
+void read_mounts(const JsonNode& mounts, Policy& policy);
+
 void read_process(const JsonNode& process, Policy& policy);
 void read_linux(const JsonNode& linux_section, Policy& policy);
 void read_resources(const JsonNode& resources, Policy& policy);

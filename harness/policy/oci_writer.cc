@@ -46,19 +46,21 @@ Json write_process(const Policy& policy) {
   return json;
 }
 
-Json write_mount(const Mount& mount) {
-  Json json = {{"destination", mount.destination}};
-  if (!mount.type.empty()) json["type"] = mount.type;
-  if (!mount.source.empty()) json["source"] = mount.source;
-  if (!mount.options.empty()) json["options"] = mount.options;
-  return json;
-}
-
 Json write_maps(const std::vector<IdMap>& maps) {
   Json json = Json::array();
   for (const auto& map : maps) {
     json.push_back({{"containerID", map.inside}, {"hostID", map.outside}, {"size", map.count}});
   }
+  return json;
+}
+
+Json write_mount(const Mount& mount) {
+  Json json = {{"destination", mount.destination}};
+  if (!mount.type.empty()) json["type"] = mount.type;
+  if (!mount.source.empty()) json["source"] = mount.source;
+  if (!mount.options.empty()) json["options"] = mount.options;
+  if (!mount.uid_mappings.empty()) json["uidMappings"] = write_maps(mount.uid_mappings);
+  if (!mount.gid_mappings.empty()) json["gidMappings"] = write_maps(mount.gid_mappings);
   return json;
 }
 

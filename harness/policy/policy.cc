@@ -119,14 +119,19 @@ constexpr std::array kFlagOptions = {
     MountOption{"lazytime", 0, 0}, MountOption{"nolazytime", 0, 0}, MountOption{"iversion", 0, 0},
     MountOption{"noiversion", 0, 0}, MountOption{"silent", 0, 0}, MountOption{"loud", 0, 0},
     MountOption{"mand", 0, 0}, MountOption{"nomand", 0, 0}, MountOption{"defaults", 0, 0},
-    // mount_setattr(2) with AT_RECURSIVE: here for the mount only.
-    MountOption{"rro", MS_RDONLY, 0}, MountOption{"rrw", 0, MS_RDONLY},
-    MountOption{"rnosuid", MS_NOSUID, 0}, MountOption{"rsuid", 0, MS_NOSUID},
-    MountOption{"rnodev", MS_NODEV, 0}, MountOption{"rdev", 0, MS_NODEV},
-    MountOption{"rnoexec", MS_NOEXEC, 0}, MountOption{"rexec", 0, MS_NOEXEC},
-    MountOption{"rnosymfollow", kMsNoSymFollow, 0}, MountOption{"rsymfollow", 0, kMsNoSymFollow},
     // For the runtime, never for the file system.
-    MountOption{"tmpcopyup", 0, 0}, MountOption{"idmap", 0, 0}, MountOption{"ridmap", 0, 0}};
+    MountOption{"tmpcopyup", 0, 0}};
+// mount_setattr(2) with AT_RECURSIVE, runtime-spec 1.1.
+constexpr std::array kRecursiveOptions = {MountOption{"rro", MS_RDONLY, 0},
+                                          MountOption{"rrw", 0, MS_RDONLY},
+                                          MountOption{"rnosuid", MS_NOSUID, 0},
+                                          MountOption{"rsuid", 0, MS_NOSUID},
+                                          MountOption{"rnodev", MS_NODEV, 0},
+                                          MountOption{"rdev", 0, MS_NODEV},
+                                          MountOption{"rnoexec", MS_NOEXEC, 0},
+                                          MountOption{"rexec", 0, MS_NOEXEC},
+                                          MountOption{"rnosymfollow", kMsNoSymFollow, 0},
+                                          MountOption{"rsymfollow", 0, kMsNoSymFollow}};
 constexpr std::array kPropagationOptions = {MountOption{"private", MS_PRIVATE, 0},
                                             MountOption{"rprivate", MS_PRIVATE | MS_REC, 0},
                                             MountOption{"slave", MS_SLAVE, 0},
@@ -135,6 +140,17 @@ constexpr std::array kPropagationOptions = {MountOption{"private", MS_PRIVATE, 0
                                             MountOption{"rshared", MS_SHARED | MS_REC, 0},
                                             MountOption{"unbindable", MS_UNBINDABLE, 0},
                                             MountOption{"runbindable", MS_UNBINDABLE | MS_REC, 0}};
+
+// Of the mount, and of those below it.
+bool apply_recursive(const std::string& word, Mount& mount) {
+  const auto* it = std::find_if(kRecursiveOptions.begin(), kRecursiveOptions.end(),
+                                [&](const MountOption& o) { return o.name == word; });
+  if (it == kRecursiveOptions.end()) return false;
+  mount.flag_set = (mount.flag_set | it->set) & ~it->clear;
+  mount.recursive_set = (mount.recursive_set | it->set) & ~it->clear;
+  mount.recursive_clear = (mount.recursive_clear | it->clear) & ~it->set;
+  return true;
+}
 
 template <typename Options>
 bool apply(const Options& options, const std::string& word, uint64_t& flags) {
@@ -215,11 +231,20 @@ std::optional<int> rlimit_by_name(std::string_view name) {
 
 void parse_mount_options(Mount& mount) {
   mount.flags = mount.flag_set = mount.propagation = 0;
+  mount.recursive_set = mount.recursive_clear = 0;
+  mount.id_mapped = mount.uid_mappings.empty() && mount.gid_mappings.empty()
+                        ? Mount::IdMapped::no
+                        : Mount::IdMapped::mount;
   mount.data.clear();
   for (const auto& word : mount.options) {
     if (apply(kCreateOptions, word, mount.flags)) continue;
     if (apply(kFlagOptions, word, mount.flag_set)) continue;
     if (apply(kPropagationOptions, word, mount.propagation)) continue;
+    if (apply_recursive(word, mount)) continue;
+    if (word == "idmap" || word == "ridmap") {
+      mount.id_mapped = word == "idmap" ? Mount::IdMapped::mount : Mount::IdMapped::tree;
+      continue;
+    }
     if (!mount.data.empty()) mount.data += ',';
     mount.data += word;
   }

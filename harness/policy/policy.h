@@ -27,6 +27,8 @@ std::string_view ns_oci_name(Ns ns);
 uint64_t ns_clone_flag(Ns ns);  // CLONE_NEW*
 Layer ns_layer(Ns ns);
 
+// In place of Namespace::path: that of the process that the spawner is given (join_pidfd).
+inline constexpr const char* kByPidfd = "pidfd";
 struct Namespace {
   Ns kind = Ns::pid;
   std::string path;  // join this one; empty: a new one
@@ -129,9 +131,18 @@ struct Mount {
   uint64_t flag_set = 0;     // MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOATIME, ...: confines
   uint64_t propagation = 0;  // MS_PRIVATE, MS_SLAVE, ... with MS_REC
   std::string data;          // what is left, joined by commas, for the file system
+  // "rro", "rnosuid", ...: of flag_set, what holds for the mounts below as well; and "rrw", ...:
+  // what is cleared on all of them. mount_setattr(2) with AT_RECURSIVE.
+  uint64_t recursive_set = 0;
+  uint64_t recursive_clear = 0;
+  // "idmap", "ridmap": the ids on this mount are mapped, mount_setattr(2) with MOUNT_ATTR_IDMAP,
+  // by these maps, or by those of the policy's user namespace.
+  enum class IdMapped : uint8_t { no, mount, tree };
+  IdMapped id_mapped = IdMapped::no;
+  std::vector<IdMap> uid_mappings, gid_mappings;
   friend bool operator==(const Mount&, const Mount&) = default;
 };
-// Fills flags, flag_set, propagation and data from options.
+// Fills flags, flag_set, propagation, data, recursive_* and id_mapped from options.
 void parse_mount_options(Mount& mount);
 
 // ---- The rest ----------------------------------------------------------------------------------
@@ -195,6 +206,7 @@ struct Policy {
   bool new_session = true;        // setsid, as every runtime does
   bool close_descriptors = true;  // CLOEXEC on all but the given descriptors
   bool set_user = true;  // setgroups, setresgid, setresuid to `user`; false: stay who we are
+  bool init = false;     // an init of ours is the first process: it reaps, and passes signals on
 
   // root. Without a root the target keeps the spawner's.
   struct Root {

@@ -7,6 +7,8 @@
 
 #include <cstdlib>
 
+#include "harness/policy/overlay_options.h"
+
 namespace ringfence {
 namespace {
 
@@ -47,6 +49,38 @@ TEST(Rlimit, NamesAgreeWithTheHeader) {
   EXPECT_EQ(rlimit_by_name("RLIMIT_NOFILE"), RLIMIT_NOFILE);
   EXPECT_EQ(rlimit_by_name("MEMLOCK"), RLIMIT_MEMLOCK);
   EXPECT_EQ(rlimit_name(RLIMIT_NPROC), "RLIMIT_NPROC");
+}
+
+TEST(Mount, OptionsOfAWholeTree) {
+  Mount mount;
+  mount.options = {"rbind", "rro", "rnosuid", "nodev", "rexec", "ridmap"};
+  parse_mount_options(mount);
+  EXPECT_EQ(mount.flag_set, uint64_t{MS_RDONLY | MS_NOSUID | MS_NODEV});
+  EXPECT_EQ(mount.recursive_set, uint64_t{MS_RDONLY | MS_NOSUID});
+  EXPECT_EQ(mount.recursive_clear, uint64_t{MS_NOEXEC});
+  EXPECT_EQ(mount.id_mapped, Mount::IdMapped::tree);
+  EXPECT_EQ(mount.data, "");
+}
+
+TEST(Mount, OverlayOptionsAndTheirEscapes) {
+  Mount mount;
+  mount.type = "overlay";
+  mount.options = {"ro",
+                   R"(lowerdir=/a:/b\:c:/d\\e)",
+                   "lowerdir+=/f,g",
+                   "upperdir=/u",
+                   "workdir=/w",
+                   "userxattr",
+                   "index=off"};
+  parse_mount_options(mount);
+  const OverlayOptions options = read_overlay_options(mount);
+  EXPECT_EQ(options.lower, (std::vector<std::string>{"/a", "/b:c", R"(/d\e)", "/f,g"}));
+  EXPECT_EQ(options.upper, "/u");
+  EXPECT_EQ(options.work, "/w");
+  EXPECT_TRUE(options.userxattr);
+  EXPECT_EQ(options.others, std::vector<std::string>{"index=off"});
+  EXPECT_EQ(overlay_data(options),
+            R"(lowerdir=/a:/b\:c:/d\\e:/f\,g,upperdir=/u,workdir=/w,userxattr,index=off)");
 }
 
 }  // namespace

@@ -102,7 +102,7 @@ void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
     if (!key.starts_with(kPrefix)) continue;
     constexpr std::array kKnown = {kRootFlags,        kRootFresh, kRootNone,
                                    kNewSession,       kSetUser,   kUnsetCapabilities,
-                                   kCloseDescriptors, kTime,      kTimeOffsets};
+                                   kCloseDescriptors, kTime,      kTimeOffsets, kInit};
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
       fail_unknown(value, "annotation", key, {kKnown.begin(), kKnown.end()});
     }
@@ -133,6 +133,7 @@ void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
       }
     }
   }
+  if (const JsonNode init = node.get(kInit)) policy.init = truth(init);
   read_time(node, policy);
 }
 
@@ -144,6 +145,7 @@ std::map<std::string, std::string> write_ringfence_annotations(const Policy& pol
   for (const auto& [name, flag] : kFlags) {
     if (!(policy.*flag)) add(name, "false");
   }
+  if (policy.init) add(kInit, "true");
   if (!policy.root) {
     add(kRootNone, "true");
   } else {

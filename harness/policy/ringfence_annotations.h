@@ -21,6 +21,8 @@ inline constexpr std::string_view kRootNone = "ringfence.root.none";
 inline constexpr std::string_view kNewSession = "ringfence.new_session";
 inline constexpr std::string_view kCloseDescriptors = "ringfence.close_descriptors";
 inline constexpr std::string_view kSetUser = "ringfence.set_user";
+// "true": an init of ours is the target's first process.
+inline constexpr std::string_view kInit = "ringfence.init";
 // The sets that are left as they are: "bounding,ambient".
 inline constexpr std::string_view kUnsetCapabilities = "ringfence.capabilities.unset";
 // The time namespace, for versions before 1.1, which have none: "new" or a path; and its offsets,

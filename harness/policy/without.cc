@@ -133,6 +133,12 @@ Policy without(Policy policy, const Layer& layer) {
     // The mounts stay in the peer groups that they were copied with.
     if (policy.has(Ns::mnt)) policy.rootfs_propagation = MS_SHARED | MS_REC;
     drop_options(policy, [](const Mount& m) { return m.propagation != 0; });
+  } else if (layer == Layer::kIdMap) {
+    for (Mount& mount : policy.mounts) {
+      mount.uid_mappings.clear();
+      mount.gid_mappings.clear();
+    }
+    drop_options(policy, [](const Mount& m) { return m.id_mapped != Mount::IdMapped::no; });
   } else if (layer == Layer::kCgroupPids) {
     policy.resources.pids_limit.reset();
   } else if (layer == Layer::kCgroupMemory) {

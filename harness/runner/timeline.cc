@@ -40,6 +40,14 @@ bool begins(const Op& op, const CallRecord& call) {
       return is(SYS_prctl) && call.args[0] == PR_SET_PDEATHSIG;
     case kCallCapset:
       return is(SYS_capget);
+    case kCallMountAt:
+      return is(SYS_mount);
+    case kCallOpenInRoot:
+      return is(SYS_openat);
+    case kCallWaitMaps:
+      return is(SYS_futex);
+    case kCallReborn:
+      return is(SYS_clone3);
     default:
       return fits_call(op, call);
   }
@@ -56,6 +64,12 @@ bool continues(const Step& step, const Op& op, const CallRecord& call) {
       return is(SYS_poll);
     case kCallCapset:
       return is(SYS_capset);
+    case kCallOpenInRoot:
+      return is(SYS_openat) || is(SYS_fstat) || is(SYS_readlinkat) || is(SYS_close);
+    case kCallWaitMaps:
+      return is(SYS_futex);
+    case kCallReborn:
+      return is(SYS_prctl) || is(SYS_poll) || is(SYS_exit_group);
     default:
       return op.fallback >= 0 && begins(step.fallback[static_cast<size_t>(op.fallback)], call);
   }

@@ -13,11 +13,7 @@
 #include <ctime>
 
 #include "harness/base/sys.h"
-
-// The sanitizers keep state per thread, which a child that shares memory must not touch: their
-// shadow of its stack belongs to nobody.
-#define RINGFENCE_CHILD \
-  __attribute__((no_sanitize("address"), no_sanitize("thread"), no_sanitize("undefined")))
+#include "harness/spawn/child_mounts.h"
 
 #ifdef __SANITIZE_THREAD__
 extern "C" void __tsan_func_exit();
@@ -54,10 +50,24 @@ RINGFENCE_CHILD void leave(int code) {
   }
 }
 
+// The syscall that a pseudo-call is about.
+RINGFENCE_CHILD long real_call(long nr) {
+  switch (nr) {
+    case kCallMountAt:
+      return SYS_mount;
+    case kCallOpenInRoot:
+      return SYS_openat;
+    case kCallReborn:
+      return SYS_clone3;
+    default:
+      return nr;
+  }
+}
+
 RINGFENCE_CHILD void fail(ChildStart* start, uint32_t step, long nr, int64_t result) {
   ChildReport* report = start->report;
   report->step = step;
-  report->nr = nr;
+  report->nr = real_call(nr);
   report->err = static_cast<int32_t>(-result);
   __atomic_store_n(&report->failed, 1U, __ATOMIC_RELEASE);
   leave(127);
@@ -138,6 +148,31 @@ RINGFENCE_CHILD int64_t set_caps(uint64_t part, uint64_t mask) {
   return sys::call(SYS_capset, sys::arg(&header), sys::arg(&data[0]));
 }
 
+RINGFENCE_CHILD int64_t wait_for_maps(ChildStart* start) {
+  ChildReport* report = start->report;
+  __atomic_store_n(&report->waiting, uint32_t{kWaiting}, __ATOMIC_RELEASE);
+  sys::call(SYS_futex, sys::arg(&report->waiting), FUTEX_WAKE, 1);
+  for (;;) {
+    const uint32_t go = __atomic_load_n(&report->go, __ATOMIC_ACQUIRE);
+    if (go == kGo) return 0;
+    if (go == kNoGo) leave(127);
+    // Bounded, so that a lost wake-up costs time and not the child.
+    timespec brief{0, 20'000'000};
+    sys::call(SYS_futex, sys::arg(&report->go), FUTEX_WAIT, go, sys::arg(&brief));
+  }
+}
+
+// The new child has all of ours but the pid; we wait (CLONE_VFORK) until its program has started.
+RINGFENCE_CHILD int64_t be_reborn(ChildStart* start) {
+  clone_args args{};
+  args.flags = CLONE_PARENT | CLONE_VFORK | CLONE_PARENT_SETTID;
+  args.parent_tid = sys::arg(&start->report->reborn);
+  const int64_t pid = sys::call(SYS_clone3, sys::arg(&args), sizeof args);
+  if (pid > 0) leave(0);
+  if (pid == 0) sys::call(SYS_prctl, PR_SET_NAME, sys::arg(&kUnstartedName[0]));
+  return pid == 0 ? parent_death(start, true) : pid;
+}
+
 RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
   uint64_t a[6];
   for (int i = 0; i < 6; ++i) {
@@ -153,37 +188,40 @@ RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
       return parent_death(start, a[0] != 0);
     case kCallCapset:
       return set_caps(a[0], a[1]);
+    case kCallMountAt:
+      return mount_at(&a[0]);
+    case kCallOpenInRoot:
+      return open_in_root(a[0], reinterpret_cast<const char*>(a[1]), a[2], a[3] != 0);
+    case kCallWaitMaps:
+      return wait_for_maps(start);
+    case kCallReborn:
+      return be_reborn(start);
     default:
       return sys::call(op.nr, a[0], a[1], a[2], a[3], a[4], a[5]);
   }
 }
 
-RINGFENCE_CHILD void run_op(ChildStart* start, const FlatOp& op) {
-  if (op.when >= 0 && start->slots[op.when] < 0) return;
-  if (op.unless >= 0 && start->slots[op.unless] >= 0) return;
+// Makes one call; the index of the next.
+RINGFENCE_CHILD uint32_t run_op(ChildStart* start, uint32_t index) {
+  const FlatOp& op = start->ops[index];
+  const uint32_t next = index + 1;
+  if (op.when >= 0 && start->slots[op.when] < 0) return next;
+  if (op.unless >= 0 && start->slots[op.unless] >= 0) return next;
   int64_t r = make_call(start, op);
   long nr = op.nr;
-  if (op.fallback != nullptr && (r == -ENOSYS || r == -EINVAL)) {
+  const bool missing = r == -ENOSYS || r == -EINVAL;
+  if (op.fallback != nullptr && missing) {
     r = make_call(start, *op.fallback);
     nr = op.fallback->nr;
   }
   if (op.out >= 0) start->slots[op.out] = r;
-  if (r >= 0 || r == -op.tolerate[0] || r == -op.tolerate[1] || r == -op.tolerate[2]) return;
+  // A descriptor that is closed is in no slot any more.
+  if (op.nr == SYS_close && op.kinds[0] == Arg::Kind::slot) start->slots[op.args[0]] = -1;
+  if (op.missing >= 0 && missing) return static_cast<uint32_t>(op.missing);
+  if (r >= 0 && op.done >= 0) return static_cast<uint32_t>(op.done);
+  if (r >= 0 || r == -op.tolerate[0] || r == -op.tolerate[1] || r == -op.tolerate[2]) return next;
   fail(start, op.step, nr, r);
-}
-
-RINGFENCE_CHILD void wait_for_maps(ChildStart* start) {
-  ChildReport* report = start->report;
-  __atomic_store_n(&report->waiting, uint32_t{kWaiting}, __ATOMIC_RELEASE);
-  sys::call(SYS_futex, sys::arg(&report->waiting), FUTEX_WAKE, 1);
-  for (;;) {
-    const uint32_t go = __atomic_load_n(&report->go, __ATOMIC_ACQUIRE);
-    if (go == kGo) return;
-    if (go == kNoGo) leave(127);
-    // Bounded, so that a lost wake-up costs time and not the child.
-    timespec brief{0, 20'000'000};
-    sys::call(SYS_futex, sys::arg(&report->go), FUTEX_WAIT, go, sys::arg(&brief));
-  }
+  return next;
 }
 
 RINGFENCE_CHILD void execute(ChildStart* start) {
@@ -228,7 +266,7 @@ RINGFENCE_CHILD void run_child(void* argument) {
     fail(start, start->exec_step, SYS_fcntl, start->slots[kSlotExe]);
   }
   start->slots[kSlotFilter] = reinterpret_cast<int64_t>(&start->filter);
-  for (uint32_t i = 0; i < start->count; ++i) run_op(start, start->ops[i]);
+  for (uint32_t i = 0; i < start->count;) i = run_op(start, i);
   execute(start);
 }
 

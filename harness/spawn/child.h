@@ -9,6 +9,11 @@
 
 #include "harness/confine/step.h"
 
+// The sanitizers keep state per thread, which a child that shares memory must not touch: their
+// shadow of its stack belongs to nobody.
+#define RINGFENCE_CHILD \
+  __attribute__((no_sanitize("address"), no_sanitize("thread"), no_sanitize("undefined")))
+
 namespace ringfence {
 
 struct FlatOp {
@@ -18,6 +23,7 @@ struct FlatOp {
   int16_t tolerate[3];
   int out, when, unless;
   const FlatOp* fallback;
+  int64_t missing, done;  // indices of operations, -1 for none
   uint32_t step;
 };
 
@@ -27,6 +33,7 @@ struct ChildReport {
   uint32_t go;       // the parent has written them (1), or could not (2)
   uint32_t failed;   // the rest is valid
   uint32_t reached_exec;
+  int32_t reborn;  // pid of the child that goes on in our place (kCallReborn), 0 for none
   uint32_t step;
   int32_t err;
   int64_t nr;
@@ -44,8 +51,8 @@ struct ChildStart {
   uint32_t exec_step;  // what to report as step for the exec itself
   ChildReport* report;
   uint64_t signal_mask;  // the caller's
-  bool wait_for_maps;
-  int parent_pidfd;  // -1: do not die with the parent
+  bool wait_for_maps;    // before the first step; otherwise a step says when
+  int parent_pidfd;      // -1: do not die with the parent
   GivenFd given[16];
   uint32_t given_count;
   sock_fprog filter;

@@ -1,16 +1,53 @@
 #include "harness/spawn/id_map_writer.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/futex.h>
 #include <sys/syscall.h>
 
+#include <cerrno>
 #include <ctime>
 #include <system_error>
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
+#include "harness/spawn/spawn.h"
 
 namespace ringfence {
+namespace {
+
+// "newuid_map" is called newuidmap. Sources: newuidmap(1), subuid(5).
+Status write_by_helper(std::string program, int pid, const std::string& map) {
+  std::erase(program, '_');
+  Policy policy;
+  policy.name = program;
+  policy.new_session = policy.set_user = false;
+  auto plan = compile(policy);
+  if (!plan) return tl::unexpected(plan.error());
+  SpawnRequest request;
+  request.plan = &*plan;
+  request.exe_path = program;
+  request.args = {program, std::to_string(pid)};
+  for (const auto line : split(map, '\n')) {
+    for (const auto number : split(line, ' ')) request.args.emplace_back(number);
+  }
+  auto nothing = sys::open("/dev/null", O_RDWR);
+  if (!nothing) return tl::unexpected(nothing.error());
+  request.fds = {{0, nothing->get()}, {1, nothing->get()}, {2, nothing->get()}};
+  const char* hint =
+      "without CAP_SETUID only one's own id can be mapped, or by newuidmap and newgidmap what "
+      "/etc/subuid and /etc/subgid grant";
+  auto child = spawn(request);
+  if (!child) return system_error("map ids by " + program, {}, EPERM, hint);
+  auto end = child->wait();
+  if (!end) return tl::unexpected(end.error());
+  if (!*end || (*end)->signaled || (*end)->code != 0) {
+    return system_error("map ids by " + program, std::string(trim(map)), EPERM, hint);
+  }
+  return {};
+}
+
+}  // namespace
 
 Status IdMapWriter::start() {
   try {
@@ -47,9 +84,12 @@ void IdMapWriter::write_maps() {
   const std::string directory = fmt::format("/proc/{}/", *pid_);
   const auto write = [&](const char* key, const char* file, const std::string& text) {
     if (failure_ || text.empty()) return;
-    if (auto written = write_file(directory + file, text); !written) {
-      failure_ = Failure{key, written.error()};
+    auto written = write_file(directory + file, text);
+    // More than one's own id takes a privilege, which these programs have.
+    if (!written && written.error().err == EPERM && text != "deny") {
+      written = write_by_helper(std::string("new") + file, *pid_, text);
     }
+    if (!written) failure_ = Failure{key, written.error()};
   };
   if (plan_.deny_setgroups) write("userns.gid_map", "setgroups", "deny");
   write("userns.uid_map", "uid_map", plan_.uid_map);

@@ -1,5 +1,6 @@
 #include "harness/spawn/plan.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/prctl.h>
 #include <sys/syscall.h>
@@ -109,7 +110,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   }
 
   plan.controllers = add_cgroup_limits(assembler, policy);
-  auto namespaces = add_clone_namespaces(assembler, policy);
+  auto namespaces = add_clone_namespaces(assembler, policy, options.entry == Entry::unshare);
   if (!namespaces) return tl::unexpected(namespaces.error());
   assembler.add(parent_death("process.parent_death:begin", true));
   if (auto added = add_child_namespaces(assembler, policy, *namespaces); !added) {
@@ -126,6 +127,14 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
     return tl::unexpected(added.error());
   }
 
+  if (policy.init) {
+    assembler.add(Assembler::setup({}, "process.init", "an init of ours is the first process"));
+    const Op exec = make_op(SYS_execveat, 0, 0, 0, 0, AT_EMPTY_PATH);
+    if (!filter.program.empty() && !passes(filter.program, exec)) {
+      return usage_error("compile policy", "/annotations/ringfence.init",
+                         "the filter denies execveat, by which the init is started");
+    }
+  }
   plan.steps = assembler.take_steps();
   plan.bytes = assembler.take_bytes();
   plan.notes = assembler.take_notes();
@@ -134,6 +143,10 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   plan.uid_map = namespaces->uid_map;
   plan.gid_map = namespaces->gid_map;
   plan.deny_setgroups = namespaces->deny_setgroups;
+  plan.maps_in_child = namespaces->by_unshare && namespaces->has(Ns::user);
+  plan.by_pidfd = namespaces->by_pidfd;
+  plan.init = policy.init;
+  plan.mapped_trees = std::move(mounts->mapped);
   plan.namespace_paths = namespaces->paths;
   plan.rootfs = mounts->rootfs;
   plan.program = options.program.empty() ? "" : mounts->has_root ? kProgramInside : options.program;

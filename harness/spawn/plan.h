@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "harness/base/result.h"
+#include "harness/confine/mounts.h"
 #include "harness/confine/step.h"
 #include "harness/policy/policy.h"
 
@@ -13,7 +14,11 @@ struct sock_filter;
 
 namespace ringfence {
 
+// How a target gets into its namespaces: made by clone3, or by itself, by unshare(2).
+enum class Entry : uint8_t { clone, unshare };
+
 struct CompileOptions {
+  Entry entry = Entry::clone;
   // Steps for which this says true are left out (ablation; the step-drop tests).
   std::function<bool(const Step&)> drop;
   // Where the new root is put together, an existing directory in the spawner's mount namespace. It
@@ -41,6 +46,10 @@ struct Plan {
   bool apart = false;              // clone without CLONE_VM (time namespace, joined namespaces)
   std::string uid_map, gid_map;    // text of the map files; empty when there is no user namespace
   bool deny_setgroups = false;
+  bool maps_in_child = false;  // a step asks for the maps (kCallWaitMaps)
+  bool init = false;           // the program runs below an init of ours (probes/inmate/init.c)
+  bool by_pidfd = false;       // namespaces are those of SpawnRequest::join_pidfd
+  std::vector<MappedTree> mapped_trees;
   std::string cwd;
   std::string rootfs;                    // the directory bound as root; empty: a fresh tmpfs
   std::vector<std::string> controllers;  // cgroup controllers that a limit needs, sorted

@@ -29,6 +29,14 @@ std::string_view pseudo_name(long nr) {
       return "dup3(each given)";
     case kCallParentDeath:
       return "prctl(PR_SET_PDEATHSIG, SIGKILL)";
+    case kCallMountAt:
+      return "mount";
+    case kCallOpenInRoot:
+      return "open_in_root";
+    case kCallWaitMaps:
+      return "futex(until the id maps are written)";
+    case kCallReborn:
+      return "clone3(CLONE_PARENT)";
     default:
       return "capset";
   }
@@ -50,6 +58,10 @@ std::string slot_text(uint64_t slot) {
   if (slot == kSlotFilter) return "filter";
   if (slot >= kSlotCgroup0 && slot <= kSlotCgroupLast) {
     return fmt::format("cgroup{}", slot - kSlotCgroup0);
+  }
+  if (slot == kSlotPidfd) return "pidfd";
+  if (slot >= kSlotMapped0 && slot <= kSlotMappedLast) {
+    return fmt::format("mapped{}", slot - kSlotMapped0);
   }
   if (slot >= kSlotNamespace0 && slot <= kSlotNamespaceLast) {
     return fmt::format("ns{}", slot - kSlotNamespace0);
@@ -78,7 +90,8 @@ std::string call_text(const Plan& plan, const Op& op) {
     text += fmt::format("unless {}: ", slot_text(static_cast<uint64_t>(op.unless)));
   }
   if (op.out >= 0) text += fmt::format("{} = ", slot_text(static_cast<uint64_t>(op.out)));
-  if (op.nr < 0 && op.nr != kCallCapset) return text += pseudo_name(op.nr);
+  const bool whole = op.nr < 0 && pseudo_name(op.nr).find('(') != std::string_view::npos;
+  if (whole) return text += pseudo_name(op.nr);
   text += op.nr < 0 ? std::string(pseudo_name(op.nr)) : call_name(op.nr);
   size_t count = op.args.size();
   while (count > 0 && op.args.at(count - 1).kind == Arg::Kind::constant &&
@@ -111,12 +124,17 @@ std::string print_plan(const Plan& plan, bool syscalls) {
     for (const Step::Setting& setting : step.settings) {
       text += fmt::format("      write({}, \"{}\")\n", setting.file, setting.value);
     }
+    size_t number_in_step = 0;
     for (const Op& op : step.ops) {
       text += "      " + call_text(plan, op) + '\n';
       if (op.fallback >= 0) {
         text += "        on ENOSYS " +
                 call_text(plan, step.fallback.at(static_cast<size_t>(op.fallback))) + '\n';
       }
+      if (op.done >= 0 && static_cast<size_t>(op.done) > number_in_step + 1) {
+        text += "        else, on ENOSYS\n";
+      }
+      ++number_in_step;
     }
   }
   return text;

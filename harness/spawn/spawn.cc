@@ -18,13 +18,16 @@
 #include "harness/confine/seccomp.h"
 #include "harness/spawn/child.h"
 #include "harness/spawn/id_map_writer.h"
+#include "harness/spawn/mapped_tree.h"
 #include "harness/spawn/reap.h"
+#include "probes/inmate/init_image.h"
 
 namespace ringfence {
 namespace {
 
 constexpr size_t kStackSize = size_t{128} << 10;
 constexpr size_t kGuard = 4096;
+constexpr int kInitExe = 15;  // where an init finds its program
 
 // Anonymous memory that lives as long as one spawn.
 class Memory {
@@ -65,7 +68,9 @@ struct Prepared {
   std::vector<FlatOp> fallbacks;
   std::vector<const char*> argv, envp, paths;
   std::vector<std::string> path_texts;
-  std::vector<UniqueFd> namespaces;
+  std::vector<UniqueFd> namespaces, trees;
+  UniqueFd init;
+  std::vector<std::string> init_args;
   UniqueFd self;
   Memory stack;
   Memory shared;
@@ -85,6 +90,7 @@ FlatOp flatten(const Plan& plan, const Op& op, uint32_t step) {
   flat.out = op.out;
   flat.when = op.when;
   flat.unless = op.unless;
+  flat.missing = flat.done = -1;
   flat.step = step;
   return flat;
 }
@@ -106,8 +112,11 @@ void flatten(const Plan& plan, Prepared& p) {
     for (const Op& op : step.fallback) {
       p.fallbacks.push_back(flatten(plan, op, static_cast<uint32_t>(i)));
     }
+    const auto base = static_cast<int64_t>(p.ops.size());
     for (const Op& op : step.ops) {
       p.ops.push_back(flatten(plan, op, static_cast<uint32_t>(i)));
+      if (op.missing >= 0) p.ops.back().missing = base + op.missing;
+      if (op.done >= 0) p.ops.back().done = base + op.done;
       if (op.fallback >= 0) {
         p.ops.back().fallback = &p.fallbacks[first + static_cast<size_t>(op.fallback)];
       }
@@ -141,8 +150,13 @@ Status check(const SpawnRequest& request) {
   if (request.exe_fd < 0 && request.exe_path.empty()) {
     return usage_error("spawn", "program", "neither a descriptor nor a path was given");
   }
-  if (request.fds.size() > std::size(ChildStart{}.given)) {
+  if (request.fds.size() + (request.plan->init ? 1 : 0) > std::size(ChildStart{}.given)) {
     return usage_error("spawn", "descriptors", "at most 16");
+  }
+  const bool taken = std::any_of(request.fds.begin(), request.fds.end(),
+                                 [](const auto& fd) { return fd.first == kInitExe; });
+  if (request.plan->init && request.exe_fd >= 0 && taken) {
+    return usage_error("spawn", fmt::format("descriptor {}", kInitExe), "the init has this number");
   }
   for (const auto& [inside, here] : request.fds) {
     if (inside < 0 || inside >= 16 || here < 0) {
@@ -150,9 +164,28 @@ Status check(const SpawnRequest& request) {
                          "numbers inside are 0 to 15");
     }
   }
+  if (request.plan->by_pidfd && request.join_pidfd < 0) {
+    return usage_error("spawn", "join_pidfd", "the plan joins namespaces by a pidfd");
+  }
   if (!request.plan->controllers.empty() && request.cgroup == nullptr) {
     return usage_error("spawn", "cgroup", "the plan has limits, so it needs a group");
   }
+  return {};
+}
+
+// The init is what is executed, and gets the program as arguments.
+Status prepare_init(const SpawnRequest& request, Prepared& p) {
+  const int64_t fd = sys::call(SYS_memfd_create, sys::arg("ringfence-init"), MFD_CLOEXEC);
+  if (fd < 0) return system_error("memfd_create", "init", static_cast<int>(-fd));
+  p.init = UniqueFd(static_cast<int>(fd));
+  const auto image = init_image();
+  if (auto ok = sys::write_full(p.init.get(), image.data(), image.size()); !ok) return ok;
+  const bool by_path = request.exe_fd < 0;
+  p.init_args = {"ringfence-init", by_path ? "-" : std::to_string(kInitExe),
+                 std::to_string(by_path ? p.path_texts.size() : 0)};
+  if (by_path) p.init_args.insert(p.init_args.end(), p.path_texts.begin(), p.path_texts.end());
+  p.init_args.insert(p.init_args.end(), request.args.begin(), request.args.end());
+  p.argv = pointers(p.init_args);
   return {};
 }
 
@@ -162,6 +195,9 @@ Status prepare(const SpawnRequest& request, Prepared& p) {
   p.argv = pointers(request.args);
   p.envp = pointers(request.env);
   p.path_texts = candidates(request);
+  if (plan.init) {
+    if (auto made = prepare_init(request, p); !made) return made;
+  }
   p.paths = pointers(p.path_texts);
   if (auto mapped = p.stack.map(kGuard + kStackSize, MAP_PRIVATE | MAP_STACK); !mapped) {
     return mapped;
@@ -182,8 +218,9 @@ Status prepare(const SpawnRequest& request, Prepared& p) {
   s.paths = p.paths.data();
   s.parent_pidfd = -1;
   std::fill(std::begin(s.slots), std::end(s.slots), -1);
-  s.slots[kSlotExe] = request.exe_fd;
+  s.slots[kSlotExe] = plan.init ? p.init.get() : request.exe_fd;
   for (const auto& [inside, here] : request.fds) s.given[s.given_count++] = {inside, here};
+  if (plan.init && request.exe_fd >= 0) s.given[s.given_count++] = {kInitExe, request.exe_fd};
   s.filter.len = static_cast<uint16_t>(plan.seccomp_program.size());
   s.filter.filter =
       reinterpret_cast<sock_filter*>(const_cast<uint64_t*>(plan.seccomp_program.data()));
@@ -199,6 +236,14 @@ Status prepare(const SpawnRequest& request, Prepared& p) {
     if (!fd) return tl::unexpected(fd.error());
     s.slots[slot++] = fd->get();
     p.namespaces.push_back(std::move(*fd));
+  }
+  s.slots[kSlotPidfd] = request.join_pidfd;
+  slot = kSlotMapped0;
+  for (const MappedTree& tree : plan.mapped_trees) {
+    auto fd = make_mapped_tree(tree);
+    if (!fd) return tl::unexpected(fd.error());
+    s.slots[slot++] = fd->get();
+    p.trees.push_back(std::move(*fd));
   }
   if (request.die_with_parent) {
     const int64_t pid = sys::call(SYS_getpid);
@@ -275,14 +320,15 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<uint64_t>(request.cgroup->unified_fd());
   }
-  p.start.wait_for_maps = !plan.uid_map.empty() || !plan.gid_map.empty() || plan.deny_setgroups;
+  const bool maps = !plan.uid_map.empty() || !plan.gid_map.empty() || plan.deny_setgroups;
+  p.start.wait_for_maps = maps && !plan.maps_in_child;
 
   const KeptDumpable dumpable;
   BlockedSignals signals;
   if (auto blocked = signals.block(); !blocked) return tl::unexpected(blocked.error());
   p.start.signal_mask = signals.before();
   IdMapWriter writer(plan, p.start.report, &parent_tid);
-  if (p.start.wait_for_maps) {
+  if (maps || plan.maps_in_child) {
     if (auto started = writer.start(); !started) return tl::unexpected(started.error());
   }
   cloned.pid = clone_and_run(&args, sizeof args, run_child, &p.start);
@@ -371,11 +417,22 @@ Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure) {
     if (failure != nullptr) *failure = {0, "clone", {}, SYS_clone3, cloned.error().err};
     return tl::unexpected(cloned.error());
   }
+  const ChildReport& report = *prepared.start.report;
   Child child;
   child.pid_ = static_cast<int>(cloned->pid);
   child.pidfd_ = UniqueFd(cloned->pidfd);
+  if (report.reborn > 0) {
+    // The first one has ended, or would not.
+    reap(child.pid_, child.pidfd_.get());
+    child.pid_ = report.reborn;
+    const int64_t fd = sys::call(SYS_pidfd_open, static_cast<uint64_t>(report.reborn), 0);
+    child.pidfd_ = UniqueFd(static_cast<int>(fd));
+    if (fd < 0) {
+      child.ended_ = reap(child.pid_, -1);
+      return system_error("pidfd_open", "the target", static_cast<int>(-fd));
+    }
+  }
 
-  const ChildReport& report = *prepared.start.report;
   const bool failed = report.failed != 0 || report.reached_exec == 0 || cloned->map_failure;
   if (!failed && !ended_unstarted(child.pid_, child.pidfd_.get())) return child;
   child.ended_ = reap(child.pid_, child.pidfd_.get());

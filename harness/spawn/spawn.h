@@ -29,6 +29,8 @@ struct SpawnRequest {
   // Descriptors that the target gets: {number inside, descriptor here}. All others are closed when
   // the plan says so. Numbers inside are below 16.
   std::vector<std::pair<int, int>> fds;
+  // The process whose namespaces Plan::by_pidfd asks for; not owned.
+  int join_pidfd = -1;
   // The group to run in, when the plan has limits; may be null otherwise.
   const CgroupLeaf* cgroup = nullptr;
   // Kill the target when the thread that spawns it ends (PR_SET_PDEATHSIG).
