@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """What real runs of the real program leave behind, and whether they disturb one another.
 
-    robustness_test.py RINGFENCE kill|repeat|together|shuffle|interrupt|user|no_userns [COUNT]
+    robustness_test.py RINGFENCE kill|repeat|together|shuffle|interrupt|user|user_subuid|no_userns [COUNT]
 
 Each check runs in a private world (pid, mount, net and ipc namespaces, its own /tmp, /run and
 /dev/shm), so that what is compared before and after is nobody else's. Only the cgroup hierarchies
@@ -331,12 +331,76 @@ def guest_cases():
     return found
 
 
+AS_USER = ("setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", "--inh-caps=-all")
+HERE = os.path.dirname(os.path.abspath(__file__))
+TWO_EXTENTS = [{"containerID": 0, "hostID": 1000, "size": 1},
+               {"containerID": 1, "hostID": 200000, "size": 1000}]
+
+
+def cover(path, content):
+    """A file of the world's own in the place of the host's."""
+    own = "/mnt/" + os.path.basename(path)
+    with open(own, "w") as file:
+        file.write(content)
+    subprocess.run(["mount", "--bind", own, path], check=True)
+
+
+def expected_skips():
+    """The skips that are known of a user without root, where this kind of host is known."""
+    kind = subprocess.run([f"{HERE}/host_kind"], env={**os.environ, "RINGFENCE_BIN": "/mnt"},
+                          capture_output=True, text=True, check=True).stdout.strip()
+    known = f"{HERE}/../suites/data/expected-skips/{kind}-user.txt"
+    if not os.path.exists(known):
+        return ()
+    shutil.copy(known, "/mnt/skips.txt")
+    return ("--expect-skips", "/mnt/skips.txt")
+
+
+def spawn_two_extents():
+    with open("/mnt/two.json", "w") as file:
+        json.dump({"ociVersion": "1.0.2", "process": {"args": ["cat"], "cwd": "/"},
+                   "root": {"path": "/"}, "annotations": {"ringfence.root.none": "true",
+                   "ringfence.set_user": "false",
+                   "ringfence.capabilities.unset":
+                       "bounding,effective,permitted,inheritable,ambient"},
+                   "linux": {"namespaces": [{"type": "user"}], "uidMappings": TWO_EXTENTS,
+                             "gidMappings": TWO_EXTENTS}}, file)
+    return subprocess.run([*AS_USER, PROGRAM, "spawn", "--policy", "/mnt/two.json", "--", "/bin/cat",
+                           "/proc/self/uid_map"], capture_output=True, text=True, check=False)
+
+
 def user(_):
+    """As uid 1000 without newuidmap: its own id is all that it can map."""
+    for helper in ("newuidmap", "newgidmap"):
+        found = shutil.which(helper)
+        if found:
+            cover(found, "")
+    as_user()
+    tried = spawn_two_extents()
+    check(tried.returncode != 0 and "subuid" in tried.stderr, f"two extents: {tried}")
+
+
+def user_subuid(_):
+    """As uid 1000 with newuidmap and ranges of its own."""
+    if not shutil.which("newuidmap"):
+        print("needs:subuid: no newuidmap")
+        sys.exit(77)
+    for file in ("/etc/subuid", "/etc/subgid"):
+        cover(file, "1000:200000:65536\n")
+        os.chmod("/mnt/" + os.path.basename(file), 0o644)
+    as_user()
+    tried = spawn_two_extents()
+    check(tried.returncode == 0, f"two extents: {tried}")
+    seen = [line.split() for line in tried.stdout.splitlines()]
+    check(seen == [["0", "1000", "1"], ["1", "200000", "1000"]], f"two extents: {seen}")
+
+
+def as_user():
     """As uid 1000: whatever can be done in user namespaces is held, all else says why not."""
     before = snapshot()
     path = "/mnt/user.jsonl"
-    prefix = ("setpriv", "--reuid", "1000", "--regid", "1000", "--clear-groups", "--inh-caps=-all")
-    code, complaints = run("--suite", "full", "--report", f"jsonl={path}", prefix=prefix)
+    code, complaints = run("--suite", "full", "--report", f"jsonl={path}", *expected_skips(),
+                           prefix=AS_USER)
     check(not bad(path), f"{bad(path)}")
     check(code == 0, f"exit {code}: {complaints}")
     found = verdicts(path)
@@ -375,7 +439,7 @@ def no_userns(_):
 
 CHECKS = {"kill": (kill, 100), "repeat": (repeat, 20), "together": (together, 5),
           "shuffle": (shuffle, 30), "interrupt": (interrupt, 10), "user": (user, 1),
-          "no_userns": (no_userns, 1)}
+          "user_subuid": (user_subuid, 1), "no_userns": (no_userns, 1)}
 
 
 def main():

@@ -4,10 +4,12 @@
 #include <linux/capability.h>
 #include <linux/io_uring.h>
 #include <linux/keyctl.h>
+#include <linux/openat2.h>
 #include <linux/perf_event.h>
 #include <linux/sched.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
@@ -347,6 +349,52 @@ constexpr std::array kRows = {
         [](const Params& p) { return std::vector{on_path(SYS_chroot, 0, p.text(0), {})}; }},
     Row{"chroot_escape", chroot_escape},
     Row{"old_root", old_root},
+
+    Row{"pivot", [](const Params&) { return std::vector{on(SYS_pivot_root, {})}; }},
+    Row{"jail_escape",
+        [](const Params& p) {
+          return std::vector{on_path(SYS_chroot, 0, ".", {}),
+                             opening(relative(p.text(1)), O_RDONLY)};
+        }},
+    Row{"open_how",
+        [](const Params&) {
+          return std::vector{on(SYS_openat2, {{3, n(sizeof(open_how))}})};
+        }},
+    Row{"overlay_write",
+        [](const Params&) {
+          return std::vector{
+              on(SYS_openat, {{0, n(AT_FDCWD)}, {2, n(O_WRONLY | O_TRUNC | O_CLOEXEC)}})};
+        }},
+    Row{"userns_remount_rw",
+        [](const Params& p) {
+          constexpr uint64_t kFlags = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC;
+          return std::vector{on_path(SYS_mount, 1, p.text(0), {{3, n(kFlags)}}),
+                             opening(p.text(1), O_WRONLY | O_TRUNC)};
+        }},
+    Row{"userns_unmask",
+        [](const Params& p) {
+          return std::vector{on_path(SYS_umount2, 0, p.text(0), {{1, "2"}}),
+                             opening(p.text(0), O_RDONLY)};
+        }},
+    Row{"userns_mount_proc",
+        [](const Params& p) {
+          return std::vector{on_path(SYS_mount, 1, p.text(0), {{3, "0"}})};
+        }},
+    Row{"signal_init",
+        [](const Params& p) {
+          return std::vector{on(SYS_kill, {{1, p.text(0)}})};
+        }},
+    Row{"nest_pid",
+        [](const Params&) {
+          return std::vector{on(SYS_clone, {{0, n(CLONE_NEWPID | SIGCHLD)}})};
+        }},
+    Row{"userns_map",
+        [](const Params& p) {
+          const std::string last = p.text(p.count() - 1);
+          const auto size = static_cast<int64_t>(last.size() - last.find('=') - 1);
+          return std::vector{on(SYS_unshare, {{0, n(CLONE_NEWUSER)}}),
+                             on(SYS_write, {{2, n(size)}})};
+        }},
 
     // Sockets. Addresses are behind pointers; a socket's own number is not known beforehand.
     Row{"connect_abstract", local_connection},

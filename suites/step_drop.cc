@@ -67,6 +67,17 @@ const DropOutcome& StepDropper::outcome(const Case& c) {
 
 DropOutcome StepDropper::run_both(const Case& c) const {
   using Kind = DropOutcome::Kind;
+  if (c.control) {
+    // The kernel's own rule: no step makes it. With its precondition met it must let through.
+    Case met = c;
+    met.attempt = *c.control;
+    met.control.reset();
+    const auto whole = run_one(c, facts_, {});
+    if (!whole) return {Kind::failed, whole.error().describe()};
+    const auto open = run_one(met, facts_, {});
+    if (!open) return {Kind::failed, open.error().describe()};
+    return judge_drop(*whole, *open);
+  }
   if (c.step.empty()) return {Kind::failed, c.id + " names no step"};
   CompileOptions options;
   options.staging = kDecoyStaging;

@@ -25,6 +25,7 @@ std::vector<Case> exit_cases();
 std::vector<Case> mem_cases();
 std::vector<Case> virt_cases();
 std::vector<Case> device_cases();
+std::vector<Case> nesting_cases();
 
 // Those in which an inmate attempts something.
 Result<Registry> attempts();

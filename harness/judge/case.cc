@@ -52,6 +52,8 @@ constexpr std::array<std::string_view, static_cast<size_t>(Sight::cgroup_event) 
     "nice_below",
     "open_files_over",
     "locked_over",
+    "pid_depth_over",
+    "map_has",
     "boottime_known",
     "killed_by",
     "pid_exists",

@@ -65,12 +65,14 @@ enum class Sight : uint8_t {
   ns_differs,       // arg: "pid", ...; its namespace is not the decoy host's
   ns_unplanned,     // arg: as above; neither the decoy host's nor the one the policy made
   mount_covers,     // arg: glob on a mount point; a mount of its own is there (mountinfo)
-  mount_has,        // arg: glob on a mount point; value: MS_* flags all set on it
+  mount_has,        // arg: glob on a mount point; value: MS_* flags, kMountIdMapped: all set on it
   seccomp_filtered,  // Seccomp: 2
   no_new_privs,      // NoNewPrivs: 1
   nice_below,        // value: nice value
   open_files_over,   // value: count of /proc/PID/fd
   locked_over,       // value: VmLck in KiB
+  pid_depth_over,    // value: pid namespaces between it and the decoy host
+  map_has,           // arg: "uid_map:" or "gid_map:" and a glob on its lines, blanks as one
   boottime_known,  // the number the inmate sent is within 10 s of the decoy host's boot time clock
   // The end, and the cgroup.
   killed_by,     // value: signal
@@ -80,6 +82,8 @@ enum class Sight : uint8_t {
   cgroup_event,  // arg: "pids.max", "memory.oom_kill"; value: at least this many
 };
 std::string_view sight_name(Sight sight);
+// For mount_has: its ids are mapped ("idmapped" in mountinfo).
+inline constexpr int64_t kMountIdMapped = int64_t{1} << 40;
 
 struct Goal {
   Sight sight = Sight::none;
@@ -145,6 +149,9 @@ struct Case {
   std::vector<Goal>
       proofs{};  // all must be seen, from outside, for a denial to count where the goal
                  // is a read; for a goal with a canary of its own the canary suffices
+  // Where the kernel's own rule is what decides: the same operation with its precondition met, as
+  // the control, under the same policy. Without it the control is the attempt without the layer.
+  std::optional<Attempt> control{};
   Attempt liveness{"exit", {}};  // the benign twin
   Goal alive{};  // seen from outside when the twin worked; none: exec, answer and exit
   // Facilities, by the words of facts.h and `--require`: "root", "userns", "cgroup.pids",

@@ -68,7 +68,7 @@ Result<Compiled> compile_case(const Case& c, const RunContext& context) {
   options.drop = context.drop;
   auto confined = compile_for_decoy(c.policy, options);
   if (!confined) return tl::unexpected(confined.error());
-  auto control = compile_for_decoy(without(c.policy, c.expected), options);
+  auto control = compile_for_decoy(c.control ? c.policy : without(c.policy, c.expected), options);
   if (!control) return tl::unexpected(control.error());
   return Compiled{std::move(*control), std::move(*confined)};
 }
@@ -137,7 +137,8 @@ class CaseRun {
       control = &own.control;
       confined = &own.confined;
     }
-    const auto control_run = trial("control", *control, case_.attempt, case_.goal, {});
+    const auto control_run =
+        trial("control", *control, case_.control.value_or(case_.attempt), case_.goal, {});
     auto confined_run = trial("confined", *confined, case_.attempt, case_.goal, case_.proofs);
     const auto liveness_run = trial("liveness", *confined, case_.liveness, case_.alive, {});
     const Trials trials{&control_run, &confined_run, &liveness_run};

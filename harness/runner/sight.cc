@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 #include <linux/magic.h>
-#include <linux/nsfs.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -20,6 +18,7 @@
 #include "harness/base/number.h"
 #include "harness/base/suggest.h"
 #include "harness/base/sys.h"
+#include "harness/confine/namespace_fd.h"
 
 namespace ringfence {
 namespace {
@@ -124,25 +123,28 @@ std::string ns_link(const std::string& who, const std::string& kind) {
   return read_link("/proc/" + who + "/ns/" + kind).value_or("");
 }
 
-// How many user namespaces lie between the decoy host's and the process's; -1 when unknown.
-int userns_depth(int pid) {
-  struct stat ours {};
-  if (sys::call(SYS_newfstatat, AT_FDCWD, sys::arg("/proc/self/ns/user"), sys::arg(&ours), 0) < 0) {
-    return -1;
+// How many namespaces lie between the decoy host's and the process's; -1 when unknown.
+int depth_of(int pid, Ns kind) {
+  const auto ours = NamespaceFd::of_process(0, kind);
+  const auto theirs = NamespaceFd::of_process(pid, kind);
+  if (!ours || !theirs) return -1;
+  const auto depth = theirs->depth_below(*ours);
+  return depth && *depth ? **depth : -1;
+}
+
+// The lines of a map, blanks as one: "0 1000 1", joined by commas.
+Seen map_seen(const Goal& goal, int pid) {
+  const size_t colon = goal.arg.find(':');
+  const std::string file = goal.arg.substr(0, colon);
+  const auto text = read_file(proc_path(pid, file)).value_or("");
+  std::string lines;
+  for (const auto line : split(text, '\n')) {
+    std::string one;
+    for (const auto word : split(line, ' ')) one.append(one.empty() ? "" : " ").append(word);
+    lines.append(lines.empty() ? "" : ",").append(one);
   }
-  auto fd = sys::open(proc_path(pid, "ns/user").c_str(), O_RDONLY);
-  if (!fd) return -1;
-  UniqueFd at = std::move(*fd);
-  constexpr int kDeepest = 33;
-  for (int depth = 0; depth < kDeepest; ++depth) {
-    struct stat st {};
-    if (sys::call(SYS_fstat, at.get(), sys::arg(&st)) < 0) return -1;
-    if (st.st_ino == ours.st_ino && st.st_dev == ours.st_dev) return depth;
-    const int64_t parent = sys::call(SYS_ioctl, at.get(), NS_GET_PARENT, 0);
-    if (parent < 0) return -1;
-    at = UniqueFd(static_cast<int>(parent));
-  }
-  return -1;
+  const bool yes = colon != std::string::npos && glob_match(goal.arg.substr(colon + 1), lines);
+  return {goal, yes, fmt::format("its {} is: {}", file, lines.substr(0, 100)), "proc"};
 }
 
 struct MountFlag {
@@ -150,7 +152,8 @@ struct MountFlag {
   uint64_t flag;
 };
 constexpr std::array kMountFlags = {MountFlag{"ro", MS_RDONLY}, MountFlag{"nosuid", MS_NOSUID},
-                                    MountFlag{"nodev", MS_NODEV}, MountFlag{"noexec", MS_NOEXEC}};
+                                    MountFlag{"nodev", MS_NODEV}, MountFlag{"noexec", MS_NOEXEC},
+                                    MountFlag{"idmapped", uint64_t{kMountIdMapped}}};
 
 Seen mount_seen(const Goal& goal, int pid) {
   const auto text = read_file(proc_path(pid, "mountinfo")).value_or("");
@@ -346,7 +349,7 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
                   fmt::format("its namespace is {}, the decoy host's {}", theirs, ours), "proc"};
     }
     case Sight::ns_unplanned: {
-      const int depth = userns_depth(pid);
+      const int depth = depth_of(pid, Ns::user);
       const int planned = at.planned_userns ? 1 : 0;
       return Seen{goal, depth > planned,
                   fmt::format("it is {} user namespaces deep, {} by the policy", depth, planned),
@@ -386,6 +389,13 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
       const auto count = static_cast<int64_t>(target_pids(at.not_targets).size());
       return Seen{goal, count > goal.value, fmt::format("the target has {} tasks", count), "proc"};
     }
+    case Sight::pid_depth_over: {
+      const int depth = depth_of(pid, Ns::pid);
+      return Seen{goal, depth > goal.value, fmt::format("it is {} pid namespaces deep", depth),
+                  "proc"};
+    }
+    case Sight::map_has:
+      return map_seen(goal, pid);
     case Sight::boottime_known:
       return boottime_seen(goal, at);
     default:

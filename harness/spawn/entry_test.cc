@@ -227,7 +227,44 @@ TEST(Entry, ATargetInAJoinedPidNamespaceEndsWithItsHandle) {
   EXPECT_EQ(open_descriptors(), descriptors);
   first.child.reset();
   EXPECT_TRUE(childless());
-  // With its init gone nothing can be born there: fork(2) says ENOMEM.
+}
+
+// What the kernel says of it, bare: pid_namespaces(7).
+TEST(Entry, AfterUnshareTheFirstChildIsPidOneAndTheLastIsRefused) {
+  const pid_t pid = fork();
+  if (pid == 0) {
+    const auto before = syscall(SYS_getpid);
+    if (unshare(CLONE_NEWPID) != 0) _exit(77);
+    if (syscall(SYS_getpid) != before) _exit(1);
+    const pid_t first = fork();
+    if (first == 0) _exit(syscall(SYS_getpid) == 1 ? 0 : 1);
+    int status = 0;
+    if (waitpid(first, &status, 0) != first || status != 0) _exit(2);
+    _exit(fork() == -1 && errno == ENOMEM ? 0 : 3);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(pid, &status, 0), pid);
+  if (WIFEXITED(status) && WEXITSTATUS(status) == 77) GTEST_SKIP() << "needs:root";
+  EXPECT_EQ(status, 0);
+}
+
+TEST(Entry, NobodyIsBornInAPidNamespaceWhoseInitIsGone) {
+  Policy made = open_policy();
+  made.namespaces = {{Ns::pid, {}}};
+  auto first_plan = compile(made);
+  ASSERT_TRUE(first_plan);
+  Waiting first = wait_under(*first_plan);
+  ASSERT_EQ(first.error, "");
+  const auto held = ns_of(first.child->pid(), Ns::pid);
+  first.child.reset();
+  Policy joins = open_policy();
+  joins.namespaces = {{Ns::pid, "/proc/self/fd/" + std::to_string(held.get())}};
+  auto plan = compile(joins);
+  ASSERT_TRUE(plan);
+  const std::string error = wait_under(*plan).error;
+  EXPECT_THAT(error, HasSubstr("ns.pid:child"));
+  EXPECT_THAT(error, HasSubstr("ENOMEM"));
+  EXPECT_TRUE(childless());
 }
 
 // ---- The optional init

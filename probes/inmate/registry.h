@@ -30,6 +30,7 @@ extern const struct attempt rf_seccomp_attempts[];
 extern const struct attempt rf_fd_attempts[];
 extern const struct attempt rf_limit_attempts[];
 extern const struct attempt rf_misc_attempts[];
+extern const struct attempt rf_nesting_attempts[];
 
 /* Makes it, in its brackets. */
 long make_attempt(const struct attempt* attempt, const struct rf_params* params);
