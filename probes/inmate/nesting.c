@@ -38,8 +38,9 @@ static long attempt_pivot(const struct rf_params* p) {
   return decide(__NR_pivot_root, "/rf_new", put_old);
 }
 
-/* Makes a jail by chroot, by MS_MOVE and chroot, or by pivot_root, and climbs out of it by a second
- * chroot with the working directory outside. */
+/* Makes a jail by chroot, by MS_MOVE and chroot, or by pivot_root. Out of it by a second chroot
+ * with the working directory outside; or by taking the jail's mount away and entering one's own
+ * mount namespace anew, which begins at what is below. */
 static long attempt_jail_escape(const struct rf_params* p) {
   const char* how = param(p, 0);
   const char* path = param(p, 1);
@@ -58,11 +59,18 @@ static long attempt_jail_escape(const struct rf_params* p) {
   /* In the jail. */
   const long here = sys(__NR_openat, AT_FDCWD, "/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   must(here);
+  while (*path == '/') ++path;
+  if (str_eq(param(p, 2), "uncover")) {
+    const long self = sys(__NR_pidfd_open, sys(__NR_getpid), 0);
+    must(self);
+    sys(__NR_umount2, "/", kDetach);
+    const long joined = decide(__NR_setns, self, CLONE_NEWNS);
+    return joined < 0 ? joined : read_path(path);
+  }
   must(sys(__NR_chroot, "inner"));
   must(sys(__NR_fchdir, here));
   for (int i = 0; i < 32; ++i) must(sys(__NR_chdir, ".."));
   const long ret = decide(__NR_chroot, ".");
-  while (*path == '/') ++path;
   return ret < 0 ? ret : read_path(path);
 }
 
@@ -188,7 +196,7 @@ static long attempt_userns_map(const struct rf_params* p) {
 
 const struct attempt rf_nesting_attempts[] = {
     {"pivot", attempt_pivot, "ok|plain_directory|put_old_outside|shared_parent"},
-    {"jail_escape", attempt_jail_escape, "chroot|move|pivot PATH: to read from the root outside"},
+    {"jail_escape", attempt_jail_escape, "chroot|move|pivot PATH climb|uncover: to read outside"},
     {"open_how", attempt_open_how, "DIR PATH RESOLVE: openat2(2)"},
     {"overlay_write", attempt_overlay_write, "LOWER FILE merged|plain"},
     {"userns_remount_rw", attempt_userns_remount_rw, "PATH FILE: then overwrite FILE"},
