@@ -100,9 +100,9 @@ struct MountWord {
 void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
   for (const auto& [key, value] : node.members()) {
     if (!key.starts_with(kPrefix)) continue;
-    constexpr std::array kKnown = {kRootFlags,        kRootFresh, kRootNone,
-                                   kNewSession,       kSetUser,   kUnsetCapabilities,
-                                   kCloseDescriptors, kTime,      kTimeOffsets, kInit};
+    constexpr std::array kKnown = {
+        kRootFlags,         kRootFresh,        kRootNone, kNewSession,  kSetUser,
+        kUnsetCapabilities, kCloseDescriptors, kTime,     kTimeOffsets, kInit};
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
       fail_unknown(value, "annotation", key, {kKnown.begin(), kKnown.end()});
     }
