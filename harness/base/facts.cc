@@ -159,6 +159,9 @@ bool answer_parameterized(std::string_view word, Answer& answer, std::string& hi
     known = !word.empty();
     hint = "boot a kernel that was built with it";
     answer = has_config(word);
+  } else if (take_prefix(word, "cgroup:")) {
+    hint = "a cgroup hierarchy with this file, handed down to where groups are made";
+    answer = has_cgroup_file(word, known);
   } else if (take_prefix(word, "kernel>=")) {
     hint = "boot a newer kernel";
     answer = kernel_at_least(word, known);
@@ -260,7 +263,7 @@ Status check_requirement(const Facts& facts, std::string_view requirement) {
       "requirement", std::string(requirement),
       near.empty()
           ? "see `ringfence doctor` for the names; also cap:NAME, "
-            "path:/FILE, nonempty:/DIR, writable_below:/DIR, lsm:NAME, config:NAME, kernel>=VERSION"
+            "path:/FILE, nonempty:/DIR, writable_below:/DIR, cgroup:FILE, lsm:NAME, config:NAME, kernel>=VERSION"
           : fmt::format("did you mean {}?", near));
 }
 

@@ -13,6 +13,7 @@
 //   nonempty:/proc/acpi  the directory exists and has entries
 //   writable_below:/proc/fs  the directory has a file, at most four levels down, that this process
 //                      can open for writing; nothing is written
+//   cgroup:memory.high a cgroup of ours can have that file; "a|b" for either of two
 //   lsm:apparmor       the security module is active (lsm_list_modules(2), or securityfs)
 //   config:USER_NS     the kernel was built with it (y or m), where it shows its configuration
 //   kernel>=6.14       uname(2); only for cases about a fix or a limit of the kernel itself

@@ -153,6 +153,27 @@ Answer controller(const Names& names) {
 
 }  // namespace
 
+Answer has_cgroup_file(std::string_view names, bool& known) {
+  known = !names.empty() && names.find('/') == names.npos;
+  if (!known) return {};
+  // The controller in v1's words and v2's: of "memory.high" and "blkio.weight".
+  Answer answer{false, fmt::format("no group here has {}", names), ENOENT};
+  for (const std::string_view name : split(names, '|')) {
+    const std::string first(name.substr(0, name.find('.')));
+    for (const std::string& hierarchy : {std::string(), first}) {
+      const auto found = mounted(hierarchy);
+      if (!found) continue;
+      const std::string parent = parent_of(*found);
+      const TrialGroup group(parent);
+      if (group.err() == 0 && group.has(name)) {
+        return yes(fmt::format("{} at {}", name, parent));
+      }
+      if (group.err() != 0) answer.err = group.err();
+    }
+  }
+  return answer;
+}
+
 Answer probe_cgroup2(const Facts&) {
   const auto unified = mounted("");
   if (!unified) return {false, "no cgroup2 mount", ENOENT};

@@ -96,6 +96,8 @@ Answer probe_cgroup_io(const Facts&);
 Answer probe_cgroup_hugetlb(const Facts&);
 Answer probe_cgroup_freezer(const Facts&);
 Answer probe_cgroup_devices(const Facts&);
+// A group of ours can have one of these files: "memory.high", or "a|b" for either.
+Answer has_cgroup_file(std::string_view names, bool& known);
 
 // facts_host.cc: the machine, its privileges and its virtualization.
 Answer probe_root(const Facts&);

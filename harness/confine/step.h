@@ -95,9 +95,22 @@ struct Step {
   std::vector<Op> fallback;
   // For Where::parent: "<controller>" and the file's v2 name and value ("pids", "pids.max", "64").
   struct Setting {
-    std::string controller;
-    std::string file;
-    std::string value;
+    std::string controller{};  // empty: of every v2 group
+    std::string file{};        // empty: the controller alone is wanted
+    std::string value{};
+    // What stands in for it in a v1 hierarchy: writes, in order. A name "a|b" is the first of the
+    // two that the group has.
+    struct V1 {
+      std::string file;
+      std::string value;
+      friend bool operator==(const V1&, const V1&) = default;
+    };
+    std::vector<V1> v1{};
+    // Loaded and attached to the v2 group (BPF_PROG_TYPE_CGROUP_DEVICE), instead of a file.
+    std::vector<uint64_t> program{};
+    // A kernel without the file has nothing that it could limit.
+    bool if_there = false;
+    friend bool operator==(const Setting&, const Setting&) = default;
   };
   std::vector<Setting> settings;
 };

@@ -42,7 +42,8 @@ class Layer {
   static const Layer kPid, kMnt, kNet, kUts, kIpc, kUser, kCgroupNs, kTime;
   static const Layer kSeccomp, kNoNewPrivs;
   static const Layer kRoot, kMask, kReadOnly, kMountFlags, kPropagation, kIdMap;
-  static const Layer kCgroupPids, kCgroupMemory;
+  static const Layer kCgroupPids, kCgroupMemory, kCgroupCpu, kCgroupCpuset, kCgroupIo;
+  static const Layer kCgroupHugetlb, kCgroupDevices, kCgroupFreezer;
   static const Layer kDac, kKernel, kSession, kFd, kCap, kDevice;
   static const Layer kUnattributed;
 
@@ -69,6 +70,12 @@ inline constexpr Layer Layer::kPropagation{"mount.propagation"};
 inline constexpr Layer Layer::kIdMap{"mount.idmap"};
 inline constexpr Layer Layer::kCgroupPids{"cgroup.pids"};
 inline constexpr Layer Layer::kCgroupMemory{"cgroup.memory"};
+inline constexpr Layer Layer::kCgroupCpu{"cgroup.cpu"};
+inline constexpr Layer Layer::kCgroupCpuset{"cgroup.cpuset"};
+inline constexpr Layer Layer::kCgroupIo{"cgroup.io"};
+inline constexpr Layer Layer::kCgroupHugetlb{"cgroup.hugetlb"};
+inline constexpr Layer Layer::kCgroupDevices{"cgroup.devices"};
+inline constexpr Layer Layer::kCgroupFreezer{"cgroup.freezer"};
 inline constexpr Layer Layer::kDac{"dac"};
 inline constexpr Layer Layer::kKernel{"kernel"};
 inline constexpr Layer Layer::kSession{"session"};  // setsid: the caller's terminal is not ours

@@ -1,5 +1,5 @@
-// runtime-spec config-linux.md "Control groups": what pids.max and memory.max need is read, the
-// rest is checked and recorded as unenforced.
+// runtime-spec config-linux.md "Control groups". Out of range is refused here, by pointer; what the
+// kernel would refuse later only depends on the machine.
 #include <algorithm>
 
 #include "harness/policy/oci_sections.h"
@@ -9,6 +9,19 @@ namespace {
 
 using Kind = FieldType::Kind;
 
+// include/linux/sched: MIN_SHARES and MAX_SHARES; cpu.cfs_period_us, sched-bwc.rst.
+constexpr uint64_t kLeastShares = 2;
+constexpr uint64_t kMostShares = 262144;
+constexpr int64_t kLeastQuota = 1000;
+constexpr uint64_t kLeastPeriod = 1000;
+constexpr uint64_t kMostPeriod = 1000000;
+constexpr uint32_t kLeastWeight = 10;
+constexpr uint32_t kMostWeight = 1000;
+constexpr uint32_t kMostCpu = 8191;
+constexpr uint32_t kMostNode = 1023;
+constexpr int64_t kMostMinor = (int64_t{1} << 20) - 1;  // of MKDEV()
+constexpr int64_t kMostMajor = (int64_t{1} << 12) - 1;
+
 // runc takes 0 for "not set"; -1 is "max".
 std::optional<int64_t> limit(const JsonNode& node) {
   const int64_t value = node.signed_integer(-1, INT64_MAX);
@@ -16,27 +29,57 @@ std::optional<int64_t> limit(const JsonNode& node) {
   return value;
 }
 
-void check_devices(const JsonNode& devices) {
+std::optional<uint64_t> nonzero(const JsonNode& node, uint64_t least, uint64_t most) {
+  const uint64_t value = node.unsigned_integer(UINT64_MAX);
+  if (!node.present() || value == 0) return std::nullopt;
+  if (value < least || value > most) {
+    node.fail("out of range: " + std::to_string(value),
+              std::to_string(least) + " to " + std::to_string(most) + ", or 0 for none");
+  }
+  return value;
+}
+
+// Wildcards are -1, null, or left out.
+std::optional<int64_t> device_number(const JsonNode& node, int64_t most) {
+  const int64_t value = node.signed_integer(-1, most, -1);
+  return value < 0 ? std::nullopt : std::optional(value);
+}
+
+void read_devices(const JsonNode& devices, Policy& policy) {
   for (const auto& item : devices.items()) {
     check_fields(item, {{"allow", Kind::boolean},
                         {"type", Kind::string},
                         {"major", Kind::i64},
                         {"minor", Kind::i64},
                         {"access", Kind::string}});
-    (void)item.require("allow").boolean();
-    (void)item.get("type").word({"", "a", "b", "c"});
+    DeviceRule rule;
+    rule.allow = item.require("allow").boolean();
+    const std::string type = item.get("type").word({"", "a", "b", "c"});
+    rule.type = type.empty() ? 'a' : type[0];
+    rule.major = device_number(item.get("major"), kMostMajor);
+    rule.minor = device_number(item.get("minor"), kMostMinor);
     const JsonNode access = item.get("access");
     if (access.string().find_first_not_of("rwm") != std::string::npos) {
       access.fail("unknown access \"" + access.string() + "\"", "letters of rwm");
     }
+    rule.access = access.string();
+    if (rule.access.empty()) rule.access = "rwm";
+    policy.resources.devices.push_back(std::move(rule));
   }
 }
 
-void check_device_rates(const JsonNode& list, std::initializer_list<FieldType> fields) {
-  for (const auto& item : list.items()) check_fields(item, fields);
+std::vector<DeviceRate> read_rates(const JsonNode& list) {
+  std::vector<DeviceRate> rates;
+  for (const auto& item : list.items()) {
+    check_fields(item, {{"major", Kind::i64}, {"minor", Kind::i64}, {"rate", Kind::u64}});
+    rates.push_back({item.require("major").signed_integer(0, kMostMajor),
+                     item.require("minor").signed_integer(0, kMostMinor),
+                     item.require("rate").unsigned_integer(UINT64_MAX)});
+  }
+  return rates;
 }
 
-void check_block_io(const JsonNode& node) {
+void read_block_io(const JsonNode& node, Policy& policy) {
   check_fields(node, {{"weight", Kind::u32},
                       {"leafWeight", Kind::u32},
                       {"weightDevice", Kind::any},
@@ -44,15 +87,28 @@ void check_block_io(const JsonNode& node) {
                       {"throttleWriteBpsDevice", Kind::any},
                       {"throttleReadIOPSDevice", Kind::any},
                       {"throttleWriteIOPSDevice", Kind::any}});
-  check_device_rates(node.get("weightDevice"), {{"major", Kind::i64},
-                                                {"minor", Kind::i64},
-                                                {"weight", Kind::u32},
-                                                {"leafWeight", Kind::u32}});
-  for (const auto* name : {"throttleReadBpsDevice", "throttleWriteBpsDevice",
-                           "throttleReadIOPSDevice", "throttleWriteIOPSDevice"}) {
-    check_device_rates(node.get(name),
-                       {{"major", Kind::i64}, {"minor", Kind::i64}, {"rate", Kind::u64}});
+  Resources& r = policy.resources;
+  if (const auto weight = nonzero(node.get("weight"), kLeastWeight, kMostWeight)) {
+    r.io_weight = static_cast<uint32_t>(*weight);
   }
+  // The kernel has had no leaf weights since Linux 5.0.
+  note_unenforced(policy, node.get("leafWeight"), Layer{});
+  for (const auto& item : node.get("weightDevice").items()) {
+    check_fields(item, {{"major", Kind::i64},
+                        {"minor", Kind::i64},
+                        {"weight", Kind::u32},
+                        {"leafWeight", Kind::u32}});
+    note_unenforced(policy, item.get("leafWeight"), Layer{});
+    const int64_t major = item.require("major").signed_integer(0, kMostMajor);
+    const int64_t minor = item.require("minor").signed_integer(0, kMostMinor);
+    if (const auto weight = nonzero(item.get("weight"), kLeastWeight, kMostWeight)) {
+      r.io_device_weights.push_back({major, minor, static_cast<uint32_t>(*weight)});
+    }
+  }
+  r.io_read_bps = read_rates(node.get("throttleReadBpsDevice"));
+  r.io_write_bps = read_rates(node.get("throttleWriteBpsDevice"));
+  r.io_read_iops = read_rates(node.get("throttleReadIOPSDevice"));
+  r.io_write_iops = read_rates(node.get("throttleWriteIOPSDevice"));
 }
 
 void read_memory(const JsonNode& memory, Policy& policy) {
@@ -65,18 +121,36 @@ void read_memory(const JsonNode& memory, Policy& policy) {
                         {"disableOOMKiller", Kind::boolean},
                         {"useHierarchy", Kind::boolean},
                         {"checkBeforeUpdate", Kind::boolean}});
-  policy.resources.memory_limit = limit(memory.get("limit"));
-  // Only where nothing else limits memory does the layer hang on the fields that are not enforced.
-  const bool limited = policy.resources.memory_limit.has_value();
-  for (const auto* name : {"swap", "kernel", "kernelTCP"}) {
+  Resources& r = policy.resources;
+  r.memory_limit = limit(memory.get("limit"));
+  r.memory_reservation = limit(memory.get("reservation"));
+  const JsonNode swap = memory.get("swap");
+  r.memory_swap = limit(swap);
+  if (r.memory_swap && *r.memory_swap > 0 && !r.memory_limit) {
+    swap.fail("a limit of memory and swap without one of memory", "limit beside it");
+  } else if (r.memory_swap && *r.memory_swap > 0 && *r.memory_limit > *r.memory_swap) {
+    swap.fail("less than the limit of memory, which it includes",
+              "at least " + std::to_string(*r.memory_limit));
+  }
+  // Gone from the kernel (5.16), or tuning and no limit.
+  const bool limited = r.memory_limit.has_value();
+  for (const auto* name : {"kernel", "kernelTCP"}) {
     const JsonNode field = memory.get(name);
     if (field && field.signed_integer(INT64_MIN, INT64_MAX) > 0) {
       note_unenforced(policy, field, limited ? Layer{} : Layer::kCgroupMemory);
     }
   }
-  for (const auto* name : {"reservation", "swappiness", "disableOOMKiller"}) {
+  for (const auto* name : {"swappiness", "disableOOMKiller"}) {
     note_unenforced(policy, memory.get(name), Layer{});
   }
+}
+
+std::string read_list(const JsonNode& node, uint32_t most) {
+  std::string text = node.string();
+  if (!text.empty() && !well_formed_list(text, most)) {
+    node.fail("malformed list \"" + text + "\"", "numbers and ranges such as 0-2,16");
+  }
+  return text;
 }
 
 void read_cpu(const JsonNode& cpu, Policy& policy) {
@@ -89,16 +163,49 @@ void read_cpu(const JsonNode& cpu, Policy& policy) {
                      {"cpus", Kind::string},
                      {"mems", Kind::string},
                      {"idle", Kind::i64}});
-  note_unenforced(policy, cpu, Layer{"cgroup.cpu"});
-  for (const auto* name : {"cpus", "mems"}) {
-    note_unenforced(policy, cpu.get(name), Layer{"cgroup.cpuset"});
+  Resources& r = policy.resources;
+  // As the kernel does: what is out of range becomes the nearest in it.
+  if (const auto shares = nonzero(cpu.get("shares"), 1, UINT64_MAX)) {
+    r.cpu_shares = std::clamp(*shares, kLeastShares, kMostShares);
+  }
+  const JsonNode quota = cpu.get("quota");
+  r.cpu_quota = limit(quota);
+  if (r.cpu_quota && *r.cpu_quota > 0 && *r.cpu_quota < kLeastQuota) {
+    quota.fail("out of range: " + std::to_string(*r.cpu_quota), "at least 1000 us, or -1");
+  }
+  r.cpu_period = nonzero(cpu.get("period"), kLeastPeriod, kMostPeriod);
+  const JsonNode burst = cpu.get("burst");
+  if (burst) r.cpu_burst = burst.unsigned_integer(UINT64_MAX);
+  if (r.cpu_burst.value_or(0) > 0 && (!r.cpu_quota || *r.cpu_quota < 0)) {
+    burst.fail("a burst without a quota", "quota beside it");
+  } else if (r.cpu_burst.value_or(0) > 0 && *r.cpu_burst > static_cast<uint64_t>(*r.cpu_quota)) {
+    burst.fail("more than the quota", "at most " + std::to_string(*r.cpu_quota));
+  }
+  const JsonNode idle = cpu.get("idle");
+  if (idle) r.cpu_idle = idle.signed_integer(0, 1);
+  r.cpuset_cpus = read_list(cpu.get("cpus"), kMostCpu);
+  r.cpuset_mems = read_list(cpu.get("mems"), kMostNode);
+  // Of CONFIG_RT_GROUP_SCHED, on v1 alone.
+  for (const auto* name : {"realtimeRuntime", "realtimePeriod"}) {
+    note_unenforced(policy, cpu.get(name), Layer{});
   }
 }
 
-// cgroup v2 files by name: the controller is the part before the dot.
-Layer unified_layer(const std::string& file) {
-  const std::string controller = file.substr(0, file.find('.'));
-  return Layer::parse("cgroup." + controller).value_or(Layer{});
+void read_hugepages(const JsonNode& list, Policy& policy) {
+  for (const auto& item : list.items()) {
+    check_fields(item, {{"pageSize", Kind::string}, {"limit", Kind::u64}});
+    const JsonNode size = item.require("pageSize");
+    const std::string text = size.string();
+    const size_t unit = text.find_first_not_of("0123456789");
+    const std::string_view rest = unit == std::string::npos || unit == 0
+                                      ? std::string_view()
+                                      : std::string_view(text).substr(unit);
+    if (rest != "KB" && rest != "MB" && rest != "GB") {
+      size.fail("malformed page size \"" + text + "\"", "a number with KB, MB or GB, such as 2MB");
+    }
+    policy.resources.hugepage_limits.push_back(
+        {text, item.require("limit").unsigned_integer(UINT64_MAX)});
+  }
 }
 
 }  // namespace
@@ -106,9 +213,7 @@ Layer unified_layer(const std::string& file) {
 void read_resources(const JsonNode& resources, Policy& policy) {
   resources.object({"devices", "memory", "cpu", "pids", "blockIO", "hugepageLimits", "network",
                     "rdma", "unified"});
-  const JsonNode devices = resources.get("devices");
-  check_devices(devices);
-  note_unenforced(policy, devices, Layer{"cgroup.devices"});
+  read_devices(resources.get("devices"), policy);
   read_memory(resources.get("memory"), policy);
   read_cpu(resources.get("cpu"), policy);
 
@@ -116,15 +221,8 @@ void read_resources(const JsonNode& resources, Policy& policy) {
   pids.object({"limit"});
   policy.resources.pids_limit = limit(pids.get("limit"));
 
-  const JsonNode block_io = resources.get("blockIO");
-  check_block_io(block_io);
-  note_unenforced(policy, block_io, Layer{"cgroup.io"});
-
-  const JsonNode huge = resources.get("hugepageLimits");
-  for (const auto& item : huge.items()) {
-    check_fields(item, {{"pageSize", Kind::string}, {"limit", Kind::u64}});
-  }
-  note_unenforced(policy, huge, Layer{"cgroup.hugetlb"});
+  read_block_io(resources.get("blockIO"), policy);
+  read_hugepages(resources.get("hugepageLimits"), policy);
 
   const JsonNode network = resources.get("network");
   check_fields(network, {{"classID", Kind::u32}, {"priorities", Kind::any}});
@@ -140,11 +238,11 @@ void read_resources(const JsonNode& resources, Policy& policy) {
   note_unenforced(policy, rdma, Layer{});
 
   for (const auto& [file, value] : resources.get("unified").members()) {
-    (void)value.string();
-    if (file.find('/') != std::string::npos || file.find('.') == std::string::npos) {
-      value.fail("not a cgroup file \"" + file + "\"", "CONTROLLER.NAME, without a path");
-    }
-    note_unenforced(policy, value, unified_layer(file));
+    const std::string text = value.string();
+    std::string hint;
+    const std::string fault = fault_of_unified(file, text, &hint);
+    if (!fault.empty()) value.fail(fault, hint);
+    policy.resources.unified[file] = text;
   }
 }
 

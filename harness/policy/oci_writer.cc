@@ -94,10 +94,52 @@ Json write_seccomp(const Seccomp& seccomp) {
   return json;
 }
 
-Json write_resources(const Resources& resources) {
+Json write_rates(const std::vector<DeviceRate>& rates) {
+  Json list = Json::array();
+  for (const auto& r : rates) {
+    list.push_back({{"major", r.major}, {"minor", r.minor}, {"rate", r.rate}});
+  }
+  return list;
+}
+
+Json write_block_io(const Resources& r) {
   Json json = Json::object();
-  if (resources.memory_limit) json["memory"]["limit"] = *resources.memory_limit;
-  if (resources.pids_limit) json["pids"]["limit"] = *resources.pids_limit;
+  if (r.io_weight) json["weight"] = *r.io_weight;
+  for (const auto& w : r.io_device_weights) {
+    json["weightDevice"].push_back({{"major", w.major}, {"minor", w.minor}, {"weight", w.weight}});
+  }
+  if (!r.io_read_bps.empty()) json["throttleReadBpsDevice"] = write_rates(r.io_read_bps);
+  if (!r.io_write_bps.empty()) json["throttleWriteBpsDevice"] = write_rates(r.io_write_bps);
+  if (!r.io_read_iops.empty()) json["throttleReadIOPSDevice"] = write_rates(r.io_read_iops);
+  if (!r.io_write_iops.empty()) json["throttleWriteIOPSDevice"] = write_rates(r.io_write_iops);
+  return json;
+}
+
+Json write_resources(const Resources& r) {
+  Json json = Json::object();
+  for (const auto& rule : r.devices) {
+    Json item = {{"allow", rule.allow}, {"access", rule.access}};
+    if (rule.type != 'a') item["type"] = std::string(1, rule.type);
+    if (rule.major) item["major"] = *rule.major;
+    if (rule.minor) item["minor"] = *rule.minor;
+    json["devices"].push_back(std::move(item));
+  }
+  if (r.memory_limit) json["memory"]["limit"] = *r.memory_limit;
+  if (r.memory_reservation) json["memory"]["reservation"] = *r.memory_reservation;
+  if (r.memory_swap) json["memory"]["swap"] = *r.memory_swap;
+  if (r.cpu_shares) json["cpu"]["shares"] = *r.cpu_shares;
+  if (r.cpu_quota) json["cpu"]["quota"] = *r.cpu_quota;
+  if (r.cpu_period) json["cpu"]["period"] = *r.cpu_period;
+  if (r.cpu_burst) json["cpu"]["burst"] = *r.cpu_burst;
+  if (r.cpu_idle) json["cpu"]["idle"] = *r.cpu_idle;
+  if (!r.cpuset_cpus.empty()) json["cpu"]["cpus"] = r.cpuset_cpus;
+  if (!r.cpuset_mems.empty()) json["cpu"]["mems"] = r.cpuset_mems;
+  if (r.pids_limit) json["pids"]["limit"] = *r.pids_limit;
+  if (Json io = write_block_io(r); !io.empty()) json["blockIO"] = std::move(io);
+  for (const auto& huge : r.hugepage_limits) {
+    json["hugepageLimits"].push_back({{"pageSize", huge.page_size}, {"limit", huge.limit}});
+  }
+  if (!r.unified.empty()) json["unified"] = r.unified;
   return json;
 }
 

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "harness/policy/layer.h"
+#include "harness/policy/resources.h"
 
 namespace ringfence {
 
@@ -164,12 +165,6 @@ struct Device {
   uint32_t uid = 0;
   uint32_t gid = 0;
   friend bool operator==(const Device&, const Device&) = default;
-};
-
-struct Resources {
-  std::optional<int64_t> pids_limit;    // pids.max; -1: max
-  std::optional<int64_t> memory_limit;  // memory.max in bytes; -1: max
-  friend bool operator==(const Resources&, const Resources&) = default;
 };
 
 struct User {

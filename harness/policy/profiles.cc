@@ -198,6 +198,7 @@ Result<Policy> podman_default(const std::string& seccomp_file) {
                            "/proc/irq",    "/proc/sys", "/proc/sysrq-trigger"};
   policy.sysctl = {{"net.ipv4.ping_group_range", "0 0"}};
   policy.resources.pids_limit = 2048;
+  policy.resources.devices = {DeviceRule{}};  // all denied, but for what every runtime allows
   return policy;
 }
 

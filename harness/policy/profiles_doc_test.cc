@@ -102,6 +102,7 @@ std::vector<std::pair<std::string, std::string>> rows(const Policy& p) {
       {"sysctl", join(p.sysctl, [](const auto& s) { return s.first + "=" + s.second; })},
       {"pids.max", p.resources.pids_limit ? std::to_string(*p.resources.pids_limit) : "-"},
       {"memory.max", p.resources.memory_limit ? std::to_string(*p.resources.memory_limit) : "-"},
+      {"devices", p.resources.devices.empty() ? "all" : "those that every runtime allows"},
       {"rlimits", rlimit_words(p)},
       {"session of its own", yes(p.new_session)},
       {"other descriptors closed", yes(p.close_descriptors)},

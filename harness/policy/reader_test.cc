@@ -52,8 +52,8 @@ TEST(OciReader, ReadsWhatRuncWrites) {
   EXPECT_EQ(p.namespaces.size(), 5U);
   EXPECT_FALSE(p.seccomp);
   EXPECT_EQ(p.masked_paths.size(), 10U);
-  EXPECT_THAT(p.unenforced,
-              ElementsAre(Unenforced{"/linux/resources/devices", Layer{"cgroup.devices"}}));
+  EXPECT_THAT(p.unenforced, IsEmpty());
+  EXPECT_THAT(p.resources.devices, ElementsAre(DeviceRule{}));
 }
 
 TEST(OciReader, ReadsWhatCrunAndPodmanWrite) {
@@ -129,25 +129,17 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
   EXPECT_THAT(result.warnings, IsEmpty());
   std::map<std::string, std::string> found;
   for (const auto& u : result.policy.unenforced) found[u.pointer] = u.layer.str();
-  const std::map<std::string, std::string> expected = {
-      {"/hooks", ""},
-      {"/linux/mountLabel", "lsm.selinux"},
-      {"/linux/intelRdt", ""},
-      {"/linux/personality", ""},
-      {"/linux/netDevices", ""},
-      {"/linux/seccomp/listenerPath", "seccomp"},
-      {"/linux/resources/cpu", "cgroup.cpu"},
-      {"/linux/resources/cpu/cpus", "cgroup.cpuset"},
-      {"/linux/resources/memory/swap", ""},
-      {"/linux/resources/blockIO", "cgroup.io"},
-      {"/linux/resources/hugepageLimits", "cgroup.hugetlb"},
-      {"/linux/resources/network", ""},
-      {"/linux/resources/unified/io.max", "cgroup.io"},
-      {"/linux/resources/unified/memory.high", "cgroup.memory"},
-      {"/process/apparmorProfile", "lsm.apparmor"},
-      {"/process/selinuxLabel", "lsm.selinux"},
-      {"/process/ioPriority", ""},
-      {"/process/scheduler", ""}};
+  const std::map<std::string, std::string> expected = {{"/hooks", ""},
+                                                       {"/linux/mountLabel", "lsm.selinux"},
+                                                       {"/linux/intelRdt", ""},
+                                                       {"/linux/personality", ""},
+                                                       {"/linux/netDevices", ""},
+                                                       {"/linux/seccomp/listenerPath", "seccomp"},
+                                                       {"/linux/resources/network", ""},
+                                                       {"/process/apparmorProfile", "lsm.apparmor"},
+                                                       {"/process/selinuxLabel", "lsm.selinux"},
+                                                       {"/process/ioPriority", ""},
+                                                       {"/process/scheduler", ""}};
   EXPECT_EQ(found, expected);
   EXPECT_EQ(result.policy.resources.memory_limit, 1000000);
   EXPECT_EQ(result.policy.seccomp->listener_path, "/run/l");

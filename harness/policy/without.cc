@@ -90,6 +90,39 @@ void give_back(Policy& policy, int cap) {
   }
 }
 
+// A controller's own fields, and its files in `unified`.
+void drop_controller(Resources& r, const Layer& layer) {
+  const std::string controller = layer.str().substr(sizeof("cgroup.") - 1);
+  std::erase_if(r.unified,
+                [&](const auto& entry) { return controller_of_file(entry.first) == controller; });
+  if (layer == Layer::kCgroupPids) {
+    r.pids_limit.reset();
+  } else if (layer == Layer::kCgroupMemory) {
+    r.memory_limit.reset();
+    r.memory_reservation.reset();
+    r.memory_swap.reset();
+  } else if (layer == Layer::kCgroupCpu) {
+    r.cpu_shares.reset();
+    r.cpu_quota.reset();
+    r.cpu_period.reset();
+    r.cpu_burst.reset();
+    r.cpu_idle.reset();
+  } else if (layer == Layer::kCgroupCpuset) {
+    r.cpuset_cpus.clear();
+    r.cpuset_mems.clear();
+  } else if (layer == Layer::kCgroupIo) {
+    r.io_weight.reset();
+    r.io_device_weights.clear();
+    for (auto* rates : {&r.io_read_bps, &r.io_write_bps, &r.io_read_iops, &r.io_write_iops}) {
+      rates->clear();
+    }
+  } else if (layer == Layer::kCgroupHugetlb) {
+    r.hugepage_limits.clear();
+  } else if (layer == Layer::kCgroupDevices) {
+    r.devices.clear();
+  }
+}
+
 void drop_user(Policy& policy) {
   policy.user = User{};
   // Inside a user namespace the spawner's id has no meaning, so its root stands for "nobody else".
@@ -139,10 +172,8 @@ Policy without(Policy policy, const Layer& layer) {
       mount.gid_mappings.clear();
     }
     drop_options(policy, [](const Mount& m) { return m.id_mapped != Mount::IdMapped::no; });
-  } else if (layer == Layer::kCgroupPids) {
-    policy.resources.pids_limit.reset();
-  } else if (layer == Layer::kCgroupMemory) {
-    policy.resources.memory_limit.reset();
+  } else if (name.starts_with("cgroup.")) {
+    drop_controller(policy.resources, layer);
   } else if (layer == Layer::kDac) {
     drop_user(policy);
   } else if (layer == Layer::kSession) {

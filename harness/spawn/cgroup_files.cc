@@ -9,6 +9,7 @@
 #include <charconv>
 #include <chrono>
 #include <csignal>
+#include <set>
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
@@ -24,6 +25,32 @@ template <typename T>
 bool parse(std::string_view text, T& value) {
   const auto [end, err] = std::from_chars(text.data(), text.data() + text.size(), value);
   return err == std::errc() && end == text.data() + text.size();
+}
+
+bool exists(const std::string& path) {
+  return sys::call(SYS_faccessat, AT_FDCWD, sys::arg(path.c_str()), F_OK) == 0;
+}
+
+// The directories of groups below, by name. The interface files have dots in their names or are
+// known; a group is what has cgroup.procs.
+std::vector<std::string> groups_below(const std::string& directory) {
+  std::vector<std::string> below;
+  for (const auto& name : list_directory(directory).value_or(std::vector<std::string>())) {
+    std::string path = fmt::format("{}/{}", directory, name);
+    if (exists(path + "/cgroup.procs")) below.push_back(std::move(path));
+  }
+  return below;
+}
+
+// The process that a thread belongs to: "Tgid:" of its status. Itself when it is gone.
+int process_of(int tid) {
+  const auto text = read_file(fmt::format("/proc/{}/status", tid));
+  if (!text) return tid;
+  for (const auto line : split(*text, '\n')) {
+    int pid = 0;
+    if (line.starts_with("Tgid:") && parse(trim(line.substr(5)), pid)) return pid;
+  }
+  return tid;
 }
 
 bool is_member(const std::string& directory, int pid) {
@@ -55,6 +82,12 @@ Result<bool> kill_round(const std::string& directory) {
     return tl::unexpected(members.error());
   }
   if (members->empty()) return false;
+  if (exists(directory + "/freezer.state")) {
+    // A frozen task of v1 takes its death when it is thawed.
+    if (auto thawed = write_file(directory + "/freezer.state", "THAWED"); !thawed) {
+      return tl::unexpected(thawed.error());
+    }
+  }
   if (write_file(directory + "/cgroup.kill", "1")) {
     auto events = sys::open((directory + "/cgroup.events").c_str(), O_RDONLY);
     auto left = group_members(directory);
@@ -97,13 +130,16 @@ Status make_group(const std::string& directory) {
 
 Result<std::vector<int>> group_members(const std::string& directory) {
   auto text = read_file(directory + "/cgroup.procs");
+  // A threaded group of v2 has threads only; who ends one of them ends its process.
+  const bool threads = !text && text.error().err == EOPNOTSUPP;
+  if (threads) text = read_file(directory + "/cgroup.threads");
   if (!text) return tl::unexpected(text.error());
-  std::vector<int> pids;
+  std::set<int> pids;
   for (const auto line : split(*text, '\n')) {
     int pid = 0;
-    if (parse(line, pid)) pids.push_back(pid);
+    if (parse(line, pid)) pids.insert(threads ? process_of(pid) : pid);
   }
-  return pids;
+  return std::vector<int>(pids.begin(), pids.end());
 }
 
 Status remove_group(const std::string& directory) {
@@ -113,15 +149,71 @@ Status remove_group(const std::string& directory) {
     return tl::unexpected(names.error());
   }
   Status result;
-  for (const auto& name : *names) {
-    // The interface files have dots in their names or are known; a group is what has cgroup.procs.
-    const std::string below = fmt::format("{}/{}", directory, name);
-    const std::string procs = below + "/cgroup.procs";
-    if (sys::call(SYS_faccessat, AT_FDCWD, sys::arg(procs.c_str()), 0) < 0) continue;
+  for (const auto& below : groups_below(directory)) {
     if (auto removed = remove_group(below); !removed) result = removed;
   }
   auto removed = remove_one(directory);
   return result ? removed : result;
+}
+
+Status remove_surely(const std::string& directory) {
+  auto removed = remove_group(directory);
+  return removed ? removed : remove_group(directory);
+}
+
+Status kill_group(const std::string& directory) {
+  const auto deadline = Clock::now() + kPatience;
+  for (const auto& below : groups_below(directory)) {
+    if (auto killed = kill_group(below); !killed) return killed;
+  }
+  for (;;) {
+    auto more = kill_round(directory);
+    if (!more) return tl::unexpected(more.error());
+    if (!*more) return {};
+    if (Clock::now() > deadline) return system_error("kill cgroup", directory, EBUSY);
+  }
+}
+
+Status freeze_group(const std::string& directory, bool frozen) {
+  auto events = sys::open((directory + "/cgroup.events").c_str(), O_RDONLY);
+  if (!events) return tl::unexpected(events.error());
+  if (auto ok = write_file(directory + "/cgroup.freeze", frozen ? "1" : "0"); !ok) return ok;
+  const auto deadline = Clock::now() + kPatience;
+  for (;;) {
+    auto text = read_file(directory + "/cgroup.events");
+    if (!text) return tl::unexpected(text.error());
+    const auto now = keyed_value(*text, "frozen");
+    if (!now) return tl::unexpected(now.error());
+    if ((*now != 0) == frozen) return {};
+    if (Clock::now() > deadline) return system_error("freeze cgroup", directory, EBUSY);
+    wait_readable(events->get(), POLLPRI);
+  }
+}
+
+Status freeze_v1_group(const std::string& directory, bool frozen) {
+  const std::string wanted = frozen ? "FROZEN" : "THAWED";
+  const auto deadline = Clock::now() + kPatience;
+  for (;;) {
+    if (auto ok = write_file(directory + "/freezer.state", wanted); !ok) return ok;
+    auto state = read_file(directory + "/freezer.state");
+    if (!state) return tl::unexpected(state.error());
+    if (trim(*state) == wanted) return {};
+    if (Clock::now() > deadline) return system_error("freeze cgroup", directory, EBUSY);
+    pollfd none{-1, 0, 0};
+    sys::call(SYS_poll, sys::arg(&none), 0, 1);
+  }
+}
+
+Status seed_cpuset(const std::string& parent, const std::string& directory) {
+  for (const char* file : {"cpuset.cpus", "cpuset.mems"}) {
+    auto given = read_file(fmt::format("{}/{}", parent, file));
+    if (!given) return tl::unexpected(given.error());
+    auto own = read_file(fmt::format("{}/{}", directory, file));
+    if (!own) return tl::unexpected(own.error());
+    if (!trim(*own).empty()) continue;
+    if (auto ok = write_file(fmt::format("{}/{}", directory, file), trim(*given)); !ok) return ok;
+  }
+  return {};
 }
 
 Result<uint64_t> keyed_value(std::string_view text, std::string_view key) {

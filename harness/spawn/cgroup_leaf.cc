@@ -8,27 +8,18 @@
 #include <set>
 
 #include "harness/base/file.h"
-#include "harness/base/held_directory.h"
 #include "harness/base/sys.h"
-#include "harness/confine/host_mounts.h"
+#include "harness/spawn/cgroup_devices.h"
 #include "harness/spawn/cgroup_files.h"
 
 namespace ringfence {
 namespace {
 
-std::vector<std::string> words_of(const std::string& path) {
-  std::vector<std::string> list;
-  if (auto text = read_file(path)) {
-    for (const auto word : split(trim(*text), ' ')) list.emplace_back(word);
-  }
-  return list;
-}
-
 bool contains(const std::vector<std::string>& list, std::string_view word) {
   return std::find(list.begin(), list.end(), word) != list.end();
 }
 
-// The v1 file for a v2 one, cgroup-v1/memory.rst.
+// The v1 file for a v2 one that is read, cgroup-v1/memory.rst.
 std::string v1_name(const std::string& file) {
   if (file == "memory.max") return "memory.limit_in_bytes";
   if (file == "memory.current") return "memory.usage_in_bytes";
@@ -40,113 +31,40 @@ std::string v1_value(const std::string& file, const std::string& value) {
   return file == "memory.max" && value == "max" ? "-1" : value;
 }
 
-// What stays would stay for good, so a removal that failed is tried once more. The janitor of a
-// later run takes what is left then.
-Status remove_surely(const std::string& directory) {
-  auto removed = remove_group(directory);
-  return removed ? removed : remove_group(directory);
+bool has_file(const std::string& directory, std::string_view name) {
+  const std::string path = fmt::format("{}/{}", directory, name);
+  return sys::call(SYS_faccessat, AT_FDCWD, sys::arg(path.c_str()), F_OK) != -ENOENT;
 }
 
-std::set<std::string> parents_of(const CgroupLayout& layout) {
-  std::set<std::string> parents;
-  if (!layout.unified.empty()) parents.insert(layout.unified);
-  if (!layout.unified_parent.empty()) parents.insert(layout.unified_parent);
-  for (const auto& [controller, point] : layout.v1) parents.insert(point);
-  return parents;
+const std::vector<std::string> kNone;
+
+// The path of a task's group in the hierarchy of one of `controllers` (by their v2 names), or in v2
+// for none, from lines "ID:CONTROLLERS:PATH" of its /proc/PID/cgroup.
+std::string group_of_task(const std::string& text, const std::vector<std::string>& controllers) {
+  for (const auto line : split(text, '\n')) {
+    const size_t first = line.find(':');
+    const size_t second = first == line.npos ? line.npos : line.find(':', first + 1);
+    if (second == line.npos) continue;
+    const std::string names(line.substr(first + 1, second - first - 1));
+    bool here = names.empty() && controllers.empty();
+    for (const auto name : split(names, ',')) {
+      here = here || contains(controllers, name == "blkio" ? std::string_view("io") : name);
+    }
+    if (here) return std::string(line.substr(second + 1));
+  }
+  return "/";
+}
+
+// Of "a|b" the one that the group has; the first when it has none.
+std::string present_name(const std::string& directory, const std::string& names) {
+  const auto list = split(names, '|');
+  for (const auto name : list) {
+    if (has_file(directory, name)) return std::string(name);
+  }
+  return std::string(list.empty() ? std::string_view() : list.front());
 }
 
 }  // namespace
-
-CgroupLayout CgroupLayout::probe() {
-  CgroupLayout layout;
-  layout.mode = "none";
-  const auto hierarchies = read_cgroup_hierarchies();
-  if (!hierarchies) return layout;
-  for (const CgroupHierarchy& h : *hierarchies) {
-    if (!h.v2) {
-      for (const auto& controller : h.controllers) {
-        if (!controller.starts_with("name=")) layout.v1.emplace(controller, h.point);
-      }
-      continue;
-    }
-    layout.unified = layout.unified_parent = h.point;
-    // What a group below can use is what its parent has handed down already: the parent's own
-    // cgroup.subtree_control is the host's, so it is read and never written.
-    layout.unified_controllers = words_of(h.point + "/cgroup.subtree_control");
-    if (layout.unified_controllers.empty() && h.own != h.point) {
-      auto delegated = words_of(h.own + "/cgroup.subtree_control");
-      if (!delegated.empty()) {
-        layout.unified_parent = h.own;
-        layout.unified_controllers = std::move(delegated);
-      }
-    }
-  }
-  const bool v2 = !layout.unified.empty();
-  if (v2 || !layout.v1.empty()) layout.mode = !v2 ? "v1" : layout.v1.empty() ? "unified" : "hybrid";
-  return layout;
-}
-
-bool CgroupLayout::offers(const std::string& controller) const {
-  return contains(unified_controllers, controller) || v1.contains(controller);
-}
-
-// ---- CgroupRoot --------------------------------------------------------------------------------
-
-CgroupRoot::CgroupRoot(CgroupLayout layout, std::string name)
-    : layout_(std::move(layout)),
-      name_(std::move(name)),
-      owner_pid_(static_cast<int>(sys::call(SYS_getpid))) {}
-
-Result<std::shared_ptr<CgroupRoot>> CgroupRoot::create(const CgroupLayout& layout) {
-  if (layout.mode == "none") {
-    return unsupported_error("make cgroup", "/proc/self/mountinfo", 0, "no hierarchy is mounted");
-  }
-  uint32_t random = 0;
-  if (const int64_t r = sys::call(SYS_getrandom, sys::arg(&random), sizeof random, 0); r < 0) {
-    return system_error("getrandom", {}, static_cast<int>(-r));
-  }
-  std::shared_ptr<CgroupRoot> root(
-      new CgroupRoot(layout, held_name(fmt::format("{:08x}", random))));
-  // Now, so that workers forked later share them: the group in v2 and in the common v1 hierarchies.
-  if (!layout.unified.empty()) {
-    if (auto made = root->ensure(layout.unified_parent, {}); !made) {
-      return tl::unexpected(made.error());
-    }
-  }
-  for (const char* controller : {"pids", "memory"}) {
-    const auto v1 = layout.v1.find(controller);
-    if (v1 == layout.v1.end() || contains(layout.unified_controllers, controller)) continue;
-    if (auto made = root->ensure(v1->second, {}); !made) return tl::unexpected(made.error());
-  }
-  return root;
-}
-
-Result<std::string> CgroupRoot::ensure(const std::string& parent,
-                                       const std::vector<std::string>& controllers) const {
-  const std::string directory = fmt::format("{}/{}", parent, name_);
-  if (!held_.contains(directory)) {
-    auto held = make_held_directory(directory);
-    if (!held) return tl::unexpected(held.error());
-    held_[directory] = std::move(*held);
-  }
-  if (controllers.empty()) return directory;
-  const auto present = words_of(directory + "/cgroup.subtree_control");
-  std::string wanted;
-  for (const auto& controller : controllers) {
-    if (!contains(present, controller)) wanted += "+" + controller + " ";
-  }
-  if (wanted.empty()) return directory;
-  if (auto written = write_file(directory + "/cgroup.subtree_control", wanted); !written) {
-    return tl::unexpected(written.error());
-  }
-  return directory;
-}
-
-CgroupRoot::~CgroupRoot() {
-  // Forked workers hold a copy of this object; the group is not theirs.
-  if (sys::call(SYS_getpid) != owner_pid_) return;
-  for (const auto& [directory, held] : held_) (void)remove_surely(directory);
-}
 
 // ---- CgroupLeaf --------------------------------------------------------------------------------
 
@@ -157,6 +75,9 @@ CgroupLeaf& CgroupLeaf::operator=(CgroupLeaf&& other) noexcept {
     root_ = std::move(other.root_);
     parts_ = std::move(other.parts_);
     unified_fd_ = std::move(other.unified_fd_);
+    name_ = std::move(other.name_);
+    device_program_ = other.device_program_;
+    killed_ = other.killed_;
   }
   return *this;
 }
@@ -172,23 +93,29 @@ const CgroupLeaf::Part* CgroupLeaf::part_of(const std::string& controller) const
 Result<CgroupLeaf::Part*> CgroupLeaf::ensure_part(const std::string& controller,
                                                   const std::string& leaf_name) {
   const CgroupLayout& layout = root_->layout();
-  const auto v1 = layout.v1.find(controller);
-  // Empty: the v2 group as such.
-  const bool unified = controller.empty() || contains(layout.unified_controllers, controller);
-  if (!unified && v1 == layout.v1.end()) {
+  const bool unified = layout.unified_has(controller);
+  const std::string v1 = layout.v1_point(controller);
+  if (!unified && v1.empty()) {
     return unsupported_error("make cgroup", controller, 0, "no hierarchy here has the controller");
   }
-  auto parent = root_->ensure(unified ? layout.unified_parent : v1->second,
-                              unified && !controller.empty() ? std::vector<std::string>{controller}
-                                                             : std::vector<std::string>{});
+  std::vector<std::string> handed;
+  if (contains(layout.unified_controllers, controller)) handed.push_back(controller);
+  auto parent = root_->ensure(unified ? layout.unified_parent : v1,
+                              unified ? handed : std::vector<std::string>{});
   if (!parent) return tl::unexpected(parent.error());
   const std::string directory = fmt::format("{}/{}", *parent, leaf_name);
   auto it = std::find_if(parts_.begin(), parts_.end(),
                          [&](const Part& part) { return part.directory == directory; });
   if (it == parts_.end()) {
     if (auto made = make_group(directory); !made) return tl::unexpected(made.error());
+    if (!unified && v1 == layout.v1_point("cpuset")) {
+      if (auto seeded = seed_cpuset(*parent, directory); !seeded) {
+        return tl::unexpected(seeded.error());
+      }
+    }
     Part part;
     part.directory = directory;
+    part.point = unified ? layout.unified : v1;
     part.v1 = !unified;
     parts_.push_back(std::move(part));
     it = parts_.end() - 1;
@@ -202,7 +129,9 @@ Result<CgroupLeaf::Part*> CgroupLeaf::ensure_part(const std::string& controller,
       it->procs = std::move(*fd);
     }
   }
-  if (!controller.empty()) it->controllers.push_back(controller);
+  if (!controller.empty() && !contains(it->controllers, controller)) {
+    it->controllers.push_back(controller);
+  }
   return &*it;
 }
 
@@ -211,19 +140,116 @@ Result<CgroupLeaf> CgroupLeaf::create(const std::shared_ptr<CgroupRoot>& root,
                                       const std::string& leaf_name) {
   CgroupLeaf leaf;  // what was made so far goes with it when a step below fails
   leaf.root_ = root;
+  leaf.name_ = leaf_name;
   if (!root->layout().unified.empty()) {
     if (auto part = leaf.ensure_part({}, leaf_name); !part) return tl::unexpected(part.error());
   }
   for (const Step::Setting& setting : settings) {
-    auto part = leaf.ensure_part(setting.controller, leaf_name);
-    if (!part) return tl::unexpected(part.error());
-    const bool v1 = (*part)->v1;
-    auto written = write_file(
-        fmt::format("{}/{}", (*part)->directory, v1 ? v1_name(setting.file) : setting.file),
-        v1 ? v1_value(setting.file, setting.value) : setting.value);
-    if (!written) return tl::unexpected(written.error());
+    if (auto made = leaf.set(setting); !made) return tl::unexpected(made.error());
   }
   return leaf;
+}
+
+Status CgroupLeaf::set(const Step::Setting& setting) {
+  auto part = ensure_part(setting.controller, name_);
+  if (!part) return tl::unexpected(part.error());
+  if (auto made = apply(**part, setting); !made) return made;
+  device_program_ = device_program_ || (!(*part)->v1 && !setting.program.empty());
+  return {};
+}
+
+Status CgroupLeaf::apply(const Part& part, const Step::Setting& setting) const {
+  if (!part.v1 && !setting.program.empty()) {
+    return attach_device_program(part.directory, setting.program);
+  }
+  std::vector<Step::Setting::V1> writes;
+  if (part.v1 && !setting.v1.empty()) {
+    writes = setting.v1;
+  } else if (!setting.file.empty()) {
+    writes = {{part.v1 ? v1_name(setting.file) : setting.file,
+               part.v1 ? v1_value(setting.file, setting.value) : setting.value}};
+  }
+  for (const auto& [names, value] : writes) {
+    const std::string file = present_name(part.directory, names);
+    // A kernel that has no such thing, rather than a value that it does not take.
+    if (!has_file(part.directory, file)) {
+      if (setting.if_there) continue;
+      return unsupported_error("set limit", fmt::format("{}/{}", part.directory, file), ENOENT,
+                               "this kernel has no such limit");
+    }
+    // One line a write: the files that take a device take one.
+    for (const auto line : split(value, '\n')) {
+      if (auto written = write_file(fmt::format("{}/{}", part.directory, file), line); !written) {
+        return written;
+      }
+    }
+  }
+  return {};
+}
+
+Result<UniqueFd> CgroupLeaf::unified_procs() const {
+  return sys::open((directory({}) + "/cgroup.procs").c_str(), O_WRONLY);
+}
+
+bool CgroupLeaf::limits_by_unified() const {
+  return device_program_ || std::any_of(parts_.begin(), parts_.end(), [](const Part& part) {
+           return !part.v1 && !part.controllers.empty();
+         });
+}
+
+std::string CgroupLeaf::directory(const std::string& controller) const {
+  if (!controller.empty()) {
+    const Part* part = part_of(controller);
+    return part == nullptr ? std::string() : part->directory;
+  }
+  const auto it =
+      std::find_if(parts_.begin(), parts_.end(), [](const Part& part) { return !part.v1; });
+  return it == parts_.end() ? std::string() : it->directory;
+}
+
+bool CgroupLeaf::is_v1(const std::string& controller) const {
+  const Part* part = part_of(controller);
+  return part != nullptr && part->v1;
+}
+
+Status CgroupLeaf::add(int pid) {
+  // Where it is now, to be put back there.
+  const auto before = read_file(fmt::format("/proc/{}/cgroup", pid));
+  if (!before) return tl::unexpected(before.error());
+  const std::string text = std::to_string(pid);
+  for (size_t i = 0; i < parts_.size(); ++i) {
+    auto written = write_file(parts_[i].directory + "/cgroup.procs", text);
+    if (written) continue;
+    for (size_t back = 0; back < i; ++back) {
+      const Part& part = parts_[back];
+      const std::string old = group_of_task(*before, part.v1 ? part.controllers : kNone);
+      (void)write_file(part.point + old + "/cgroup.procs", text);
+    }
+    return written;
+  }
+  return {};
+}
+
+Status CgroupLeaf::freeze() { return set_frozen(true); }
+Status CgroupLeaf::thaw() { return set_frozen(false); }
+
+Status CgroupLeaf::set_frozen(bool frozen) {
+  if (const std::string unified = directory({}); !unified.empty()) {
+    return freeze_group(unified, frozen);
+  }
+  const std::string v1 = directory("freezer");
+  if (v1.empty()) return unsupported_error("freeze", name_, 0, "the group has no freezer");
+  return freeze_v1_group(v1, frozen);
+}
+
+Status CgroupLeaf::kill() {
+  Status result;
+  killed_ = true;
+  if (is_v1("freezer")) result = thaw();  // a frozen task of v1 does not die
+  for (const Part& part : parts_) {
+    if (auto killed = kill_group(part.directory); !killed) result = killed;
+  }
+  return result;
 }
 
 std::vector<int> CgroupLeaf::v1_procs() const {
@@ -247,7 +273,8 @@ Result<uint64_t> CgroupLeaf::event(const std::string& controller, const std::str
     if (!text) return tl::unexpected(text.error());
     return keyed_value("failcnt " + std::string(trim(*text)), "failcnt");
   }
-  auto text = read(controller, controller + ".events");
+  // cpu.stat counts in place of events: "nr_throttled".
+  auto text = read(controller, controller + (controller == "cpu" ? ".stat" : ".events"));
   if (!text) return tl::unexpected(text.error());
   return keyed_value(*text, name);
 }
@@ -264,6 +291,7 @@ Result<std::vector<int>> CgroupLeaf::pids() const {
 
 Status CgroupLeaf::destroy() {
   Status result;
+  if (is_v1("freezer")) (void)thaw();
   for (Part& part : parts_) {
     part.procs.reset();
     if (auto removed = remove_surely(part.directory); !removed) result = removed;
@@ -271,32 +299,6 @@ Status CgroupLeaf::destroy() {
   parts_.clear();
   unified_fd_.reset();
   return result;
-}
-
-Result<size_t> sweep_cgroups(const CgroupLayout& layout) {
-  std::set<std::string> swept;
-  Status result;
-  for (const auto& parent : parents_of(layout)) {
-    auto names = list_directory(parent);
-    if (!names) continue;
-    for (const auto& name : *names) {
-      const auto maker = parse_held_name(name);
-      const std::string directory = fmt::format("{}/{}", parent, name);
-      UniqueFd claim;
-      if (!maker || !is_abandoned(directory, *maker, &claim)) continue;
-      if (auto removed = remove_surely(directory); !removed) {
-        result = removed;
-      } else {
-        swept.insert(name);
-      }
-    }
-  }
-  if (!result) return tl::unexpected(result.error());
-  return swept.size();
-}
-
-std::string swept_text(size_t groups) {
-  return fmt::format("removed {} group{} that a killed run left", groups, groups == 1 ? "" : "s");
 }
 
 }  // namespace ringfence

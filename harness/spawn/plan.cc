@@ -109,7 +109,9 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
     filter = {std::move(*program), *flags};
   }
 
-  plan.controllers = add_cgroup_limits(assembler, policy);
+  auto controllers = add_cgroup_limits(assembler, policy);
+  if (!controllers) return tl::unexpected(controllers.error());
+  plan.controllers = std::move(*controllers);
   auto namespaces = add_clone_namespaces(assembler, policy, options.entry == Entry::unshare);
   if (!namespaces) return tl::unexpected(namespaces.error());
   assembler.add(parent_death("process.parent_death:begin", true));

@@ -122,6 +122,14 @@ std::string print_plan(const Plan& plan, bool syscalls) {
     if (!syscalls) continue;
     if (step.where == Where::clone) text += fmt::format("      clone3({:#x})\n", step.clone_flag);
     for (const Step::Setting& setting : step.settings) {
+      if (!setting.program.empty()) {
+        text += fmt::format("      bpf(BPF_PROG_ATTACH, {} instructions), or on v1:\n",
+                            setting.program.size());
+        for (const auto& v1 : setting.v1) {
+          text += fmt::format("      write({}, \"{}\")\n", v1.file, v1.value);
+        }
+        continue;
+      }
       text += fmt::format("      write({}, \"{}\")\n", setting.file, setting.value);
     }
     size_t number_in_step = 0;

@@ -72,6 +72,7 @@ struct Prepared {
   UniqueFd init;
   std::vector<std::string> init_args;
   UniqueFd self;
+  UniqueFd unified_procs;
   Memory stack;
   Memory shared;
   ChildStart start{};
@@ -167,7 +168,10 @@ Status check(const SpawnRequest& request) {
   if (request.plan->by_pidfd && request.join_pidfd < 0) {
     return usage_error("spawn", "join_pidfd", "the plan joins namespaces by a pidfd");
   }
-  if (!request.plan->controllers.empty() && request.cgroup == nullptr) {
+  const auto limits = [](const Step& step) { return !step.settings.empty(); };
+  if (request.cgroup == nullptr &&
+      (!request.plan->controllers.empty() ||
+       std::any_of(request.plan->steps.begin(), request.plan->steps.end(), limits))) {
     return usage_error("spawn", "cgroup", "the plan has limits, so it needs a group");
   }
   return {};
@@ -302,6 +306,19 @@ struct Cloned {
   std::optional<IdMapWriter::Failure> map_failure;
 };
 
+// The child gets the v2 group's cgroup.procs next to those of v1, for the step that joins.
+Status join_by_itself(const CgroupLeaf& leaf, Prepared& p) {
+  auto procs = leaf.unified_procs();
+  if (!procs) return tl::unexpected(procs.error());
+  for (int slot = kSlotCgroup0; slot <= kSlotCgroupLast; ++slot) {
+    if (p.start.slots[slot] >= 0) continue;
+    p.start.slots[slot] = procs->get();
+    p.unified_procs = std::move(*procs);
+    return {};
+  }
+  return system_error("join cgroup", "cgroup.procs", E2BIG, "too many hierarchies");
+}
+
 Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
   const Plan& plan = *request.plan;
   Cloned cloned;
@@ -316,9 +333,17 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
   args.exit_signal = SIGCHLD;
   args.stack = sys::arg(p.stack.data());
   args.stack_size = kGuard + kStackSize;
-  if (request.cgroup != nullptr && request.cgroup->unified_fd() >= 0) {
+  // Without the step that joins, nobody is where the limits are; a group that limits nothing is for
+  // the witness's eyes, and no part of the policy.
+  const CgroupLeaf* const group = request.cgroup;
+  const bool unified = group != nullptr && group->unified_fd() >= 0 &&
+                       (plan.find("cgroup.join") != nullptr || !group->limits_by_unified());
+  const bool into = unified && group->takes_clones();
+  if (into) {
     args.flags |= CLONE_INTO_CGROUP;
-    args.cgroup = static_cast<uint64_t>(request.cgroup->unified_fd());
+    args.cgroup = static_cast<uint64_t>(group->unified_fd());
+  } else if (unified) {
+    if (auto joined = join_by_itself(*group, p); !joined) return tl::unexpected(joined.error());
   }
   const bool maps = !plan.uid_map.empty() || !plan.gid_map.empty() || plan.deny_setgroups;
   p.start.wait_for_maps = maps && !plan.maps_in_child;
@@ -332,6 +357,17 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
     if (auto started = writer.start(); !started) return tl::unexpected(started.error());
   }
   cloned.pid = clone_and_run(&args, sizeof args, run_child, &p.start);
+  // CLONE_INTO_CGROUP is Linux 5.7: before, the child joins by itself. No child was made, so the
+  // helper is still waiting for one.
+  if (into && (cloned.pid == -EINVAL || cloned.pid == -E2BIG)) {
+    auto joined = join_by_itself(*group, p);
+    if (!joined) {
+      writer.finish();
+      return tl::unexpected(joined.error());
+    }
+    args.flags &= ~static_cast<uint64_t>(CLONE_INTO_CGROUP);
+    cloned.pid = clone_and_run(&args, CLONE_ARGS_SIZE_VER1, run_child, &p.start);
+  }
   writer.finish();
   cloned.map_failure = writer.failure();
   if (cloned.pid < 0) {
