@@ -531,6 +531,32 @@ constexpr std::array kRows = {
                                            {3, n(kPrivateAnonymous)},
                                            {4, "-1"}})};
         }},
+    Row{"alloc_for",
+        [](const Params& p) { return std::vector{on(SYS_mmap, {{0, "0"}, {1, megabytes(p)}})}; }},
+    Row{"alloc_memfd",
+        [](const Params&) { return std::vector{on_path(SYS_memfd_create, 0, "rf_alloc", {})}; }},
+    Row{"alloc_file",
+        [](const Params& p) {
+          return std::vector{opening(p.text(0), O_WRONLY | O_CREAT | O_TRUNC, n(0600))};
+        }},
+    Row{"alloc_shm",
+        [](const Params& p) { return std::vector{on(SYS_shmget, {{0, "0"}, {1, megabytes(p)}})}; }},
+    Row{"oom_child", [](const Params&) { return std::vector{forking()}; }},
+    Row{"spin_all", [](const Params&) { return std::vector{forking()}; }},
+    Row{"spin_cpu",
+        [](const Params&) { return std::vector{on(SYS_sched_setaffinity, {{0, "0"}})}; }},
+    Row{"cgroup_out",
+        [](const Params& p) {
+          return std::vector{on_path(SYS_mount, 1, p.text(0), {{3, "0"}}),
+                             opening(p.text(0) + "/cgroup.procs", O_WRONLY, "0")};
+        }},
+    // The files that are tried; what that was worth shows by the goal.
+    Row{"raise_fork",
+        [](const Params& p) {
+          return std::vector{opening(p.text(1), O_WRONLY, "0"), opening(p.text(2), O_WRONLY, "0")};
+        }},
+    Row{"allow_devices",
+        [](const Params& p) { return std::vector{opening(p.text(3), O_WRONLY, "0")}; }},
     Row{"open_fds",
         [](const Params&) { return std::vector{on(SYS_dup, {{0, n(RF_ANSWER_FD)}})}; }},
     Row{"clock",

@@ -1,5 +1,4 @@
-// Limits, judged by behaviour: setrlimit(2), cgroups(7). The cgroup ones run by name or with
-// --suite full.
+// Limits of a process, judged by behaviour: setrlimit(2). Those of groups are in cgroup.cc.
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -73,45 +72,6 @@ std::vector<Case> limit_cases() {
   lock.needs = {"root"};
   lock.step = "rlimit.MEMLOCK";
   cases.push_back(std::move(lock));
-
-  Case pids;
-  pids.id = "limit.pids.fork_bomb";
-  pids.title = "fork past pids.max";
-  pids.source = "cgroups(7), pids controller";
-  pids.expected = Layer::kCgroupPids;
-  pids.policy = bare();
-  constexpr int64_t kMax = 16;
-  pids.policy.resources.pids_limit = kMax;
-  pids.attempt = {"fork_bomb", {"64"}};
-  pids.goal = {Sight::tasks_over, "", kMax};
-  pids.proofs = {{Sight::cgroup_event, "pids.max", 1}};
-  pids.liveness = {"fork_bomb", {"4"}};
-  pids.needs = {"cgroup.pids"};
-  pids.quick = false;
-  pids.step = "cgroup.pids";
-  cases.push_back(pids);
-  pids.id = "limit.pids.outside_group";
-  pids.title = "fork past pids.max from outside of the group that it limits";
-  pids.step = "cgroup.join";
-  cases.push_back(std::move(pids));
-
-  Case memory;
-  memory.id = "limit.memory.anon";
-  memory.title = "allocate past memory.max";
-  memory.source = "cgroups(7), memory controller";
-  memory.expected = Layer::kCgroupMemory;
-  memory.policy = bare();
-  constexpr int64_t kMib = int64_t{1} << 20;
-  constexpr int64_t kLimit = 16 * kMib;
-  memory.policy.resources.memory_limit = kLimit;
-  memory.attempt = {"alloc", {"64"}};
-  memory.goal = {Sight::memory_over, "", kLimit};
-  memory.proofs = {{Sight::killed_by, "", SIGKILL}, {Sight::cgroup_event, "memory.oom_kill", 1}};
-  memory.liveness = {"alloc", {"4"}};
-  memory.needs = {"cgroup.memory"};
-  memory.quick = false;
-  memory.step = "cgroup.memory";
-  cases.push_back(std::move(memory));
   return cases;
 }
 

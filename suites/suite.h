@@ -26,6 +26,7 @@ std::vector<Case> mem_cases();
 std::vector<Case> virt_cases();
 std::vector<Case> device_cases();
 std::vector<Case> nesting_cases();
+std::vector<Case> cgroup_cases();
 
 // Those in which an inmate attempts something.
 Result<Registry> attempts();

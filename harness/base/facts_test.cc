@@ -169,6 +169,17 @@ TEST(Facts, CgroupPidsWhereTheHierarchyIsMounted) {
   EXPECT_TRUE(facts.satisfied("cgroup.pids")) << facts.find("cgroup.pids")->detail;
 }
 
+TEST(Facts, AFileOfAGroupIsAskedForByItsName) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs:root";
+  const Facts facts = Facts::probe();
+  if (!facts.satisfied("cgroup.pids")) GTEST_SKIP() << facts.why_not("cgroup.pids");
+  EXPECT_TRUE(facts.satisfied("cgroup:pids.max"));
+  EXPECT_TRUE(facts.satisfied("cgroup:pids.no_such|pids.max"));
+  EXPECT_EQ(facts.why_not("cgroup:pids.no_such"), "host-lacks:cgroup:pids.no_such");
+  EXPECT_EQ(facts.find("cgroup:"), nullptr);
+  EXPECT_EQ(facts.find("cgroup:../x"), nullptr);
+}
+
 // In a child as nobody: what needs root says so.
 TEST(Facts, WithoutRootTheReasonIsRoot) {
   if (geteuid() != 0) GTEST_SKIP() << "needs:root to become nobody";

@@ -6,7 +6,7 @@ namespace ringfence {
 namespace {
 
 // In the order of the enumeration.
-constexpr std::array<std::string_view, static_cast<size_t>(Sight::cgroup_event) + 1> kNames = {
+constexpr std::array<std::string_view, static_cast<size_t>(Sight::rival_over) + 1> kNames = {
     "none",
     "secret_returned",
     "canary_killed",
@@ -54,12 +54,17 @@ constexpr std::array<std::string_view, static_cast<size_t>(Sight::cgroup_event) 
     "locked_over",
     "pid_depth_over",
     "map_has",
+    "ran_on_cpu",
+    "outside_group",
     "boottime_known",
     "killed_by",
     "pid_exists",
     "tasks_over",
     "memory_over",
     "cgroup_event",
+    "charged_over",
+    "cpu_over",
+    "rival_over",
 };
 
 }  // namespace

@@ -73,6 +73,8 @@ enum class Sight : uint8_t {
   locked_over,       // value: VmLck in KiB
   pid_depth_over,    // value: pid namespaces between it and the decoy host
   map_has,           // arg: "uid_map:" or "gid_map:" and a glob on its lines, blanks as one
+  ran_on_cpu,        // value: it is, or was last, on this CPU
+  outside_group,     // it has left the v2 group that it was started in
   boottime_known,  // the number the inmate sent is within 10 s of the decoy host's boot time clock
   // The end, and the cgroup.
   killed_by,     // value: signal
@@ -80,6 +82,11 @@ enum class Sight : uint8_t {
   tasks_over,    // value: tasks in the target's pid namespace or cgroup at inspection
   memory_over,   // value: bytes resident in the target at inspection or charged at peak
   cgroup_event,  // arg: "pids.max", "memory.oom_kill"; value: at least this many
+  // Its group's counters after the end.
+  charged_over,  // value: bytes of memory charged to the group at its peak
+  cpu_over,      // value: thousandths of one CPU that it used, of the time that it lived
+  rival_over,    // value: thousandths of what a rival used on CPU 0 meanwhile, a task of the
+                 // harness in a group beside it with the default weight
 };
 std::string_view sight_name(Sight sight);
 // For mount_has: its ids are mapped ("idmapped" in mountinfo).

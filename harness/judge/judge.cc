@@ -411,6 +411,8 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
   // An absence that a lost event could explain proves nothing; what was seen stays seen.
   for (const TrialOutcome* trial : {trials.control, trials.confined}) {
     if (trial->kernel.lost == 0) continue;
+    // Leaving the watched group is what this goal is, and it was seen in the control.
+    if (trial == trials.control && c.goal.sight == Sight::outside_group) continue;
     return give(Verdict::unproven, "evidence_lost", "eBPF: " + trial->kernel.lost_what);
   }
   if (kernel_watched(c, control) && !control.kernel.attempted()) {

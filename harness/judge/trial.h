@@ -63,6 +63,7 @@ struct TrialOutcome {
   std::vector<EvidenceLine> evidence;
   int64_t began_ns = 0;  // CLOCK_MONOTONIC: the zero of the evidence's times; 0: it never began
   int64_t duration_ns = 0;
+  int64_t lived_ns = 0;  // of it, from the start of the target's program to its end
 };
 
 }  // namespace ringfence

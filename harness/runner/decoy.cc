@@ -181,11 +181,14 @@ class TrialRun {
       out_.failed_errno = failure.err;
       return fail("spawn_failed", child.error().describe());
     }
+    const auto started = Clock::now();
     theirs.reset();
     out_.stage = TrialOutcome::Stage::spawned;
     note("plan", fmt::format("target is process {}", child->pid()));
     converse(*child);
     finish(*child);
+    out_.lived_ns =
+        std::chrono::duration_cast<std::chrono::nanoseconds>(Clock::now() - started).count();
   }
 
   // Reads what the inmate says until it ends or the time is over.
@@ -395,6 +398,7 @@ class TrialRun {
     at.not_targets = not_targets();
     at.planned_userns = spec_.plan->find("ns.user") != nullptr;
     at.secrets_read = heard_;
+    if (spec_.cgroup != nullptr) at.group = spec_.cgroup->name();
     const std::string caps = status_field(pid, "CapEff");
     if (caps.empty()) {
       if (out_.error.empty()) fail("witness_failed", fmt::format("process {} cannot be seen", pid));

@@ -7,13 +7,16 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
 #include "harness/confine/bpf_evaluate.h"
+#include "harness/confine/cgroup.h"
 #include "harness/policy/read.h"
 #include "harness/policy/without.h"
 #include "harness/runner/decoy.h"
+#include "harness/runner/group_look.h"
 #include "harness/runner/guest_case.h"
 
 namespace ringfence {
@@ -187,7 +190,7 @@ class CaseRun {
     std::optional<CgroupLeaf> leaf;
     std::vector<Goal> events;
     for (const Goal& proof : proofs) {
-      (proof.sight == Sight::cgroup_event ? events : spec.proofs).push_back(proof);
+      (is_of_group(proof.sight) ? events : spec.proofs).push_back(proof);
     }
     std::optional<KernelWatch> watch;
     KernelFacts unwatched;
@@ -212,20 +215,36 @@ class CaseRun {
         unwatched = KernelWatch::unwatched(begun.error());
       }
     }
+    std::optional<Rival> rival;
+    if (goal.sight == Sight::rival_over) {
+      auto started = Rival::start(context_.cgroups, "r-" + spec.nonce);
+      if (!started) return failed("cgroup_failed", started.error());
+      rival.emplace(std::move(*started));
+    }
     TrialOutcome outcome = run_trial(spec);
+    const auto rival_us = rival ? std::optional(rival->used_us()) : std::nullopt;
     if (watch) {
       watch->collect(spec.calls.size(), plan, outcome);
     } else {
       outcome.kernel = std::move(unwatched);
     }
-    for (const Goal& event : events) outcome.proofs.push_back(look_at_cgroup(event, leaf));
+    for (const Goal& proof : events) {
+      outcome.proofs.push_back(look_at_group(proof, leaf, outcome, rival_us));
+    }
+    if (is_of_group(goal.sight)) outcome.goal = look_at_group(goal, leaf, outcome, rival_us);
     return outcome;
   }
 
   Result<CgroupLeaf> make_leaf(const Plan& plan, const TrialSpec& spec) {
     if (!context_.cgroups) return unsupported_error("make cgroup", case_.id);
     auto settings = plan.settings();
-    // A control without the limit runs in a group all the same, so that only the limit differs.
+    // A control without the limit runs in a group all the same, so that only the limit differs, and
+    // what it used is counted.
+    if (context_.mode == Mode::case_mode) {
+      for (const auto& controller : cgroup_controllers(case_.policy.resources)) {
+        settings.push_back({controller});
+      }
+    }
     if (settings.empty() && needs_cgroup(case_, context_)) {
       settings.push_back({"pids", "pids.max", "max"});
     }
@@ -234,15 +253,6 @@ class CaseRun {
     const bool about_groups = case_.expected == Layer::kCgroupNs;
     return CgroupLeaf::create(context_.cgroups, settings,
                               "t-" + (about_groups ? spec.secret : spec.nonce));
-  }
-
-  static Seen look_at_cgroup(const Goal& goal, const std::optional<CgroupLeaf>& leaf) {
-    const size_t dot = goal.arg.find('.');
-    const auto count =
-        leaf ? leaf->event(goal.arg.substr(0, dot), goal.arg.substr(dot + 1)) : Result<uint64_t>(0);
-    if (!count) return {goal, false, count.error().describe(), "cgroup"};
-    return {goal, *count >= static_cast<uint64_t>(goal.value),
-            fmt::format("{} events: {}", goal.arg, *count), "cgroup"};
   }
 
   const Case& case_;
@@ -264,13 +274,24 @@ Result<Plan> compile_for_decoy(const Policy& policy, CompileOptions options) {
 }
 
 bool needs_cgroup(const Case& c, const RunContext& context) {
-  const auto limits = [](const Policy& p) {
-    return p.resources.pids_limit.has_value() || p.resources.memory_limit.has_value();
-  };
+  const auto limits = [](const Policy& p) { return p.resources != Resources{}; };
   if (context.mode == Mode::policy_mode && limits(*context.policy)) return true;
   return limits(c.policy) ||
          std::any_of(c.needs.begin(), c.needs.end(),
                      [](const std::string& need) { return need.starts_with("cgroup."); });
+}
+
+std::vector<std::string> group_controllers(const std::deque<const Case*>& cases,
+                                           const RunContext& context) {
+  std::set<std::string> controllers = {"memory", "pids"};
+  const auto want = [&](const Policy& p) {
+    for (auto& controller : cgroup_controllers(p.resources)) controllers.insert(controller);
+  };
+  if (context.mode == Mode::policy_mode) want(*context.policy);
+  for (const Case* c : cases) {
+    if (context.mode == Mode::case_mode) want(c->policy);
+  }
+  return {controllers.begin(), controllers.end()};
 }
 
 CaseRecord run_case(const Case& c, const RunContext& context) {

@@ -1,5 +1,6 @@
 #pragma once
 // One case in a worker process: compile its plans, run the three trials, judge.
+#include <deque>
 #include <optional>
 #include <string>
 #include <vector>
@@ -47,6 +48,9 @@ struct RunContext {
 Result<Plan> compile_for_decoy(const Policy& policy, CompileOptions options);
 // Whether a case needs a group of its own.
 bool needs_cgroup(const Case& c, const RunContext& context);
+// The controllers of all the groups that these cases will run in: the workers share the run's own.
+std::vector<std::string> group_controllers(const std::deque<const Case*>& cases,
+                                           const RunContext& context);
 
 CaseRecord run_case(const Case& c, const RunContext& context);
 

@@ -24,6 +24,7 @@
 #include "harness/base/file.h"
 #include "harness/base/number.h"
 #include "harness/base/sys.h"
+#include "harness/confine/cgroup.h"
 #include "harness/policy/read.h"
 #include "harness/runner/decoy.h"
 #include "harness/runner/extras.h"
@@ -300,11 +301,8 @@ class Run {
     }
     if (needs_cgroup(c, context_)) {
       const Policy& p = options_.policy ? *options_.policy : c.policy;
-      if (p.resources.pids_limit && !facts_.satisfied("cgroup.pids")) {
-        return facts_.why_not("cgroup.pids");
-      }
-      if (p.resources.memory_limit && !facts_.satisfied("cgroup.memory")) {
-        return facts_.why_not("cgroup.memory");
+      for (const auto& need : cgroup_needs(p.resources)) {
+        if (!facts_.satisfied(need)) return facts_.why_not(need);
       }
     }
     return std::nullopt;
@@ -322,7 +320,7 @@ class Run {
       queue_.push_back(c);
     }
     if (!groups && context_.witness == nullptr) return {};
-    auto root = CgroupRoot::create(CgroupLayout::probe());
+    auto root = CgroupRoot::create(CgroupLayout::probe(), group_controllers(queue_, context_));
     if (!root) return tl::unexpected(root.error());
     context_.cgroups = std::move(*root);
     return watch_groups();

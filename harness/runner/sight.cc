@@ -185,6 +185,30 @@ Seen number_seen(const Goal& goal, std::string_view what, std::optional<int64_t>
       "proc"};
 }
 
+// Field 39 of proc_pid_stat(5), counted from behind the name, which may hold anything.
+Seen ran_on_cpu(const Goal& goal, int pid) {
+  constexpr size_t kProcessor = 39 - 3;
+  const std::string text = read_file(proc_path(pid, "stat")).value_or("");
+  const size_t name_end = text.rfind(')');
+  const std::string rest =
+      name_end == std::string::npos ? std::string() : text.substr(name_end + 1);
+  const auto fields = split(rest, ' ');
+  const auto cpu = fields.size() > kProcessor ? parse_int(trim(fields[kProcessor])) : std::nullopt;
+  return number_seen(goal, "CPU", cpu ? std::optional<int64_t>(*cpu) : std::nullopt,
+                     cpu == static_cast<int>(goal.value));
+}
+
+Seen outside_group(const Goal& goal, const Inspection& at) {
+  const std::string text = read_file(proc_path(at.pid, "cgroup")).value_or("");
+  for (auto line : split(text, '\n')) {
+    if (!line.starts_with("0::")) continue;
+    const std::string where(line.substr(3));
+    return {goal, !at.group.empty() && !where.ends_with("/" + at.group),
+            fmt::format("its v2 group is {}, it was started in {}", where, at.group), "proc"};
+  }
+  return {goal, false, "its v2 group is unknown", "proc"};
+}
+
 Seen boottime_seen(const Goal& goal, const Inspection& at) {
   timespec now{};
   (void)sys::call(SYS_clock_gettime, CLOCK_BOOTTIME, sys::arg(&now));
@@ -396,6 +420,10 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
     }
     case Sight::map_has:
       return map_seen(goal, pid);
+    case Sight::ran_on_cpu:
+      return ran_on_cpu(goal, pid);
+    case Sight::outside_group:
+      return outside_group(goal, at);
     case Sight::boottime_known:
       return boottime_seen(goal, at);
     default:

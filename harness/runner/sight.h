@@ -16,6 +16,7 @@ struct Inspection {
   std::vector<int> not_targets;           // pids that are the decoy host's own: init and canaries
   bool planned_userns = false;            // the policy makes a user namespace
   std::vector<std::string> secrets_read;  // S messages so far
+  std::string group{};                    // the name of its v2 group; empty: it has none
 };
 
 // The answer for a goal that concerns the inspected process; nothing for a goal of another kind.

@@ -17,7 +17,7 @@ namespace ringfence::wire {
 
 // The last word of each enumeration that goes over a wire.
 constexpr Verdict last_of(Verdict /*any*/) { return Verdict::broken; }
-constexpr Sight last_of(Sight /*any*/) { return Sight::cgroup_event; }
+constexpr Sight last_of(Sight /*any*/) { return Sight::rival_over; }
 constexpr Claim::Kind last_of(Claim::Kind /*any*/) { return Claim::Kind::unable; }
 constexpr TrialOutcome::Stage last_of(TrialOutcome::Stage /*any*/) {
   return TrialOutcome::Stage::ended;
@@ -150,7 +150,7 @@ void visit(A& a, TrialOutcome& v) {
   visit(a, v.exit_code), visit(a, v.claim), visit(a, v.calls), visit(a, v.goal);
   visit(a, v.proofs), visit(a, v.in_force), visit(a, v.cap_effective), visit(a, v.lost),
       visit(a, v.messages), visit(a, v.evidence);
-  visit(a, v.began_ns), visit(a, v.duration_ns);
+  visit(a, v.began_ns), visit(a, v.duration_ns), visit(a, v.lived_ns);
   // What the decoy host itself saw of the kernel's list of tasks; the rest comes afterwards.
   visit(a, v.kernel.states), visit(a, v.kernel.hosts), visit(a, v.kernel.disagree);
   visit(a, v.kernel.states_lost);

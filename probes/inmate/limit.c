@@ -63,6 +63,58 @@ static long attempt_alloc(const struct rf_params* p) {
   return 0;
 }
 
+static long now_ms(void) {
+  struct __kernel_timespec now = {0, 0};
+  const long ret = sys(__NR_clock_gettime, 1, &now);
+  if (ret < 0) unable(-ret);
+  return now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* As alloc, but gives up when the time is over: a limit that slows down never says no. */
+static long attempt_alloc_for(const struct rf_params* p) {
+  const long mib = bounded(p, 0, kMostMib);
+  const long ms = bounded(p, 1, kMostMs);
+  const long at =
+      decide(__NR_mmap, 0, mib << 20, 3 /* read, write */, 0x22 /* private, anonymous */, -1, 0);
+  if (at < 0 && at > -4096) return at;
+  const long end = now_ms() + ms;
+  long page = 0;
+  for (; page < mib * 256 && (page % 16 != 0 || now_ms() < end); ++page) {
+    *(volatile char*)((char*)at + (page << 12)) = 1;
+  }
+  say_remark_number("touched MiB", page / 256);
+  return page == mib * 256 ? 0 : -ETIME;
+}
+
+static long attempt_alloc_shm(const struct rf_params* p) {
+  const long mib = bounded(p, 0, kMostMib);
+  const long id = decide(__NR_shmget, 0 /* IPC_PRIVATE */, mib << 20, 01600 /* IPC_CREAT */);
+  if (id < 0) return id;
+  const long at = sys(__NR_shmat, id, 0, 0);
+  sys(__NR_shmctl, id, 0 /* IPC_RMID: when nobody has it attached */, 0);
+  if (at < 0 && at > -4096) return at;
+  touch((char*)at, mib);
+  return 0;
+}
+
+/* A child of ours takes too much: does its parent live to tell? */
+static long attempt_oom_child(const struct rf_params* p) {
+  const long mib = bounded(p, 0, kMostMib);
+  const long child = rf_fork();
+  if (child == 0) {
+    const long at = sys(__NR_mmap, 0, mib << 20, 3, 0x22, -1, 0);
+    if (at < 0 && at > -4096) rf_exit(1);
+    for (long page = 0; page < mib * 256; ++page) *(volatile char*)((char*)at + (page << 12)) = 1;
+    rf_exit(0);
+  }
+  const long args[6] = {17 /* SIGCHLD */};
+  say_call(__NR_clone, child, args);
+  if (child < 0) return child;
+  const long status = rf_wait(child);
+  say_remark_number("wait status of the child", status);
+  return status < 0 ? status : 0;
+}
+
 static long fill(long fd, long mib) {
   static char block[65536];
   for (long done = 0; done < mib * 16; ++done) {
@@ -144,27 +196,63 @@ static long attempt_clock(const struct rf_params* p) {
   return ret;
 }
 
+static void spin_until(long end) {
+  while (now_ms() < end) continue;
+}
+
 /* Uses one CPU for so long. */
 static long attempt_spin(const struct rf_params* p) {
-  const long ms = bounded(p, 0, kMostMs);
-  struct __kernel_timespec start = {0, 0};
-  const long ret = sys(__NR_clock_gettime, 1, &start);
-  if (ret < 0) unable(-ret);
-  for (struct __kernel_timespec now = start;
-       (now.tv_sec - start.tv_sec) * 1000 + (now.tv_nsec - start.tv_nsec) / 1000000 < ms;) {
-    sys(__NR_clock_gettime, 1, &now);
-  }
+  spin_until(now_ms() + bounded(p, 0, kMostMs));
   return 0;
+}
+
+/* Uses as many CPUs as it has tasks for so long. The children end by themselves. */
+static long attempt_spin_all(const struct rf_params* p) {
+  const long ms = bounded(p, 0, kMostMs);
+  const long tasks = bounded(p, 1, kMostChildren);
+  const long end = now_ms() + ms;
+  long child = 1;
+  const long args[6] = {17 /* SIGCHLD */};
+  long made = 0;
+  while (made < tasks && child > 0) {
+    child = rf_fork();
+    if (child == 0) {
+      spin_until(end);
+      rf_exit(0);
+    }
+    say_call(__NR_clone, child, args);
+    made += child > 0;
+  }
+  spin_until(end);
+  while (made-- > 0 && rf_wait(-1) >= 0) continue;
+  return child < 0 ? child : 0;
+}
+
+/* Goes to one CPU and stays there for so long. */
+static long attempt_spin_cpu(const struct rf_params* p) {
+  const long cpu = param_number(p, 0);
+  const long ms = bounded(p, 1, kMostMs);
+  if (cpu < 0 || cpu > 1023) unable(EINVAL);
+  unsigned long mask[16] = {0};
+  mask[cpu / 64] = 1UL << (cpu % 64);
+  const long ret = decide(__NR_sched_setaffinity, 0, sizeof mask, mask);
+  if (ret >= 0) spin_until(now_ms() + ms);
+  return ret;
 }
 
 const struct attempt rf_limit_attempts[] = {
     {"fork_bomb", attempt_fork_bomb, "COUNT: achieved when all were made"},
     {"alloc", attempt_alloc, "MIB: anonymous, each page touched"},
+    {"alloc_for", attempt_alloc_for, "MIB MILLISECONDS: as alloc, until the time is over"},
+    {"alloc_shm", attempt_alloc_shm, "MIB: System V shared memory"},
+    {"oom_child", attempt_oom_child, "MIB: in a child; achieved when the parent outlives it"},
     {"alloc_memfd", attempt_alloc_memfd, "MIB"},
     {"alloc_file", attempt_alloc_file, "PATH MIB"},
     {"open_fds", attempt_open_fds, "COUNT"},
     {"orphan", attempt_orphan, ""},
     {"clock", attempt_clock, "BOOTTIME|MONOTONIC"},
     {"spin", attempt_spin, "MILLISECONDS"},
+    {"spin_all", attempt_spin_all, "MILLISECONDS TASKS"},
+    {"spin_cpu", attempt_spin_cpu, "CPU MILLISECONDS"},
     {NULL, NULL, NULL},
 };

@@ -29,6 +29,7 @@ extern const struct attempt rf_user_attempts[];
 extern const struct attempt rf_seccomp_attempts[];
 extern const struct attempt rf_fd_attempts[];
 extern const struct attempt rf_limit_attempts[];
+extern const struct attempt rf_cgroup_attempts[];
 extern const struct attempt rf_misc_attempts[];
 extern const struct attempt rf_nesting_attempts[];
 
