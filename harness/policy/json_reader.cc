@@ -329,7 +329,9 @@ JsonDocument::JsonDocument() : value_(std::make_unique<json>()) {}
 JsonDocument::JsonDocument(JsonDocument&&) noexcept = default;
 JsonDocument::~JsonDocument() = default;
 
-JsonNode JsonDocument::root(JsonContext& context) const { return {context, value_.get(), ""}; }
+JsonNode JsonDocument::root(JsonContext& context, std::string pointer) const {
+  return {context, value_.get(), std::move(pointer)};
+}
 
 Result<JsonDocument> JsonDocument::parse(std::string_view text, const std::string& file) {
   if (text.size() > kJsonSizeLimit) {

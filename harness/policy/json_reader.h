@@ -101,7 +101,8 @@ class JsonDocument {
   static Result<JsonDocument> parse(std::string_view text, const std::string& file);
   JsonDocument(JsonDocument&&) noexcept;
   ~JsonDocument();
-  [[nodiscard]] JsonNode root(JsonContext& context) const;
+  // `pointer`: where the document itself stands, when it is a text inside another.
+  [[nodiscard]] JsonNode root(JsonContext& context, std::string pointer = {}) const;
 
  private:
   JsonDocument();

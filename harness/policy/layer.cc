@@ -15,7 +15,7 @@ constexpr std::array kFixed = {
     Layer::kCgroupCpu,     Layer::kCgroupCpuset,  Layer::kCgroupIo,
     Layer::kCgroupHugetlb, Layer::kCgroupDevices, Layer::kCgroupFreezer,
     Layer{"lsm.landlock"}, Layer{"lsm.apparmor"}, Layer{"lsm.selinux"},
-    Layer{"lsm.bpf"},      Layer{"net.filter"},   Layer::kDac,
+    Layer{"lsm.bpf"},      Layer::kNetFilter,     Layer::kDac,
     Layer::kKernel,        Layer::kSession,       Layer::kFd,
     Layer::kCap,           Layer::kDevice,        Layer::kUnattributed,
 };

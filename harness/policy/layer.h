@@ -44,6 +44,7 @@ class Layer {
   static const Layer kRoot, kMask, kReadOnly, kMountFlags, kPropagation, kIdMap;
   static const Layer kCgroupPids, kCgroupMemory, kCgroupCpu, kCgroupCpuset, kCgroupIo;
   static const Layer kCgroupHugetlb, kCgroupDevices, kCgroupFreezer;
+  static const Layer kNetFilter;
   static const Layer kDac, kKernel, kSession, kFd, kCap, kDevice;
   static const Layer kUnattributed;
 
@@ -76,6 +77,7 @@ inline constexpr Layer Layer::kCgroupIo{"cgroup.io"};
 inline constexpr Layer Layer::kCgroupHugetlb{"cgroup.hugetlb"};
 inline constexpr Layer Layer::kCgroupDevices{"cgroup.devices"};
 inline constexpr Layer Layer::kCgroupFreezer{"cgroup.freezer"};
+inline constexpr Layer Layer::kNetFilter{"net.filter"};
 inline constexpr Layer Layer::kDac{"dac"};
 inline constexpr Layer Layer::kKernel{"kernel"};
 inline constexpr Layer Layer::kSession{"session"};  // setsid: the caller's terminal is not ours

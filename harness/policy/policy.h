@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "harness/policy/layer.h"
+#include "harness/policy/network.h"
 #include "harness/policy/resources.h"
 
 namespace ringfence {
@@ -231,6 +232,7 @@ struct Policy {
   std::vector<std::string> readonly_paths;
   std::map<std::string, std::string> sysctl;
   std::map<std::string, std::string> annotations;
+  NetworkPolicy network;  // annotation "ringfence.network"
 
   std::vector<Unenforced> unenforced;
 

@@ -159,10 +159,10 @@ TEST(ProfilesDoc, TablesAgreeWithTheCode) {
 TEST(ProfilesDoc, NamesEveryAnnotation) {
   const auto text = read_file(kFile);
   ASSERT_TRUE(text);
-  for (const auto name :
-       {annotations::kRootFlags, annotations::kRootFresh, annotations::kRootNone,
-        annotations::kNewSession, annotations::kCloseDescriptors, annotations::kSetUser,
-        annotations::kUnsetCapabilities, annotations::kTime, annotations::kTimeOffsets}) {
+  for (const auto name : {annotations::kRootFlags, annotations::kRootFresh, annotations::kRootNone,
+                          annotations::kNewSession, annotations::kCloseDescriptors,
+                          annotations::kSetUser, annotations::kUnsetCapabilities,
+                          annotations::kTime, annotations::kTimeOffsets, annotations::kNetwork}) {
     EXPECT_NE(text->find("`" + std::string(name) + "`"), std::string::npos) << name;
   }
 }

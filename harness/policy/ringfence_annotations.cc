@@ -101,8 +101,8 @@ void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
   for (const auto& [key, value] : node.members()) {
     if (!key.starts_with(kPrefix)) continue;
     constexpr std::array kKnown = {
-        kRootFlags,         kRootFresh,        kRootNone, kNewSession,  kSetUser,
-        kUnsetCapabilities, kCloseDescriptors, kTime,     kTimeOffsets, kInit};
+        kRootFlags,        kRootFresh, kRootNone,    kNewSession, kSetUser, kUnsetCapabilities,
+        kCloseDescriptors, kTime,      kTimeOffsets, kInit,       kNetwork};
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
       fail_unknown(value, "annotation", key, {kKnown.begin(), kKnown.end()});
     }
@@ -135,6 +135,14 @@ void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
   }
   if (const JsonNode init = node.get(kInit)) policy.init = truth(init);
   read_time(node, policy);
+  if (const JsonNode network = node.get(kNetwork)) {
+    read_network(network, policy.network);
+    const Namespace* own = policy.find(Ns::net);
+    if (!policy.network.empty() && (own == nullptr || !own->path.empty())) {
+      network.fail("interfaces without a new network namespace",
+                   "a namespace of type network, without a path, in /linux/namespaces");
+    }
+  }
 }
 
 std::map<std::string, std::string> write_ringfence_annotations(const Policy& policy) {
@@ -159,6 +167,7 @@ std::map<std::string, std::string> write_ringfence_annotations(const Policy& pol
     unset += name;
   }
   if (!unset.empty()) add(kUnsetCapabilities, unset);
+  if (!policy.network.empty()) add(kNetwork, write_network(policy.network));
   if (!before_1_1(policy)) return list;
   if (const Namespace* time = policy.find(Ns::time)) {
     add(kTime, time->path.empty() ? "new" : time->path);

@@ -29,6 +29,8 @@ inline constexpr std::string_view kUnsetCapabilities = "ringfence.capabilities.u
 // "monotonic=SECONDS.NANOSECONDS,boottime=...".
 inline constexpr std::string_view kTime = "ringfence.time";
 inline constexpr std::string_view kTimeOffsets = "ringfence.time.offsets";
+// The interfaces of the target's network namespace, as a JSON text: see network.h.
+inline constexpr std::string_view kNetwork = "ringfence.network";
 
 inline constexpr std::string_view kFreshRootPath = "rootfs";
 inline constexpr std::string_view kNoRootPath = "/";

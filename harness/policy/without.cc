@@ -58,6 +58,7 @@ void drop_namespace(Policy& policy, Ns kind) {
       drop_sysctl("kernel.domainname");
       break;
     case Ns::net:
+      policy.network = NetworkPolicy{};
       drop_sysctl("net.");
       drop_sysctl("net/");
       break;
@@ -176,6 +177,9 @@ Policy without(Policy policy, const Layer& layer) {
     drop_controller(policy.resources, layer);
   } else if (layer == Layer::kDac) {
     drop_user(policy);
+  } else if (layer == Layer::kNetFilter) {
+    policy.network.allow.reset();
+    for (NetworkInterface& interface : policy.network.interfaces) interface.port = BridgePort{};
   } else if (layer == Layer::kSession) {
     policy.new_session = false;
   } else if (layer == Layer::kFd) {
