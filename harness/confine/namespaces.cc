@@ -84,7 +84,9 @@ void add_unshare(Assembler& plan, const Policy& policy, NamespacePlan& namespace
   if (!namespaces.by_unshare || !is_new(policy, ns)) return;
   Step step = ns_step(ns, false, {});
   step.ops.push_back(make_op(SYS_unshare, ns_clone_flag(ns)));
-  if (ns == Ns::user) step.ops.push_back(make_op(kCallWaitMaps));
+  // Once, when all that is written or made meanwhile has its namespace.
+  const bool network = namespaces.makes_net && !policy.network.empty();
+  if (ns == (network ? Ns::net : Ns::user)) step.ops.push_back(make_op(kCallWaitMaps));
   namespaces.own.at(static_cast<size_t>(ns)) = plan.add(std::move(step));
 }
 
@@ -177,6 +179,7 @@ Result<NamespacePlan> add_clone_namespaces(Assembler& plan, const Policy& policy
     namespaces.clone_flags |= ns_clone_flag(ns);
     namespaces.own.at(static_cast<size_t>(ns)) = true;
   }
+  namespaces.makes_net = is_new(policy, Ns::net) && plan.keeps(ns_step(Ns::net, false, {}));
   namespaces.keeps_groups = keeps_groups();
   const bool kept = namespaces.by_unshare && plan.keeps(ns_step(Ns::user, false, {}));
   if ((namespaces.clone_flags & CLONE_NEWUSER) == 0 && !(is_new(policy, Ns::user) && kept)) {

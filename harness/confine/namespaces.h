@@ -23,6 +23,7 @@ struct NamespacePlan {
   uint64_t clone_flags = 0;
   bool apart = false;
   bool by_unshare = false;
+  bool makes_net = false;                 // a new network namespace, in either way
   bool by_pidfd = false;                  // some are joined by SpawnRequest::join_pidfd
   std::array<bool, kAllNs.size()> own{};  // made or joined: not the spawner's
   std::string uid_map, gid_map;

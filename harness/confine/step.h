@@ -93,6 +93,26 @@ struct Step {
   uint64_t clone_flag = 0;  // for Where::clone
   std::vector<Op> ops;
   std::vector<Op> fallback;
+  // For Where::helper: what is made by netlink, of Plan::network (confine/network.h).
+  struct Network {
+    enum class Effect : uint8_t {
+      none,
+      bridge,
+      link,
+      mac,
+      mtu,
+      port,
+      filter,
+      address,
+      neighbour,
+      up,
+      route
+    };
+    Effect effect = Effect::none;
+    uint16_t interface = 0;  // index into NetworkPolicy::interfaces
+    uint16_t entry = 0;      // ... and into the list of it that the effect is about
+  };
+  Network network;
   // For Where::parent: "<controller>" and the file's v2 name and value ("pids", "pids.max", "64").
   struct Setting {
     std::string controller{};  // empty: of every v2 group

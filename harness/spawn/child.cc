@@ -250,6 +250,10 @@ RINGFENCE_CHILD void run_child(void* argument) {
   auto* start = static_cast<ChildStart*>(argument);
   reset_signals(start->signal_mask);
   sys::call(SYS_prctl, PR_SET_NAME, sys::arg(&kUnstartedName[0]));
+  if (start->netns_fd >= 0) {
+    const int64_t r = sys::call(SYS_setns, static_cast<uint64_t>(start->netns_fd), CLONE_NEWNET);
+    if (r < 0) fail(start, start->netns_step, SYS_setns, r);
+  }
   if (start->wait_for_maps) wait_for_maps(start);
   for (uint32_t i = 0; i < start->given_count; ++i) {
     const int64_t fd = move_away(start->given[i].here);

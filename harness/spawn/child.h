@@ -53,6 +53,8 @@ struct ChildStart {
   uint64_t signal_mask;  // the caller's
   bool wait_for_maps;    // before the first step; otherwise a step says when
   int parent_pidfd;      // -1: do not die with the parent
+  int netns_fd;          // a prepared network namespace to enter first, -1: none
+  uint32_t netns_step;
   GivenFd given[16];
   uint32_t given_count;
   sock_fprog filter;

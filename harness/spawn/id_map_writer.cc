@@ -11,6 +11,7 @@
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
+#include "harness/confine/network.h"
 #include "harness/spawn/spawn.h"
 
 namespace ringfence {
@@ -76,6 +77,7 @@ void IdMapWriter::run() {
     sys::call(SYS_futex, sys::arg(&report_->waiting), FUTEX_WAIT, 0, sys::arg(&brief));
   }
   write_maps();
+  make_network();
   __atomic_store_n(&report_->go, uint32_t{failure_ ? kNoGo : kGo}, __ATOMIC_RELEASE);
   sys::call(SYS_futex, sys::arg(&report_->go), FUTEX_WAKE, 1);
 }
@@ -94,6 +96,25 @@ void IdMapWriter::write_maps() {
   if (plan_.deny_setgroups) write("userns.gid_map", "setgroups", "deny");
   write("userns.uid_map", "uid_map", plan_.uid_map);
   write("userns.gid_map", "gid_map", plan_.gid_map);
+}
+
+// This thread ends in the target's network namespace; nobody else goes along.
+void IdMapWriter::make_network() {
+  std::optional<NetworkMaker> maker;
+  for (const Step& step : plan_.steps) {
+    if (failure_) return;
+    if (step.network.effect == Step::Network::Effect::none) continue;
+    if (!maker) {
+      auto opened = NetworkMaker::open(plan_.network, *pid_);
+      if (!opened) {
+        failure_ = Failure{step.key, opened.error()};
+        return;
+      }
+      maker.emplace(std::move(*opened));
+      maker->count_with(port_program_);
+    }
+    if (auto made = maker->make(step.network); !made) failure_ = Failure{step.key, made.error()};
+  }
 }
 
 }  // namespace ringfence

@@ -1,6 +1,6 @@
 #pragma once
-// Writes the id maps of a child while the thread that clones it is suspended. Internal to spawn/.
-// Sources: user_namespaces(7).
+// Writes the id maps of a child, and makes its interfaces, while the thread that clones it is
+// suspended. Internal to spawn/. Sources: user_namespaces(7), rtnetlink(7).
 #include <atomic>
 #include <optional>
 #include <string>
@@ -19,9 +19,10 @@ class IdMapWriter {
     Error error;
   };
 
-  // `pid` is where clone3 puts the child's id (CLONE_PARENT_SETTID).
-  IdMapWriter(const Plan& plan, ChildReport* report, const int* pid)
-      : plan_(plan), report_(report), pid_(pid) {}
+  // `pid` is where clone3 puts the child's id (CLONE_PARENT_SETTID). `port_program`: see
+  // SpawnRequest.
+  IdMapWriter(const Plan& plan, ChildReport* report, const int* pid, int port_program = -1)
+      : plan_(plan), report_(report), pid_(pid), port_program_(port_program) {}
   IdMapWriter(const IdMapWriter&) = delete;
   IdMapWriter& operator=(const IdMapWriter&) = delete;
   ~IdMapWriter() { finish(); }
@@ -34,9 +35,11 @@ class IdMapWriter {
  private:
   void run();
   void write_maps();
+  void make_network();
   const Plan& plan_;
   ChildReport* report_;
   const int* pid_;
+  int port_program_;
   std::thread thread_;
   std::optional<Failure> failure_;
 };

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/prctl.h>
+#include <linux/sched.h>
 #include <sys/syscall.h>
 
 #include <algorithm>
@@ -10,6 +11,7 @@
 #include "harness/confine/cgroup.h"
 #include "harness/confine/mounts.h"
 #include "harness/confine/namespaces.h"
+#include "harness/confine/network.h"
 #include "harness/confine/process.h"
 #include "harness/confine/seccomp.h"
 
@@ -88,6 +90,13 @@ const Step* Plan::find(std::string_view key) const {
   return it == steps.end() ? nullptr : &*it;
 }
 
+bool Plan::needs_helper() const {
+  return !uid_map.empty() || !gid_map.empty() || deny_setgroups ||
+         std::any_of(steps.begin(), steps.end(), [](const Step& step) {
+           return step.network.effect != Step::Network::Effect::none;
+         });
+}
+
 std::vector<Step::Setting> Plan::settings() const {
   std::vector<Step::Setting> all;
   for (const Step& step : steps) all.insert(all.end(), step.settings.begin(), step.settings.end());
@@ -114,6 +123,8 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   plan.controllers = std::move(*controllers);
   auto namespaces = add_clone_namespaces(assembler, policy, options.entry == Entry::unshare);
   if (!namespaces) return tl::unexpected(namespaces.error());
+  // In the spawner's own namespace, or one that is joined, nothing is changed.
+  if (namespaces->makes_net) add_network(assembler, policy.network);
   assembler.add(parent_death("process.parent_death:begin", true));
   if (auto added = add_child_namespaces(assembler, policy, *namespaces); !added) {
     return tl::unexpected(added.error());
@@ -145,11 +156,13 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   plan.uid_map = namespaces->uid_map;
   plan.gid_map = namespaces->gid_map;
   plan.deny_setgroups = namespaces->deny_setgroups;
-  plan.maps_in_child = namespaces->by_unshare && namespaces->has(Ns::user);
+  plan.maps_in_child =
+      namespaces->by_unshare && (namespaces->has(Ns::user) || namespaces->makes_net);
   plan.by_pidfd = namespaces->by_pidfd;
   plan.init = policy.init;
   plan.mapped_trees = std::move(mounts->mapped);
   plan.namespace_paths = namespaces->paths;
+  plan.network = policy.network;
   plan.rootfs = mounts->rootfs;
   plan.program = options.program.empty() ? "" : mounts->has_root ? kProgramInside : options.program;
   plan.seccomp_program = std::move(filter.program);

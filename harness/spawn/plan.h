@@ -46,7 +46,7 @@ struct Plan {
   bool apart = false;              // clone without CLONE_VM (time namespace, joined namespaces)
   std::string uid_map, gid_map;    // text of the map files; empty when there is no user namespace
   bool deny_setgroups = false;
-  bool maps_in_child = false;  // a step asks for the maps (kCallWaitMaps)
+  bool maps_in_child = false;  // a step asks for the maps, and interfaces (kCallWaitMaps)
   bool init = false;           // the program runs below an init of ours (probes/inmate/init.c)
   bool by_pidfd = false;       // namespaces are those of SpawnRequest::join_pidfd
   std::vector<MappedTree> mapped_trees;
@@ -56,10 +56,13 @@ struct Plan {
   std::string program;                   // path of CompileOptions::program inside; empty: none
   std::vector<std::string> notes;        // "root.path rootfs does not exist: a fresh tmpfs"
   std::vector<std::string> namespace_paths;
+  NetworkPolicy network;  // what the steps with a network effect make
   // The compiled filter, classic BPF; empty when there is none. Evaluate with bpf_evaluate().
   std::vector<uint64_t> seccomp_program;
 
   [[nodiscard]] const Step* find(std::string_view key) const;
+  // Whether something is made while the child waits: id maps, interfaces.
+  [[nodiscard]] bool needs_helper() const;
   // The limits that the steps set on the target's cgroup; empty when there are none.
   [[nodiscard]] std::vector<Step::Setting> settings() const;
 };

@@ -165,6 +165,11 @@ Status check(const SpawnRequest& request) {
                          "numbers inside are 0 to 15");
     }
   }
+  if (request.netns_fd >= 0 && ((request.plan->clone_flags & CLONE_NEWNET) == 0 ||
+                                (request.plan->clone_flags & CLONE_NEWUSER) != 0)) {
+    return usage_error("spawn", "network namespace",
+                       "only for a plan that makes one, and no user namespace");
+  }
   if (request.plan->by_pidfd && request.join_pidfd < 0) {
     return usage_error("spawn", "join_pidfd", "the plan joins namespaces by a pidfd");
   }
@@ -221,6 +226,10 @@ Status prepare(const SpawnRequest& request, Prepared& p) {
   s.envp = p.envp.data();
   s.paths = p.paths.data();
   s.parent_pidfd = -1;
+  s.netns_fd = request.netns_fd;
+  if (const Step* step = plan.find("ns.net")) {
+    s.netns_step = static_cast<uint32_t>(step - plan.steps.data());
+  }
   std::fill(std::begin(s.slots), std::end(s.slots), -1);
   s.slots[kSlotExe] = plan.init ? p.init.get() : request.exe_fd;
   for (const auto& [inside, here] : request.fds) s.given[s.given_count++] = {inside, here};
@@ -345,15 +354,15 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
   } else if (unified) {
     if (auto joined = join_by_itself(*group, p); !joined) return tl::unexpected(joined.error());
   }
-  const bool maps = !plan.uid_map.empty() || !plan.gid_map.empty() || plan.deny_setgroups;
-  p.start.wait_for_maps = maps && !plan.maps_in_child;
+  if (request.netns_fd >= 0) args.flags &= ~uint64_t{CLONE_NEWNET};
+  p.start.wait_for_maps = plan.needs_helper() && !plan.maps_in_child;
 
   const KeptDumpable dumpable;
   BlockedSignals signals;
   if (auto blocked = signals.block(); !blocked) return tl::unexpected(blocked.error());
   p.start.signal_mask = signals.before();
-  IdMapWriter writer(plan, p.start.report, &parent_tid);
-  if (maps || plan.maps_in_child) {
+  IdMapWriter writer(plan, p.start.report, &parent_tid, request.port_program);
+  if (plan.needs_helper() || plan.maps_in_child) {
     if (auto started = writer.start(); !started) return tl::unexpected(started.error());
   }
   cloned.pid = clone_and_run(&args, sizeof args, run_child, &p.start);
@@ -404,8 +413,10 @@ Error failed_child(const SpawnRequest& request, const Cloned& cloned, const Chil
     });
     what.step = static_cast<size_t>(it - plan.steps.begin());
     what.key = cloned.map_failure->key;
-    what.layer = Layer::kUser;
-    what.nr = SYS_write;
+    const bool network =
+        it != plan.steps.end() && it->network.effect != Step::Network::Effect::none;
+    what.layer = it != plan.steps.end() ? it->layer : Layer::kUser;
+    what.nr = network ? SYS_sendto : SYS_write;
     what.err = cloned.map_failure->error.err;
     error = cloned.map_failure->error;
     error.what = fmt::format("step {}: {}", what.key, error.what);

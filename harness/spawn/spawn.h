@@ -33,6 +33,12 @@ struct SpawnRequest {
   int join_pidfd = -1;
   // The group to run in, when the plan has limits; may be null otherwise.
   const CgroupLeaf* cgroup = nullptr;
+  // A prepared network namespace that nobody else is in (NetnsPool), in place of the new one that
+  // the plan makes; -1: none. Not for a target with a user namespace of its own.
+  int netns_fd = -1;
+  // An XDP program that counts at the outer end of each of the target's veths, from before it is
+  // up; -1: none.
+  int port_program = -1;
   // Kill the target when the thread that spawns it ends (PR_SET_PDEATHSIG).
   bool die_with_parent = true;
 };
