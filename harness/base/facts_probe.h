@@ -86,6 +86,12 @@ Answer probe_mqueue(const Facts&);
 Answer probe_idmap_tmpfs(const Facts&);
 Answer probe_sysvipc(const Facts&);
 
+// facts_net.cc: what a network namespace of one's own can hold.
+Answer probe_veth(const Facts&);
+Answer probe_bridge(const Facts&);
+Answer probe_tc_bpf(const Facts&);
+Answer probe_nf_tables(const Facts&);
+
 // facts_cgroup.cc
 Answer probe_cgroup2(const Facts&);
 Answer probe_cgroup_pids(const Facts&);
