@@ -46,7 +46,11 @@ enum class Sight : uint8_t {
   port_open,           // value: something listens on this port of the decoy host's 127.0.0.1
   tty_input,           // the canary's terminal has input that nobody typed
   mtu_changed,         // of the decoy host's lo
-  task_survived,       // a process of the target is alive after its end
+  net_changed,     // arg: "addresses", "routes", "links", "firewall" of the decoy host's network
+  peer_connected,  // arg: a neighbour on its bridge ("a", "b", "isolated"); somebody connected to
+                   // it
+  peer_heard,      // arg: as above; a datagram arrived at it
+  task_survived,   // a process of the target is alive after its end
   // The target's process that waits to be inspected, in /proc as the decoy host sees it.
   uid_is,           // value: effective uid, in the decoy host's numbers
   gid_is,           // value: effective gid

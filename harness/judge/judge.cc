@@ -41,6 +41,9 @@ bool goal_has_canary(Sight sight) {
     case Sight::mount_appeared:
     case Sight::tty_input:
     case Sight::mtu_changed:
+    case Sight::net_changed:
+    case Sight::peer_connected:
+    case Sight::peer_heard:
     case Sight::task_survived:
       return true;
     default:
@@ -197,6 +200,12 @@ bool says_another(const Layer& expected, const Attribution& word) {
   }
   return seen == Layer::kSeccomp || seen == Layer::kReadOnly || seen == Layer{"cgroup.devices"} ||
          seen.name().starts_with("cap.");
+}
+
+bool never_came_out(const Case& c, const PortSeen& port) {
+  if (c.expected != Layer::kNetFilter || !port.watched) return false;
+  if (c.goal.sight == Sight::peer_connected) return port.tcp == 0;
+  return c.goal.sight == Sight::peer_heard && port.udp == 0;
 }
 
 // A denial counts when the harness itself saw something that an attempt which was never made, or a
@@ -368,6 +377,8 @@ WitnessRecord kernel_witness(const Case& c, const TrialOutcome& trial) {
     says += "; SIGSYS for " + call_name(kernel.sigsys_nr, kernel.sigsys_compat);
   }
   if (c.expected == Layer::kNet && kernel.net.watched) says += "; " + kernel.net.describe();
+  if (kernel.port.watched) says += "; out of its port: " + kernel.port.describe();
+  if (!kernel.port.absent.empty()) says += "; its port is not counted: " + kernel.port.absent;
   if (kernel.lost > 0) says += "; lost: " + kernel.lost_what;
   return {"ebpf", says, kernel.lost};
 }
@@ -459,6 +470,12 @@ Judgement judge(const Case& c, Mode mode, const Trials& trials, std::span<const 
       return give(Verdict::unproven, "other_layer",
                   "expected ns.net, but packets of the target found a way out: " + net.describe());
     }
+  }
+  // What never came out of the target, no filter behind its port has dropped.
+  if (mode == Mode::case_mode && never_came_out(c, confined.kernel.port)) {
+    return give(Verdict::unproven, "other_layer",
+                "expected net.filter, but what the case is about never came out of the target: " +
+                    confined.kernel.port.describe());
   }
   const Layer decided = mode == Mode::case_mode ? c.expected : attribute(c, confined, program);
   if (const Attribution seen = by_kernel(c, confined, program);

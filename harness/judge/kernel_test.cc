@@ -96,6 +96,37 @@ TEST(Kernel, APacketThatLeftIsNoNetworkNamespacesDenial) {
   EXPECT_NE(s.judge(Mode::policy_mode).decided_by, "ns.net");
 }
 
+TEST(Kernel, WhatNeverCameOutNoFilterHasDropped) {
+  Scene s = in_order();
+  s.c.expected = Layer::kNetFilter;
+  s.c.goal = {Sight::peer_connected, "b", 0};
+  s.control.goal.goal = s.confined.goal.goal = s.c.goal;
+  s.confined.kernel.present = true;
+  s.confined.kernel.port.watched = true;
+  s.confined.kernel.port.tcp = 1;
+  s.confined.kernel.port.bytes = 74;
+  const Judgement held = s.judge(Mode::case_mode);
+  EXPECT_EQ(held.verdict, Verdict::held) << held.detail;
+  const CaseRecord record =
+      make_record(s.c, Mode::case_mode, {&s.control, &s.confined, &s.liveness}, held);
+  EXPECT_TRUE(std::any_of(record.witnesses.begin(), record.witnesses.end(), [](const auto& w) {
+    return w.name == "ebpf" && w.says.ends_with("; out of its port: 1 TCP (74 bytes)");
+  }));
+  s.confined.kernel.port.tcp = 0;
+  s.confined.kernel.port.udp = 1;
+  const Judgement j = s.judge(Mode::case_mode);
+  EXPECT_EQ(j.verdict, Verdict::unproven);
+  EXPECT_EQ(j.reason, "other_layer");
+  EXPECT_THAT(j.detail, HasSubstr("1 UDP"));
+  s.c.goal = s.control.goal.goal = s.confined.goal.goal = {Sight::peer_heard, "b", 0};
+  EXPECT_EQ(s.judge(Mode::case_mode).verdict, Verdict::held);
+  s.confined.kernel.port.udp = 0;
+  EXPECT_EQ(s.judge(Mode::case_mode).reason, "other_layer");
+  // Where nobody counted, the canary's word stands alone.
+  s.confined.kernel.port = {};
+  EXPECT_EQ(s.judge(Mode::case_mode).verdict, Verdict::held);
+}
+
 TEST(Kernel, ATaskThatIsNotApartAnyMore) {
   Scene s = watched();
   s.confined.kernel.stray = Stray{Layer::kPid, "task 7 (inmate) is in the host's ns.pid, 1"};

@@ -59,6 +59,7 @@ struct TrialOutcome {
   uint64_t cap_effective = 0;  // of the inspected process, when there was an inspection
   uint64_t lost = 0;           // messages or evidence that had no room
   uint64_t messages = 0;       // answers that arrived
+  int counted_ports = 0;       // outer ends of the target's veths that the program of a port has
   KernelFacts kernel;          // what the eBPF witness saw, filled when the target is gone
   std::vector<EvidenceLine> evidence;
   int64_t began_ns = 0;  // CLOCK_MONOTONIC: the zero of the evidence's times; 0: it never began

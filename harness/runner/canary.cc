@@ -353,6 +353,12 @@ Result<std::string> Canaries::value(std::string_view name) {
     loopback_ = std::move(*fd);
     return std::to_string(ntohs(address.sin_port));
   }
+  constexpr std::string_view kPeer = "peer_";
+  if (const PeerSpec* peer =
+          name.starts_with(kPeer) ? find_peer(name.substr(kPeer.size())) : nullptr) {
+    if (auto ok = peers_.make(peer->name); !ok) return tl::unexpected(ok.error());
+    return peer->address;
+  }
   if (name == "key_desc") {
     // A keyring of our own, so that the caller's session keyring is never touched.
     if (auto ok =
@@ -422,6 +428,15 @@ Status Canaries::prepare(const Goal& goal) {
       mtu_before_ = lo_mtu();
       if (mtu_before_ < 0) return system_error("read the MTU", "lo", EIO);
       return {};
+    case Sight::peer_connected:
+    case Sight::peer_heard:
+      return peers_.make(goal.arg);
+    case Sight::net_changed: {
+      auto list = network_list(goal.arg);
+      if (!list) return tl::unexpected(list.error());
+      network_before_[goal.arg] = std::move(*list);
+      return {};
+    }
     case Sight::mount_appeared:
       mounts_before_[goal.arg] = count_mounts(goal.arg);
       if (mounts_before_[goal.arg] < 0) return system_error("count mounts", goal.arg, EIO);
@@ -429,6 +444,18 @@ Status Canaries::prepare(const Goal& goal) {
     default:
       return {};
   }
+}
+
+Status Canaries::prepare_talk() {
+  if (auto ok = peers_.make("a"); !ok) return ok;
+  return peers_.make("b");
+}
+
+Result<int> Canaries::pass_socket() {
+  auto fd = make_socket(AF_INET, SOCK_DGRAM);
+  if (!fd) return tl::unexpected(fd.error());
+  socket_ = std::move(*fd);
+  return socket_.get();
 }
 
 Result<int> Canaries::pass_file(int target_pid) {

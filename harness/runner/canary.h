@@ -19,6 +19,7 @@
 //   {filecap_inmate}    an inmate with all file capabilities permitted and effective
 //   {sysv_key} {msg_key} {mq_name}   a segment, a queue, a POSIX queue that hold the secret
 //   {abstract_name} {unix_path} {tcp_port}   listeners
+//   {peer_a} {peer_b} {peer_isolated}   addresses of neighbours on the bridge rfbr0 (see peer.h)
 //   {key_desc}          a "user" key with the secret in the session keyring
 //   {handle_type} {handle_hex}   the file handle of {secret_file} (name_to_handle_at)
 #include <cstdint>
@@ -32,6 +33,7 @@
 #include "harness/base/unique_fd.h"
 #include "harness/judge/case.h"
 #include "harness/judge/trial.h"
+#include "harness/runner/peer.h"
 #include "harness/spawn/spawn.h"
 
 namespace ringfence {
@@ -58,6 +60,14 @@ class Canaries {
   [[nodiscard]] int tty() const { return tty_slave_.get(); }
   // A file on a mount of the target, opened by the harness, without a name; made by pass_file().
   Result<int> pass_file(int target_pid);
+  // One neighbour, "a", sends the secret to another, or to the target: what only those two are to
+  // hear. Both are there after prepare_talk().
+  Status prepare_talk();
+  Status talk(std::string_view to) { return peers_.say("a", to, secret_); }
+  // A socket of the decoy host's own network namespace, to be handed to the target.
+  Result<int> pass_socket();
+  // Why a look could not be taken, of those that make more of it than a syscall's failure; empty.
+  [[nodiscard]] const std::string& blind() const { return blind_; }
   // Takes the name away again that the passed file got, when it is this one: a given root is the
   // user's, and keeps nothing of an attempt.
   void unlink_passed(const std::string& path);
@@ -81,6 +91,7 @@ class Canaries {
   Status plant_inmate(const std::string& path, uint32_t mode, bool file_caps);
   Status make_tty();
   Status make_sysv();
+  std::optional<Seen> look_at_network(const Goal& goal);
 
   std::string secret_;
   std::string nonce_;
@@ -96,6 +107,10 @@ class Canaries {
   UniqueFd abstract_, unix_, loopback_, mqueue_;
   UniqueFd tty_master_, tty_slave_;
   UniqueFd passed_;
+  Peers peers_;
+  UniqueFd socket_;
+  std::map<std::string, std::string> network_before_;  // network_list()
+  std::string blind_;
 };
 
 }  // namespace ringfence

@@ -191,6 +191,34 @@ std::optional<Seen> Canaries::look(const Goal& goal, bool ended) {
       return seen(goal, now > 0 && now != mtu_before_, fmt::format("the MTU of lo is {}", now));
     }
     default:
+      return look_at_network(goal);
+  }
+}
+
+std::optional<Seen> Canaries::look_at_network(const Goal& goal) {
+  const auto answer = [&](const Result<bool>& yes, const std::string& says) {
+    if (!yes) blind_ = yes.error().describe();
+    return seen(goal, yes.value_or(false), says);
+  };
+  switch (goal.sight) {
+    case Sight::peer_connected: {
+      const auto came = peers_.connected(goal.arg);
+      return answer(came, fmt::format("{} connection arrived at neighbour {}",
+                                      came.value_or(false) ? "a" : "no", goal.arg));
+    }
+    case Sight::peer_heard: {
+      const auto came = peers_.heard(goal.arg);
+      return answer(came, fmt::format("{} datagram arrived at neighbour {}",
+                                      came.value_or(false) ? "a" : "no", goal.arg));
+    }
+    case Sight::net_changed: {
+      const auto now = network_list(goal.arg);
+      if (!now) return answer(tl::unexpected(now.error()), "the list cannot be read");
+      const bool changed = *now != network_before_[goal.arg];
+      return answer(changed, fmt::format("the decoy host's {} {}", goal.arg,
+                                         changed ? "changed" : "are as they were"));
+    }
+    default:
       return std::nullopt;
   }
 }

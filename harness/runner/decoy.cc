@@ -24,6 +24,7 @@
 #include "harness/policy/read.h"
 #include "harness/runner/canary.h"
 #include "harness/runner/end_state.h"
+#include "harness/runner/host_state.h"
 #include "harness/runner/sight.h"
 #include "harness/runner/wire.h"
 #include "harness/runner/world.h"
@@ -50,6 +51,8 @@ constexpr std::array kNeedImage = {"copy_exec", "exec_fd", "exec_as", "memfd_exe
 // other inmate is helped, whatever it asks for.
 constexpr std::string_view kNeedPassed = "link_passed";
 constexpr std::string_view kNeedPlanted = "exec_planted";
+constexpr std::string_view kNeedTalk = "sniff";
+constexpr std::string_view kNeedSocket = "netns_leak";
 
 std::string printable(std::string_view text) {
   std::string out;
@@ -110,6 +113,9 @@ class TrialRun {
       args_.push_back(std::move(*text));
     }
     if (auto ok = canaries_.prepare(spec_.goal); !ok) return ok;
+    if (spec_.attempt.name == kNeedTalk) {
+      if (auto ok = canaries_.prepare_talk(); !ok) return ok;
+    }
     if (spec_.watch != nullptr) {
       const auto expand = [this](const std::string& text) { return canaries_.expand(text); };
       if (auto ok = spec_.watch->look_for(spec_.calls, expand); !ok) return ok;
@@ -170,7 +176,14 @@ class TrialRun {
     if (std::find(kNeedImage.begin(), kNeedImage.end(), spec_.attempt.name) != kNeedImage.end()) {
       request.fds.emplace_back(RF_EXE_FD, spec_.inmate_fd);
     }
+    if (spec_.attempt.name == kNeedSocket) {
+      auto passed = canaries_.pass_socket();
+      if (!passed) return fail("decoy_failed", passed.error().describe());
+      request.fds.emplace_back(RF_GIVEN_FD, *passed);
+    }
     request.cgroup = spec_.cgroup;
+    request.port_program = spec_.port_program;
+    request.counted_ports = &out_.counted_ports;
     note("plan", fmt::format("spawn {} under {} ({} steps)", spec_.attempt.name,
                              spec_.plan->policy_name, spec_.plan->steps.size()));
     SpawnFailure failure;
@@ -280,6 +293,11 @@ class TrialRun {
       hear_claim(rest);
     } else if (kind == 'F' && spec_.attempt.name == kNeedPassed) {
       pass_file(child);
+    } else if (kind == 'N' && spec_.attempt.name == kNeedTalk) {
+      const auto said = canaries_.talk(rest);
+      note("canary",
+           said ? "neighbour a sent the secret to " + printable(rest) : said.error().describe());
+      reply(said ? 'n' : 'e');
     } else if (kind == 'P' && spec_.attempt.name == kNeedPlanted) {
       plant(rest, child);
     } else if (kind == 'W') {
@@ -288,11 +306,11 @@ class TrialRun {
       const bool target =
           sender > 0 && std::find(others.begin(), others.end(), sender) == others.end();
       inspect(target ? sender : child.pid(), child);
-      const char go = 'g';
-      (void)sys::call(SYS_sendto, answer_.get(), sys::arg(&go), 1, MSG_NOSIGNAL | MSG_DONTWAIT, 0,
-                      0);
+      reply('g');
     }
   }
+
+  void reply(char byte) { send_byte(answer_.get(), byte); }
 
   void hear_claim(std::string_view rest) {
     const auto words = split(rest, ' ');
@@ -329,32 +347,15 @@ class TrialRun {
       note("canary", planted ? "planted an image of the inmate" : planted.error().describe());
       if (planted) answer = 'p';
     }
-    (void)sys::call(SYS_sendto, answer_.get(), sys::arg(&answer), 1, MSG_NOSIGNAL | MSG_DONTWAIT, 0,
-                    0);
+    reply(answer);
   }
 
   // Hands over a file without a name that lives on the target's own root mount.
   void pass_file(Child& child) {
     auto fd = canaries_.pass_file(child.pid());
-    char byte = fd ? 'f' : 'e';
-    iovec iov{&byte, 1};
-    alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-    msghdr message{};
-    message.msg_iov = &iov;
-    message.msg_iovlen = 1;
-    if (fd) {
-      message.msg_control = control.data();
-      message.msg_controllen = control.size();
-      cmsghdr* header = CMSG_FIRSTHDR(&message);
-      header->cmsg_level = SOL_SOCKET;
-      header->cmsg_type = SCM_RIGHTS;
-      header->cmsg_len = CMSG_LEN(sizeof(int));
-      std::memcpy(CMSG_DATA(header), &*fd, sizeof(int));
-      note("canary", "passed in a file without a name, on the target's root mount");
-    } else {
-      note("canary", "could not make a file to pass in: " + fd.error().describe());
-    }
-    (void)sys::call(SYS_sendmsg, answer_.get(), sys::arg(&message), MSG_NOSIGNAL | MSG_DONTWAIT);
+    note("canary", fd ? "passed in a file without a name, on the target's root mount"
+                      : "could not make a file to pass in: " + fd.error().describe());
+    send_byte(answer_.get(), fd ? 'f' : 'e', fd.value_or(-1));
   }
 
   void saw(Seen seen) {
@@ -384,9 +385,11 @@ class TrialRun {
   std::optional<Seen> watched(const Goal& goal, Look&& eyes) {
     const sys::FailureWatch watch(answers_for(goal.sight));
     auto seen = eyes();
-    if (seen && !seen->yes && watch.saw()) {
-      seen->says = fmt::format("{} could not be seen: {}: {}", sight_name(goal.sight),
-                               syscall_name(watch.nr()), errno_name(watch.err()));
+    if (seen && !seen->yes && (watch.saw() || !canaries_.blind().empty())) {
+      seen->says = fmt::format(
+          "{} could not be seen: {}", sight_name(goal.sight),
+          watch.saw() ? fmt::format("{}: {}", syscall_name(watch.nr()), errno_name(watch.err()))
+                      : canaries_.blind());
       if (out_.error.empty()) fail("witness_failed", seen->says);
     }
     return seen;

@@ -44,6 +44,8 @@ struct TrialSpec {
   // The eBPF witness's watch on the target's group, or null; and what it has to look out for.
   const KernelWatch* watch = nullptr;
   std::vector<Call> calls;
+  // The XDP program that counts what comes out of the target (witness/port.h), or -1.
+  int port_program = -1;
   // In shared memory, may be null: the decoy host's pid while there is one that is not waited for,
   // for whoever has to end it when this process is killed.
   int* decoy_pid = nullptr;

@@ -18,6 +18,9 @@ Result<int64_t> made(const char* what, const std::string& object, long nr, Args.
 
 // A socket that neither blocks nor survives an exec.
 Result<UniqueFd> make_socket(int domain, int type);
+// One byte to the other end of a socket, with a descriptor unless it is -1. Never waits; whether it
+// arrived is the other end's concern.
+void send_byte(int socket, char byte, int fd = -1);
 // Mounts at exactly this path, mountinfo of this process; -1 when it cannot be read.
 int count_mounts(const std::string& path);
 // The MTU of lo, -1 when unknown.

@@ -18,6 +18,7 @@
 #include "harness/runner/decoy.h"
 #include "harness/runner/group_look.h"
 #include "harness/runner/guest_case.h"
+#include "harness/runner/port_watch.h"
 
 namespace ringfence {
 namespace {
@@ -221,6 +222,11 @@ class CaseRun {
       if (!started) return failed("cgroup_failed", started.error());
       rival.emplace(std::move(*started));
     }
+    std::optional<PortWatch> port;
+    if (context_.witness != nullptr && plan.ports() > 0) {
+      port = PortWatch::begin();
+      spec.port_program = port->program();
+    }
     TrialOutcome outcome = run_trial(spec);
     const auto rival_us = rival ? std::optional(rival->used_us()) : std::nullopt;
     if (watch) {
@@ -228,6 +234,7 @@ class CaseRun {
     } else {
       outcome.kernel = std::move(unwatched);
     }
+    if (port) port->collect(plan, outcome);
     for (const Goal& proof : events) {
       outcome.proofs.push_back(look_at_group(proof, leaf, outcome, rival_us));
     }

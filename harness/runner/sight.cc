@@ -241,6 +241,8 @@ std::span<const int> answers_for(Sight sight) {
     case Sight::abstract_connected:
     case Sight::loopback_connected:
     case Sight::unix_connected:
+    case Sight::peer_connected:
+    case Sight::peer_heard:
       return kListener;
     case Sight::port_open:
       return kPort;

@@ -149,7 +149,7 @@ void visit(A& a, TrialOutcome& v) {
   visit(a, v.failed_layer), visit(a, v.failed_errno), visit(a, v.exited), visit(a, v.signaled);
   visit(a, v.exit_code), visit(a, v.claim), visit(a, v.calls), visit(a, v.goal);
   visit(a, v.proofs), visit(a, v.in_force), visit(a, v.cap_effective), visit(a, v.lost),
-      visit(a, v.messages), visit(a, v.evidence);
+      visit(a, v.messages), visit(a, v.counted_ports), visit(a, v.evidence);
   visit(a, v.began_ns), visit(a, v.duration_ns), visit(a, v.lived_ns);
   // What the decoy host itself saw of the kernel's list of tasks; the rest comes afterwards.
   visit(a, v.kernel.states), visit(a, v.kernel.hosts), visit(a, v.kernel.disagree);

@@ -114,6 +114,7 @@ void IdMapWriter::make_network() {
       maker->count_with(port_program_);
     }
     if (auto made = maker->make(step.network); !made) failure_ = Failure{step.key, made.error()};
+    counted_ports_ = maker->counted();
   }
 }
 

@@ -30,6 +30,7 @@ class IdMapWriter {
   Status start();
   // Once clone3 has returned, whatever it said. Joins the thread.
   void finish();
+  [[nodiscard]] int counted_ports() const { return counted_ports_; }
   [[nodiscard]] const std::optional<Failure>& failure() const { return failure_; }
 
  private:
@@ -40,6 +41,7 @@ class IdMapWriter {
   ChildReport* report_;
   const int* pid_;
   int port_program_;
+  int counted_ports_ = 0;
   std::thread thread_;
   std::optional<Failure> failure_;
 };

@@ -97,6 +97,13 @@ bool Plan::needs_helper() const {
          });
 }
 
+int Plan::ports() const {
+  return static_cast<int>(std::count_if(steps.begin(), steps.end(), [this](const Step& step) {
+    return step.network.effect == Step::Network::Effect::link &&
+           network.interfaces.at(step.network.interface).kind == InterfaceKind::veth;
+  }));
+}
+
 std::vector<Step::Setting> Plan::settings() const {
   std::vector<Step::Setting> all;
   for (const Step& step : steps) all.insert(all.end(), step.settings.begin(), step.settings.end());

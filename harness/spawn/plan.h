@@ -63,6 +63,8 @@ struct Plan {
   [[nodiscard]] const Step* find(std::string_view key) const;
   // Whether something is made while the child waits: id maps, interfaces.
   [[nodiscard]] bool needs_helper() const;
+  // How many veths the steps make.
+  [[nodiscard]] int ports() const;
   // The limits that the steps set on the target's cgroup; empty when there are none.
   [[nodiscard]] std::vector<Step::Setting> settings() const;
 };

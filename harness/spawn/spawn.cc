@@ -379,6 +379,7 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
   }
   writer.finish();
   cloned.map_failure = writer.failure();
+  if (request.counted_ports != nullptr) *request.counted_ports = writer.counted_ports();
   if (cloned.pid < 0) {
     const int err = static_cast<int>(-cloned.pid);
     return system_error("clone3", plan.policy_name, err,

@@ -39,6 +39,8 @@ struct SpawnRequest {
   // An XDP program that counts at the outer end of each of the target's veths, from before it is
   // up; -1: none.
   int port_program = -1;
+  // Where to put how many ends have it; may be null. That one could not be attached is no failure.
+  int* counted_ports = nullptr;
   // Kill the target when the thread that spawns it ends (PR_SET_PDEATHSIG).
   bool die_with_parent = true;
 };

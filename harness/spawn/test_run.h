@@ -88,7 +88,7 @@ struct Waiting {
     return options;
   }
 };
-inline Waiting wait_under(const Plan& plan) {
+inline Waiting wait_under(const Plan& plan, int netns_fd = -1) {
   Waiting waiting;
   int fds[2];
   EXPECT_EQ(pipe2(fds, O_CLOEXEC), 0);
@@ -102,6 +102,7 @@ inline Waiting wait_under(const Plan& plan) {
   request.exe_path = "/bin/sh";
   request.args = {"sh", "-c", "echo; read x"};
   request.fds = {{0, in.get()}, {1, says.get()}};
+  request.netns_fd = netns_fd;
   auto child = spawn(request);
   says.reset();
   if (child) {

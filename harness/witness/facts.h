@@ -80,6 +80,16 @@ struct NetSeen {
   [[nodiscard]] std::string describe() const;  // "3 packets out, 2 in, all by loopback"
 };
 
+// What came out of a target, at the outer ends of its veths (see port.h). Frames.
+struct PortSeen {
+  bool watched = false;
+  std::string absent{};  // why not, where the policy makes such a port
+  uint64_t arp = 0, tcp = 0, udp = 0, icmp = 0, ip4 = 0, ip6 = 0, other = 0;
+  uint64_t bytes = 0;
+  [[nodiscard]] uint64_t packets() const;
+  [[nodiscard]] std::string describe() const;  // "1 ARP, 3 TCP (222 bytes)"
+};
+
 struct KernelFacts {
   bool present = false;  // a witness watched this trial from its first instruction
   std::string absent{};  // why not, a word: "needs:bpf"
@@ -101,6 +111,7 @@ struct KernelFacts {
   std::optional<BracketSeen> bracket{};  // where the inmate's image was bracketed
   std::optional<CpuTime> cpu{};          // of the target, where a case asks for it
   NetSeen net{};
+  PortSeen port{};
   bool devices_watched = false;
   uint64_t devices_asked = 0;  // times that the device controller was
   // The tasks of the group at each inspection, and those that were left at the end, of those that

@@ -4,7 +4,7 @@ static const struct attempt* const tables[] = {
     rf_process_attempts, rf_file_attempts,   rf_mount_attempts, rf_net_attempts,
     rf_ipc_attempts,     rf_exec_attempts,   rf_cap_attempts,   rf_user_attempts,
     rf_seccomp_attempts, rf_fd_attempts,     rf_limit_attempts, rf_misc_attempts,
-    rf_nesting_attempts, rf_cgroup_attempts,
+    rf_nesting_attempts, rf_cgroup_attempts, rf_peer_attempts,
 };
 enum { kTables = sizeof tables / sizeof tables[0] };
 

@@ -22,6 +22,7 @@ extern const struct attempt rf_process_attempts[];
 extern const struct attempt rf_file_attempts[];
 extern const struct attempt rf_mount_attempts[];
 extern const struct attempt rf_net_attempts[];
+extern const struct attempt rf_peer_attempts[];
 extern const struct attempt rf_ipc_attempts[];
 extern const struct attempt rf_exec_attempts[];
 extern const struct attempt rf_cap_attempts[];
