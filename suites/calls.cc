@@ -1,12 +1,17 @@
 #include "suites/calls.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
 #include <linux/io_uring.h>
 #include <linux/keyctl.h>
+#include <linux/netlink.h>
 #include <linux/openat2.h>
 #include <linux/perf_event.h>
 #include <linux/sched.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -180,6 +185,10 @@ constexpr int kInetAddress = 16;  // bytes of struct sockaddr_in
 
 std::vector<Call> tcp_connection(const Params&) {
   return {step(new_socket(AF_INET, SOCK_STREAM)), on(SYS_connect, {{2, n(kInetAddress)}})};
+}
+
+Call packet_socket(int protocol) {
+  return on(SYS_socket, {{0, n(AF_PACKET)}, {1, n(SOCK_RAW | SOCK_CLOEXEC)}, {2, n(protocol)}});
 }
 
 std::vector<Call> local_connection(const Params& p) {
@@ -400,13 +409,45 @@ constexpr std::array kRows = {
     Row{"connect_abstract", local_connection},
     Row{"connect_unix", local_connection},
     Row{"connect_tcp", tcp_connection},
+    Row{"connect_peer", tcp_connection},
+    // Its socket is one like that of the step that brings lo up.
+    Row{"send_peer",
+        [](const Params&) {
+          return std::vector{on(SYS_sendto, {{2, "1"}, {3, "0"}, {5, n(kInetAddress)}})};
+        }},
+    Row{"sniff",
+        [](const Params&) {
+          return std::vector{step(packet_socket(htons(ETH_P_ALL))), on(SYS_recvfrom, {{3, "0"}})};
+        }},
+    Row{"forge",
+        [](const Params&) {
+          return std::vector{step(packet_socket(0)),
+                             on(SYS_sendto, {{3, "0"}, {5, n(sizeof(sockaddr_ll))}})};
+        }},
+    Row{"netns_leak",
+        [](const Params&) {
+          return std::vector{step(on(SYS_ioctl, {{0, n(RF_GIVEN_FD)}, {1, n(SIOCGSKNS)}})),
+                             step(on(SYS_setns, {{1, n(CLONE_NEWNET)}})),
+                             on(SYS_connect, {{2, n(kInetAddress)}})};
+        }},
+    Row{"add_address",
+        [](const Params&) { return std::vector{on(SYS_ioctl, {{1, n(SIOCSIFADDR)}})}; }},
+    Row{"add_route", [](const Params&) { return std::vector{on(SYS_ioctl, {{1, n(SIOCADDRT)}})}; }},
+    Row{"add_bridge",
+        [](const Params&) { return std::vector{on(SYS_ioctl, {{1, n(SIOCBRADDBR)}})}; }},
+    Row{"add_firewall",
+        [](const Params&) {
+          return std::vector{on(SYS_socket, {{0, n(AF_NETLINK)},
+                                             {1, n(SOCK_RAW | SOCK_CLOEXEC)},
+                                             {2, n(NETLINK_NETFILTER)}}),
+                             on(SYS_sendto, {{3, "0"}, {4, "0"}})};
+        }},
     Row{"listen_tcp",
         [](const Params&) {
           return std::vector{step(new_socket(AF_INET, SOCK_STREAM)),
                              step(on(SYS_bind, {{2, n(kInetAddress)}})),
                              on(SYS_listen, {{1, "4"}})};
         }},
-    // Its socket is one like that of the step that brings lo up.
     Row{"set_lo_mtu",
         [](const Params&) { return std::vector{on(SYS_ioctl, {{1, n(SIOCSIFMTU)}})}; }},
     Row{"socket",

@@ -59,6 +59,9 @@ std::string expanded(std::string text) {
       {"{tcp_port}", "40000"},
       {"{key_desc}", "ringfence-0123456789ab"},
       {"{handle_type}", "1"},
+      {"{peer_a}", "10.77.0.11"},
+      {"{peer_b}", "10.77.0.12"},
+      {"{peer_isolated}", "10.77.0.13"},
       {"{handle_hex}", "0123456789abcdef"},
   };
   for (const auto& [name, value] : samples) {

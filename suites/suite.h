@@ -16,6 +16,7 @@ std::vector<Case> pid_cases();
 std::vector<Case> mnt_cases();
 std::vector<Case> proc_cases();
 std::vector<Case> ipc_uts_net_cases();
+std::vector<Case> net_cases();
 std::vector<Case> user_cap_cases();
 std::vector<Case> exec_fd_cases();
 std::vector<Case> seccomp_cases();

@@ -36,7 +36,8 @@ const std::vector<std::string> kModules = {
     "dummy",          "nf_tables",   "nft_compat",     "ip_tables",
     "iptable_filter", "vsock",       "vsock_loopback", "fuse",
     "loop",           "binfmt_misc", "virtio_pci",     "virtio_console",
-    "virtio_blk",     "virtio_net",  "sch_netem",      "cls_bpf"};
+    "virtio_blk",     "virtio_net",  "sch_netem",      "cls_bpf",
+    "sch_ingress"};
 
 // The commands of busybox that scripts use most; all others are there as `busybox NAME`.
 const std::vector<std::string> kCommands = {
