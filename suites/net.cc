@@ -111,7 +111,7 @@ void add_peers(std::vector<Case>& cases) {
     sniff.source = "packet(7), bridge(8)";
     // It was said, and the one it was for heard it.
     sniff.proofs = {{Sight::peer_heard, "b"}};
-    sniff.liveness = {"sniff", {"target"}};
+    sniff.liveness = {"sniff", {"target", "{peer_a}", kPort}};
     sniff.alive = {Sight::secret_returned};
   }
 }

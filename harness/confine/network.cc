@@ -136,7 +136,6 @@ Status NetworkMaker::make_link(const NetworkInterface& wanted, size_t number) {
   }
   const auto end = outside_.index_of(moving);
   if (!end) return tl::unexpected(end.error());
-  if (auto ok = quiet(outside_, *end); !ok) return ok;
   if (wanted.kind == InterfaceKind::veth) {
     const auto mine = outside_.index_of(outer);
     if (!mine) return tl::unexpected(mine.error());
@@ -152,7 +151,11 @@ Status NetworkMaker::make_link(const NetworkInterface& wanted, size_t number) {
       if (outside_.set_xdp(*mine, xdp_fd_)) ++counted_;
     }
   }
-  return outside_.move_to_fd(*end, netns_.get(), wanted.name);
+  if (auto ok = outside_.move_to_fd(*end, netns_.get(), wanted.name); !ok) return ok;
+  // Only now: in another namespace an interface begins with that namespace's defaults.
+  const auto moved = inner(wanted);
+  if (!moved) return tl::unexpected(moved.error());
+  return quiet(inside_, *moved);
 }
 
 Status NetworkMaker::make(const Step::Network& step) {

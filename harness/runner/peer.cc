@@ -48,6 +48,8 @@ Status dress(const PeerSpec& spec) {
   const auto parsed = IpNetwork::parse(spec.network);
   const auto mac = MacAddress::parse(spec.mac);
   if (!parsed || !mac) return system_error("make a neighbour", spec.network, EINVAL);
+  // A kernel without IPv6 refuses, and gives no address of its own either.
+  (void)netlink->no_address_of_its_own(*index);
   if (auto ok = netlink->set_mac(*index, *mac); !ok) return ok;
   if (auto ok = netlink->add_address(*index, *parsed); !ok) return ok;
   if (auto ok = netlink->set_up(*index); !ok) return ok;
@@ -109,7 +111,6 @@ Status Peers::make(std::string_view name) {
   if (!here) return tl::unexpected(here.error());
   if (!there) return tl::unexpected(there.error());
   (void)netlink->no_address_of_its_own(*here);
-  (void)netlink->no_address_of_its_own(*there);
   if (auto ok = netlink->set_master(*here, *bridge); !ok) return ok;
   if (spec->isolated) {
     BridgePort port;

@@ -37,7 +37,6 @@ class PortTest : public ::testing::Test {
     ASSERT_TRUE(netlink_->add_veth("outer", "moving"));
     outer_ = netlink_->index_of("outer").value();
     ASSERT_TRUE(netlink_->no_address_of_its_own(outer_));
-    ASSERT_TRUE(netlink_->no_address_of_its_own(netlink_->index_of("moving").value()));
     ASSERT_TRUE(netlink_->move_to_fd(netlink_->index_of("moving").value(), inner_.get(), "eth0"));
     ASSERT_TRUE(netlink_->add_address(outer_, *IpNetwork::parse("10.0.0.1/24")));
   }
@@ -48,6 +47,7 @@ class PortTest : public ::testing::Test {
     auto netlink = Netlink::open();
     ASSERT_TRUE(netlink);
     const int eth0 = netlink->index_of("eth0").value();
+    ASSERT_TRUE(netlink->no_address_of_its_own(eth0));
     ASSERT_TRUE(netlink->add_address(eth0, *IpNetwork::parse("10.0.0.2/24")));
     ASSERT_TRUE(netlink->add_neighbour(
         eth0, {*IpAddress::parse("10.0.0.1"), netlink_->link("outer").value().mac}));

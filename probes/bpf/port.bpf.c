@@ -4,11 +4,11 @@
  *
  * Sources: include/uapi/linux/bpf.h (struct xdp_md), RFC 791, 826.
  */
-// clang-format off: the types first
-#include <bpf/bpf_helpers.h>
-
+// clang-format off: the types first, libbpf's headers use them
 #include "probes/bpf/kernel_types.h"
 // clang-format on
+#include <bpf/bpf_helpers.h>
+
 #include "probes/bpf/port_abi.h"
 
 /* The kernel's interface to user space: the layout is fixed. Up to what is read. */

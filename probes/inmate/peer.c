@@ -42,13 +42,15 @@ static void wait_briefly(long fd, int option) {
   sys(__NR_setsockopt, fd, kSolSocket, option, &brief, sizeof brief);
 }
 
-static struct sockaddr_in peer(const struct rf_params* p) {
-  return (struct sockaddr_in){
-      .sin_family = kInet, .sin_port = big(param_number(p, 1)), .sin_addr = {address(param(p, 0))}};
+/* By two parameters, the first of which is number `first`. */
+static struct sockaddr_in peer(const struct rf_params* p, int first) {
+  return (struct sockaddr_in){.sin_family = kInet,
+                              .sin_port = big(param_number(p, first + 1)),
+                              .sin_addr = {address(param(p, first))}};
 }
 
 static long attempt_connect_peer(const struct rf_params* p) {
-  const struct sockaddr_in to = peer(p);
+  const struct sockaddr_in to = peer(p, 0);
   const long fd = decide(__NR_socket, kInet, kStream | O_CLOEXEC, 0);
   if (fd < 0) return fd;
   wait_briefly(fd, kSendTimeout);
@@ -56,7 +58,7 @@ static long attempt_connect_peer(const struct rf_params* p) {
 }
 
 static long attempt_send_peer(const struct rf_params* p) {
-  const struct sockaddr_in to = peer(p);
+  const struct sockaddr_in to = peer(p, 0);
   const long fd = decide(__NR_socket, kInet, kDatagram | O_CLOEXEC, 0);
   if (fd < 0) return fd;
   return decide(__NR_sendto, fd, "x", 1, 0, &to, sizeof to);
@@ -64,6 +66,13 @@ static long attempt_send_peer(const struct rf_params* p) {
 
 /* Overhears what a neighbour says to another: whatever frame comes by, of any interface. */
 static long attempt_sniff(const struct rf_params* p) {
+  if (p->count > 1) {
+    /* So that the bridge knows where it is. Before it listens: it would hear itself. */
+    const struct sockaddr_in to = peer(p, 1);
+    const long speaker = sys(__NR_socket, kInet, kDatagram | O_CLOEXEC, 0);
+    const long sent = sys(__NR_sendto, speaker, "x", 1, 0, &to, sizeof to);
+    if (sent < 0) unable(-sent);
+  }
   const long fd = decide(__NR_socket, kPacket, kRaw | O_CLOEXEC, big(ETH_P_ALL));
   if (fd < 0) return fd;
   wait_briefly(fd, kReceiveTimeout);
@@ -144,7 +153,8 @@ static long attempt_forge(const struct rf_params* p) {
 const struct attempt rf_peer_attempts[] = {
     {"connect_peer", attempt_connect_peer, "ADDRESS PORT"},
     {"send_peer", attempt_send_peer, "ADDRESS PORT: a datagram"},
-    {"sniff", attempt_sniff, "WHOM: b, target; what neighbour a says to it"},
+    {"sniff", attempt_sniff,
+     "WHOM [ADDRESS PORT]: b, target; what a says to it; speaks there first"},
     {"forge", attempt_forge, "FROM_ADDRESS FROM_MAC TO_ADDRESS TO_MAC PORT INTERFACE"},
     {NULL, NULL, NULL},
 };
