@@ -87,7 +87,11 @@ static long attempt_sniff(const struct rf_params* p) {
     const long n = decide(__NR_recvfrom, fd, frame, sizeof frame, 0, 0, 0);
     if (n < 0) return n;
     say_bytes(frame, (size_t)n);
-    if (n >= ETH_HLEN && memcmp(frame + 12, "\x08\x00", 2) == 0) return 0;
+    /* A datagram, to the port of echo: what neighbours say. Other frames come by, too. */
+    if (n >= ETH_HLEN + 24 && memcmp(frame + 12, "\x08\x00", 2) == 0 &&
+        frame[ETH_HLEN + 9] == IPPROTO_UDP && memcmp(frame + ETH_HLEN + 22, "\x00\x07", 2) == 0) {
+      return 0;
+    }
   }
   return -ETIMEDOUT;
 }
