@@ -67,6 +67,7 @@ struct LinkInfo {
   int master = 0;                  // the bridge's index, 0: none
   int link = 0;                    // veth: the other end's index, in whichever namespace it is
   std::optional<BridgePort> port;  // when it belongs to a bridge
+  bool forwarding = false;         // ... and its port passes frames
   uint64_t packets_in = 0, bytes_in = 0, packets_out = 0, bytes_out = 0;
   [[nodiscard]] bool up() const;
 };
@@ -80,6 +81,8 @@ class Netlink {
  public:
   // A socket in the calling thread's network namespace. `protocol`: NETLINK_ROUTE and the like.
   static Result<Netlink> open(int protocol = 0);
+  // One that hears of changes of links, for wait_until_forwarding(); nothing is asked by it.
+  static Result<Netlink> open_events();
 
   // ---- Links. `index` as LinkInfo::index. ------------------------------------------------------
   Status add_link(std::string_view kind, const std::string& name);  // bridge, dummy
@@ -92,6 +95,9 @@ class Netlink {
   Status rename(int index, const std::string& name);
   Status set_master(int index, int master);  // 0: none
   Status set_port(int index, const BridgePort& port);
+  // A bridge's port passes frames some time after both ends of its veth are up (the kernel tells
+  // the bridge from a work queue). ETIMEDOUT after five seconds.
+  Status wait_until_forwarding(int index, Netlink& events);
   // No link-local address by itself: an interface has the addresses that it was given.
   Status no_address_of_its_own(int index);
   // Into another network namespace, under this name there (empty: its own).

@@ -8,10 +8,14 @@
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
+#include <poll.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 
+#include <chrono>
 #include <cstring>
 
+#include "harness/base/sys.h"
 #include "harness/confine/netlink.h"
 #include "harness/confine/netlink_attributes.h"
 
@@ -74,7 +78,12 @@ void read_kind(const nlattr* info, LinkInfo& link) {
   });
   if (!of_bridge) return;
   link.port.emplace();
-  if (data != nullptr) read_port(data, *link.port);
+  if (data == nullptr) return;
+  read_port(data, *link.port);
+  for_each_nested(data, [&](const nlattr* a) {
+    if (mnl_attr_get_type(a) != IFLA_BRPORT_STATE) return;
+    link.forwarding = mnl_attr_get_u8(a) == BR_STATE_FORWARDING;
+  });
 }
 
 LinkInfo read_link(const nlmsghdr& message) {
@@ -220,6 +229,37 @@ Status Netlink::set_port(int index, const BridgePort& port) {
   flag(IFLA_BRPORT_MCAST_FLOOD, port.flood);
   message.end_nested(info);
   return request(message, "set flags of bridge port", device(index));
+}
+
+Result<Netlink> Netlink::open_events() {
+  auto events = open();
+  if (!events) return events;
+  const uint32_t group = RTNLGRP_LINK;
+  const int64_t r = sys::call(SYS_setsockopt, events->fd_.get(), SOL_NETLINK,
+                              NETLINK_ADD_MEMBERSHIP, sys::arg(&group), sizeof group);
+  if (r < 0) return system_error("join netlink group", "links", static_cast<int>(-r));
+  return events;
+}
+
+Status Netlink::wait_until_forwarding(int index, Netlink& events) {
+  using Clock = std::chrono::steady_clock;
+  const auto deadline = Clock::now() + std::chrono::seconds(5);
+  for (;;) {
+    const auto all = links();
+    if (!all) return tl::unexpected(all.error());
+    for (const LinkInfo& one : *all) {
+      if (one.index == index && one.forwarding) return {};
+    }
+    const auto left =
+        std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();
+    if (left <= 0) return system_error("wait for bridge port", device(index), ETIMEDOUT);
+    pollfd wait{events.fd_.get(), POLLIN, 0};
+    (void)sys::call(SYS_poll, sys::arg(&wait), 1, static_cast<uint64_t>(left));
+    // What it says does not matter, only that something changed.
+    while (sys::call(SYS_recvfrom, events.fd_.get(), sys::arg(events.buffer_.data()),
+                     events.buffer_.size() * sizeof(uint64_t), MSG_DONTWAIT, 0, 0) > 0) {
+    }
+  }
 }
 
 Status Netlink::no_address_of_its_own(int index) {

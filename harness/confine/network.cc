@@ -109,6 +109,8 @@ void add_network(Assembler& plan, const NetworkPolicy& network) {
 Result<NetworkMaker> NetworkMaker::open(const NetworkPolicy& network, int pid) {
   auto outside = Netlink::open();
   if (!outside) return tl::unexpected(outside.error());
+  auto events = Netlink::open_events();
+  if (!events) return tl::unexpected(events.error());
   auto netns = sys::open(fmt::format("/proc/{}/ns/net", pid).c_str(), O_RDONLY);
   if (!netns) return tl::unexpected(netns.error());
   if (const int64_t r = sys::call(SYS_setns, netns->get(), CLONE_NEWNET); r < 0) {
@@ -116,7 +118,8 @@ Result<NetworkMaker> NetworkMaker::open(const NetworkPolicy& network, int pid) {
   }
   auto inside = Netlink::open();
   if (!inside) return tl::unexpected(inside.error());
-  return NetworkMaker(network, pid, std::move(*outside), std::move(*inside), std::move(*netns));
+  return NetworkMaker(network, pid, std::move(*outside), std::move(*events), std::move(*inside),
+                      std::move(*netns));
 }
 
 Result<int> NetworkMaker::inner(const NetworkInterface& wanted) {
@@ -214,7 +217,9 @@ Status NetworkMaker::make(const Step::Network& step) {
       if (outer != outer_.end()) {
         if (auto ok = outside_.set_up(outer->second); !ok) return ok;
       }
-      return inside([&](int index) { return inside_.set_up(index); });
+      if (auto ok = inside([&](int index) { return inside_.set_up(index); }); !ok) return ok;
+      if (outer == outer_.end() || wanted.bridge.empty()) return {};
+      return outside_.wait_until_forwarding(outer->second, events_);
     }
     case Effect::route:
       return inside(

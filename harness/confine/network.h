@@ -31,10 +31,12 @@ class NetworkMaker {
   [[nodiscard]] int counted() const { return counted_; }
 
  private:
-  NetworkMaker(const NetworkPolicy& network, int pid, Netlink outside, Netlink inside, UniqueFd ns)
+  NetworkMaker(const NetworkPolicy& network, int pid, Netlink outside, Netlink events,
+               Netlink inside, UniqueFd ns)
       : network_(&network),
         pid_(pid),
         outside_(std::move(outside)),
+        events_(std::move(events)),
         inside_(std::move(inside)),
         netns_(std::move(ns)) {}
   Status make_link(const NetworkInterface& wanted, size_t number);
@@ -42,6 +44,7 @@ class NetworkMaker {
   const NetworkPolicy* network_;
   int pid_;
   Netlink outside_;
+  Netlink events_;  // outside, too
   Netlink inside_;
   UniqueFd netns_;
   std::map<size_t, int> outer_;  // by interface: the veth's outer end

@@ -117,6 +117,8 @@ Status Peers::make(std::string_view name) {
     port.isolated = true;
     if (auto ok = netlink->set_port(*here, port); !ok) return ok;
   }
+  auto events = Netlink::open_events();
+  if (!events) return tl::unexpected(events.error());
   auto netns = make_netns();
   if (!netns) return tl::unexpected(netns.error());
   if (auto ok = netlink->move_to_fd(*there, netns->get(), "eth0"); !ok) return ok;
@@ -136,6 +138,7 @@ Status Peers::make(std::string_view name) {
   auto listening = made("listen", spec->address, SYS_listen, tcp->get(), 8);
   if (!listening) return tl::unexpected(listening.error());
   if (auto ok = inside->leave(); !ok) return ok;
+  if (auto ok = netlink->wait_until_forwarding(*here, *events); !ok) return ok;
   peer.tcp = std::move(*tcp);
   peer.udp = std::move(*udp);
   peers_.emplace(name, std::move(peer));
