@@ -362,7 +362,7 @@ constexpr std::array kRows = {
     Row{"pivot", [](const Params&) { return std::vector{on(SYS_pivot_root, {})}; }},
     Row{"jail_escape",
         [](const Params& p) {
-          return std::vector{on_path(SYS_chroot, 0, ".", {}),
+          return std::vector{step(on_path(SYS_chroot, 0, ".", {})),
                              opening(relative(p.text(1)), O_RDONLY)};
         }},
     Row{"open_how",
@@ -377,12 +377,12 @@ constexpr std::array kRows = {
     Row{"userns_remount_rw",
         [](const Params& p) {
           constexpr uint64_t kFlags = MS_REMOUNT | MS_BIND | MS_NOSUID | MS_NODEV | MS_NOEXEC;
-          return std::vector{on_path(SYS_mount, 1, p.text(0), {{3, n(kFlags)}}),
+          return std::vector{step(on_path(SYS_mount, 1, p.text(0), {{3, n(kFlags)}})),
                              opening(p.text(1), O_WRONLY | O_TRUNC)};
         }},
     Row{"userns_unmask",
         [](const Params& p) {
-          return std::vector{on_path(SYS_umount2, 0, p.text(0), {{1, "2"}}),
+          return std::vector{step(on_path(SYS_umount2, 0, p.text(0), {{1, "2"}})),
                              opening(p.text(0), O_RDONLY)};
         }},
     Row{"userns_mount_proc",
@@ -401,7 +401,7 @@ constexpr std::array kRows = {
         [](const Params& p) {
           const std::string last = p.text(p.count() - 1);
           const auto size = static_cast<int64_t>(last.size() - last.find('=') - 1);
-          return std::vector{on(SYS_unshare, {{0, n(CLONE_NEWUSER)}}),
+          return std::vector{step(on(SYS_unshare, {{0, n(CLONE_NEWUSER)}})),
                              on(SYS_write, {{2, n(size)}})};
         }},
 
@@ -437,9 +437,9 @@ constexpr std::array kRows = {
         [](const Params&) { return std::vector{on(SYS_ioctl, {{1, n(SIOCBRADDBR)}})}; }},
     Row{"add_firewall",
         [](const Params&) {
-          return std::vector{on(SYS_socket, {{0, n(AF_NETLINK)},
+          return std::vector{step(on(SYS_socket, {{0, n(AF_NETLINK)},
                                              {1, n(SOCK_RAW | SOCK_CLOEXEC)},
-                                             {2, n(NETLINK_NETFILTER)}}),
+                                             {2, n(NETLINK_NETFILTER)}})),
                              on(SYS_sendto, {{3, "0"}, {4, "0"}})};
         }},
     Row{"listen_tcp",
@@ -588,7 +588,7 @@ constexpr std::array kRows = {
         [](const Params&) { return std::vector{on(SYS_sched_setaffinity, {{0, "0"}})}; }},
     Row{"cgroup_out",
         [](const Params& p) {
-          return std::vector{on_path(SYS_mount, 1, p.text(0), {{3, "0"}}),
+          return std::vector{step(on_path(SYS_mount, 1, p.text(0), {{3, "0"}})),
                              opening(p.text(0) + "/cgroup.procs", O_WRONLY, "0")};
         }},
     // The files that are tried; what that was worth shows by the goal.
