@@ -61,6 +61,7 @@ Case memory_case(std::string id, std::string title, Attempt attempt) {
   c.goal = {Sight::charged_over, "", (kMemory + kMemory / 2) * kMib};
   c.proofs = {{Sight::killed_by, "", SIGKILL}, {Sight::cgroup_event, "memory.oom_kill", 1}};
   c.liveness = {"alloc", {"4"}};
+  c.needs.emplace_back("cgroup:memory.peak|memory.max_usage_in_bytes");
   return c;
 }
 

@@ -18,51 +18,48 @@ namespace {
 
 constexpr uint64_t kThousand = 1000;
 
-Seen unseen(const Goal& goal, const Error& error) {
-  return {goal, false, error.describe(), "cgroup"};
-}
-
-Seen event(const Goal& goal, const CgroupLeaf& leaf) {
+Result<Seen> event(const Goal& goal, const CgroupLeaf& leaf) {
   const size_t dot = goal.arg.find('.');
   const auto count = leaf.event(goal.arg.substr(0, dot), goal.arg.substr(dot + 1));
-  if (!count) return unseen(goal, count.error());
-  return {goal, *count >= static_cast<uint64_t>(goal.value),
-          fmt::format("{} events: {}", goal.arg, *count), "cgroup"};
+  if (!count) return tl::unexpected(count.error());
+  return Seen{goal, *count >= static_cast<uint64_t>(goal.value),
+              fmt::format("{} events: {}", goal.arg, *count), "cgroup"};
 }
 
-Seen charged(const Goal& goal, const CgroupLeaf& leaf) {
+Result<Seen> charged(const Goal& goal, const CgroupLeaf& leaf) {
   const auto memory = memory_state(leaf);
-  if (!memory) return unseen(goal, memory.error());
-  if (!memory->peak) return {goal, false, "this kernel counts no peak", "cgroup"};
-  return {goal, *memory->peak > static_cast<uint64_t>(goal.value),
-          fmt::format("at its peak {} KiB were charged to the group", *memory->peak / 1024),
-          "cgroup"};
+  if (!memory) return tl::unexpected(memory.error());
+  if (!memory->peak) return unsupported_error("read the group's peak of memory", leaf.name());
+  return Seen{goal, *memory->peak > static_cast<uint64_t>(goal.value),
+              fmt::format("at its peak {} KiB were charged to the group", *memory->peak / 1024),
+              "cgroup"};
 }
 
-Seen cpu(const Goal& goal, const CgroupLeaf& leaf, const TrialOutcome& trial) {
+Result<Seen> cpu(const Goal& goal, const CgroupLeaf& leaf, const TrialOutcome& trial) {
   const auto state = cpu_state(leaf);
-  if (!state) return unseen(goal, state.error());
+  if (!state) return tl::unexpected(state.error());
   const auto lived_us = static_cast<uint64_t>(trial.lived_ns / 1000);
   if (!state->usage_us || lived_us == 0) {
-    return {goal, false, "the time that the group used is unknown", "cgroup"};
+    return unsupported_error("read the time that the group used", leaf.name());
   }
   const uint64_t share = *state->usage_us * kThousand / lived_us;
-  return {goal, share > static_cast<uint64_t>(goal.value),
-          fmt::format("it used {} thousandths of one CPU over {} ms, throttled {} times", share,
-                      lived_us / kThousand, state->nr_throttled.value_or(0)),
-          "cgroup"};
+  return Seen{goal, share > static_cast<uint64_t>(goal.value),
+              fmt::format("it used {} thousandths of one CPU over {} ms, throttled {} times", share,
+                          lived_us / kThousand, state->nr_throttled.value_or(0)),
+              "cgroup"};
 }
 
-Seen rivalry(const Goal& goal, const CgroupLeaf& leaf, std::optional<uint64_t> rival_us) {
+Result<Seen> rivalry(const Goal& goal, const CgroupLeaf& leaf, std::optional<uint64_t> rival_us) {
   const auto state = cpu_state(leaf);
-  if (!state) return unseen(goal, state.error());
+  if (!state) return tl::unexpected(state.error());
   if (!state->usage_us || rival_us.value_or(0) == 0) {
-    return {goal, false, "the rival had no time on its CPU", "cgroup"};
+    return unsupported_error("compare with the rival, which had no time", leaf.name());
   }
   const uint64_t share = *state->usage_us * kThousand / *rival_us;
-  return {goal, share > static_cast<uint64_t>(goal.value),
-          fmt::format("it used {} thousandths of the rival's {} ms", share, *rival_us / kThousand),
-          "cgroup"};
+  return Seen{
+      goal, share > static_cast<uint64_t>(goal.value),
+      fmt::format("it used {} thousandths of the rival's {} ms", share, *rival_us / kThousand),
+      "cgroup"};
 }
 
 }  // namespace
@@ -105,9 +102,9 @@ bool is_of_group(Sight sight) {
          sight == Sight::rival_over;
 }
 
-Seen look_at_group(const Goal& goal, const std::optional<CgroupLeaf>& leaf,
-                   const TrialOutcome& trial, std::optional<uint64_t> rival_us) {
-  if (!leaf) return {goal, false, "the target had no group", "cgroup"};
+Result<Seen> look_at_group(const Goal& goal, const std::optional<CgroupLeaf>& leaf,
+                           const TrialOutcome& trial, std::optional<uint64_t> rival_us) {
+  if (!leaf) return unsupported_error("look at the target's group", "it had none");
   switch (goal.sight) {
     case Sight::charged_over:
       return charged(goal, *leaf);

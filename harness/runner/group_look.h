@@ -26,9 +26,9 @@ class Rival {
 
 // Whether this sight is of a group's counters after the end.
 bool is_of_group(Sight sight);
-// The answer for such a goal, the proofs of kind cgroup_event included. `rival_us`: what the rival
-// used meanwhile.
-Seen look_at_group(const Goal& goal, const std::optional<CgroupLeaf>& leaf,
-                   const TrialOutcome& trial, std::optional<uint64_t> rival_us);
+// The answer for such a goal, the proofs of kind cgroup_event included; an error is no answer, and
+// never an absence. `rival_us`: what the rival used meanwhile.
+Result<Seen> look_at_group(const Goal& goal, const std::optional<CgroupLeaf>& leaf,
+                           const TrialOutcome& trial, std::optional<uint64_t> rival_us);
 
 }  // namespace ringfence

@@ -236,9 +236,19 @@ class CaseRun {
     }
     if (port) port->collect(plan, outcome);
     for (const Goal& proof : events) {
-      outcome.proofs.push_back(look_at_group(proof, leaf, outcome, rival_us));
+      auto seen = look_at_group(proof, leaf, outcome, rival_us);
+      outcome.proofs.push_back(seen ? std::move(*seen)
+                                    : Seen{proof, false, seen.error().describe(), "cgroup"});
     }
-    if (is_of_group(goal.sight)) outcome.goal = look_at_group(goal, leaf, outcome, rival_us);
+    if (is_of_group(goal.sight)) {
+      auto seen = look_at_group(goal, leaf, outcome, rival_us);
+      if (seen) {
+        outcome.goal = std::move(*seen);
+      } else if (outcome.error.empty()) {
+        outcome.error_word = "witness_failed";
+        outcome.error = seen.error().describe();
+      }
+    }
     return outcome;
   }
 
