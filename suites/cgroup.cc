@@ -81,11 +81,14 @@ void add_memory(std::vector<Case>& cases) {
 
   Case high = limit_case("limit.memory.high", "allocate past memory.high, which only slows down",
                          Layer::kCgroupMemory);
-  high.policy.resources.unified = {{"memory.high", std::to_string(kMemory * kMib)}};
-  high.attempt = {"alloc_for", {"64", "4000"}};
-  high.goal = {Sight::memory_over, "", 3 * kMemory * kMib};
+  // Small, so that a slow machine has it all in time without the limit; with it each 128 KiB beyond
+  // a quarter more cost two seconds.
+  constexpr int64_t kHigh = 4;
+  high.policy.resources.unified = {{"memory.high", std::to_string(kHigh * kMib)}};
+  high.attempt = {"alloc_for", {std::to_string(4 * kHigh), "4000"}};
+  high.goal = {Sight::memory_over, "", 3 * kHigh * kMib};
   high.proofs = {{Sight::cgroup_event, "memory.high", 1}};
-  high.liveness = {"alloc", {"4"}};
+  high.liveness = {"alloc", {"1"}};
   high.step = "cgroup.memory.high";
   cases.push_back(std::move(high));
 
@@ -104,13 +107,13 @@ void add_memory(std::vector<Case>& cases) {
 
 // ---- cpu, cpuset --------------------------------------------------------------------------------
 void add_cpu(std::vector<Case>& cases) {
-  // 2 % of one CPU for the whole group, whatever it has of tasks and CPUs; held up to 5 %.
+  // 5 % of one CPU for the whole group, whatever it has of tasks and CPUs; held up to 15 %.
   Case max = limit_case("limit.cpu.max", "use more CPU than cpu.max with four tasks that spin",
                         Layer::kCgroupCpu);
-  max.policy.resources.cpu_quota = 2000;
+  max.policy.resources.cpu_quota = 5000;
   max.policy.resources.cpu_period = 100000;
   max.attempt = {"spin_all", {"2000", "3"}};
-  max.goal = {Sight::cpu_over, "", 50};
+  max.goal = {Sight::cpu_over, "", 150};
   max.proofs = {{Sight::cgroup_event, "cpu.nr_throttled", 1}};
   max.liveness = {"spin", {"1"}};
   max.contained = true;  // it spins for as long as it wants, on less

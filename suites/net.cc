@@ -65,6 +65,7 @@ void add_peers(std::vector<Case>& cases) {
       add(filtered_case("net.peer_only", "connect to a neighbour that the allow-list does not name",
                         allowed_to_reach_a(), {"connect_peer", {"{peer_b}", kPort}},
                         {Sight::peer_connected, "b"}, "net.filter:eth0"));
+  tcp.quick = false;  // what is dropped is waited for
   tcp.liveness = to_a;
   tcp.alive = a_connected;
 
@@ -83,6 +84,7 @@ void add_peers(std::vector<Case>& cases) {
                                  "connect from an isolated port of the bridge to another one",
                                  isolated, {"connect_peer", {"{peer_isolated}", kPort}},
                                  {Sight::peer_connected, "isolated"}, "net.port:eth0"));
+  port.quick = false;
   port.liveness = to_a;
   port.alive = a_connected;
 
@@ -113,6 +115,7 @@ void add_peers(std::vector<Case>& cases) {
     sniff.proofs = {{Sight::peer_heard, "b"}};
     sniff.liveness = {"sniff", {"target", "{peer_a}", kPort}};
     sniff.alive = {Sight::secret_returned};
+    sniff.quick = false;
   }
 }
 

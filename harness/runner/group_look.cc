@@ -70,15 +70,18 @@ Result<Rival> Rival::start(const std::shared_ptr<CgroupRoot>& root, const std::s
   const int64_t pid = sys::call(SYS_fork);
   if (pid < 0) return system_error("fork", "rival", static_cast<int>(-pid));
   if (pid == 0) {
-    // CPU 0, as the target; the parent waits for nothing of it.
-    uint64_t mask = 1;
     if (sys::call(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL) < 0) _exit(1);
-    if (sys::call(SYS_sched_setaffinity, 0, sizeof mask, sys::arg(&mask)) < 0) _exit(1);
     std::atomic<uint64_t> spins{0};
     for (;;) spins.fetch_add(1, std::memory_order_relaxed);
   }
   Rival rival(std::move(*group), static_cast<int>(pid));
   if (auto added = rival.group_.add(rival.pid_); !added) return tl::unexpected(added.error());
+  // CPU 0, as the target; afterwards, since before Linux 6.2 a cpuset that is entered undoes it.
+  const uint64_t mask = 1;
+  if (const int64_t r = sys::call(SYS_sched_setaffinity, pid, sizeof mask, sys::arg(&mask));
+      r < 0) {
+    return system_error("sched_setaffinity", "rival", static_cast<int>(-r));
+  }
   return rival;
 }
 
