@@ -29,6 +29,7 @@ constexpr std::array kFixed = {
     Layer{"cgroup.hugetlb"},
     Layer{"cgroup.devices"},
     Layer{"cgroup.freezer"},
+    Layer::kLsm,
     Layer{"lsm.landlock"},
     Layer{"lsm.apparmor"},
     Layer{"lsm.selinux"},
