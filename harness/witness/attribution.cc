@@ -173,7 +173,7 @@ std::optional<Attribution> by_module(const CallRecord& call, const Surroundings&
       break;
   }
   return unattributed(said + ": a module, or what is asked after the modules " +
-                      (call.lsm_hook == "file_open" ? "(a listener of fanotify)" : "(IMA)"));
+                      (call.lsm_hook == "file_open" ? "(a listener of fanotify)" : "(IMA, IPE)"));
 }
 
 // Limits that answer with an error of their own.

@@ -156,10 +156,11 @@ std::vector<std::string> modules_in_order() {
   return modules;
 }
 
-// IMA and EVM come after all others, and of these hooks answer in RF_HOOK_TAIL's alone.
+// IPE, IMA and EVM may come after it, and of these hooks answer in RF_HOOK_TAIL's alone, if in any.
 bool nothing_after_bpf(std::vector<std::string> modules) {
-  std::erase_if(modules,
-                [](const std::string& m) { return m == "integrity" || m == "ima" || m == "evm"; });
+  std::erase_if(modules, [](const std::string& m) {
+    return m == "integrity" || m == "ipe" || m == "ima" || m == "evm";
+  });
   return !modules.empty() && modules.back() == "bpf";
 }
 
@@ -186,6 +187,7 @@ const std::vector<Rung>& SecurityHooks::ladder() const { return state_->ladder; 
 namespace {
 std::vector<Rung> all_rungs() {
   std::vector<Rung> rungs;
+  rungs.reserve(kFamilies.size());
   for (const Family& family : kFamilies) {
     rungs.push_back({.hook = std::string(family.hook),
                      .name = std::string(family.rung),
@@ -250,7 +252,7 @@ Result<uint64_t> SecurityHooks::misses() const {
     bpf_program* program = nullptr;
     bpf_object__for_each_program(program, loaded.skeleton->obj) {
       if (!bpf_program__autoload(program)) continue;
-      const auto misses = misses_of_program(bpf_program__fd(program));
+      auto misses = misses_of_program(bpf_program__fd(program));
       if (!misses) return misses;
       sum += *misses;
     }

@@ -69,7 +69,8 @@ enum rf_lsm_by {
 
 /* Two of those functions ask somebody else once no module minds: a listener of fanotify(7), who can
  * only say EPERM, before an open (fsnotify_perm(), until Linux 6.12), and IMA, with EACCES, before
- * an execve (ima_bprm_check(), until 6.8). */
+ * an execve (ima_bprm_check(), until 6.8; then a module, the last, as IPE is that says the same).
+ */
 #define RF_HOOK_TAIL(hook, ret)                    \
   (((hook) == RF_HOOK_file_open && (ret) == -1) || \
    ((hook) == RF_HOOK_bprm_check_security && (ret) == -13))
