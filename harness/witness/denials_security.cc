@@ -115,7 +115,7 @@ std::vector<DenialRow> module_denials() {
   const Layer by_bpf = module_layer("lsm_bpf", Layer{"lsm.bpf"});
   const std::string file = Scene::get().at("file");
   const auto add = [&](
-                       const char* name, unsigned hook, long nr, int err, std::function<int()> act,
+                       const char* name, uint8_t hook, long nr, int err, std::function<int()> act,
                        std::function<bool()> prepare = [] { return true; }) {
     rows.push_back({.name = name,
                     .nr = nr,

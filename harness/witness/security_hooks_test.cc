@@ -10,8 +10,6 @@
 namespace ringfence {
 namespace {
 
-using testing::HasSubstr;
-
 TEST(SecurityHooks, HaveNames) {
   EXPECT_EQ(security_hook_name(RF_HOOK_NONE), "");
   EXPECT_EQ(security_hook_name(RF_HOOK_file_open), "file_open");

@@ -57,7 +57,7 @@ struct DenialRow {
   // What a kernel says that does not deny it: there the row is left out.
   std::optional<int> allowed_says{};
   bool device_program = false;  // somebody's program of the group denies /dev/zero
-  unsigned denied_in = 0;       // RF_HOOK_*: a program of type lsm says `err` there
+  uint8_t denied_in = 0;        // RF_HOOK_*: a program of type lsm says `err` there
   bool denied_late = false;     // ... one that was attached after the witness
 };
 
