@@ -27,7 +27,7 @@ install(DIRECTORY ${PROJECT_SOURCE_DIR}/probes/inmate/
         DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ringfence/probes/inmate
         FILES_MATCHING PATTERN "abi.h")
 # What a user's own probe is compiled with (docs/recipes/probe.md).
-foreach(header probe.h probe_abi.h abi.h kernel_types.h)
+foreach(header probe.h probe_abi.h abi.h kernel_types.h security_hooks.h)
   install(FILES ${PROJECT_SOURCE_DIR}/probes/bpf/${header}
           DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/ringfence/probes/bpf)
 endforeach()

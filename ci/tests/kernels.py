@@ -10,6 +10,7 @@ it is built for tests alone.
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -492,31 +493,60 @@ class Suite(Machines):
 
 
 class Witness(Machines):
-    """The witness's table of denials in machines, by what this host may lack: fexit and kprobes.
+    """The witness's table of denials in machines, by what this host may lack: fexit, kprobes and
+    programs of type lsm, which also say no there in each hook that the witness sees.
 
     For each: the rungs that are passed over, and the programs that must have been taken then."""
 
     PROGRAM = str(BIN / "ringfence_witness_test")
 
-    def witness_test(self, kernel, avoid, taken):
-        got = run(RINGFENCE, "kernels", "exec", "--kernel", kernel, *self.SLOW_DAY, "--with", self.PROGRAM, "--", "env",
-                  f"RINGFENCE_TEST_AVOID={avoid}", f"RINGFENCE_TEST_TAKEN={taken}", self.PROGRAM,
-                  "--gtest_filter=Denials.All:Rungs.OneOfEachHookIsTakenAndLoads", "--gtest_brief=1", timeout=900)
+    def witness_test(self, kernel, avoid, taken, cmdline="", tests="Denials.All"):
+        got = run(RINGFENCE, "kernels", "exec", "--kernel", kernel, *self.SLOW_DAY,
+                  *(("--cmdline", cmdline) if cmdline else ()), "--with", self.PROGRAM, "--", "env",
+                  "RINGFENCE_TEST_DISPOSABLE=1", f"RINGFENCE_TEST_AVOID={avoid}",
+                  f"RINGFENCE_TEST_TAKEN={taken}", self.PROGRAM,
+                  f"--gtest_filter={tests}:Rungs.OneOfEachHookIsTakenAndLoads:SecurityHooks.*",
+                  "--gtest_brief=1", timeout=900)
+        print(got.stdout[-3000:])
         self.assertEqual(got.returncode, 0, got.stdout[-4000:] + got.stderr[-1000:])
         self.assertRegex(got.stdout, r"\[  PASSED  \] [1-9][0-9]* tests?\.")
         self.assertNotIn("SKIPPED", got.stdout)
+        return got.stdout
+
+    def by_modules(self, kernel, avoid, taken, **layers):
+        """With the layers that the rows of programs of type lsm are put down to, all of them."""
+        out = self.witness_test(kernel, avoid, taken)
+        line = next(line for line in out.splitlines() if line.startswith("modules: "))
+        want = {name.replace("_", "."): n for name, n in layers.items()}
+        self.assertEqual(dict((name, int(n)) for name, n in re.findall(r"  (\S+) (\d+)", line)), want)
+        self.assertIn(f"{sum(want.values())} rows, 0 skipped", line)
+
+    FEXIT = "cap__fexit,lsm__fexit,lsm_landlock__fexit,lsm_bpf__fexit"
+    KPROBES = "cap__kretprobe,capargs__kprobe,lsm__kretprobe,lsm_landlock__kretprobe"
 
     def test_6_1_by_fexit(self):
-        self.witness_test(OLD, "", "cap__fexit")
+        self.by_modules(OLD, "", self.FEXIT, lsm_bpf=15)
 
     def test_6_1_by_kprobes(self):
-        self.witness_test(OLD, "fexit", "cap__kretprobe,capargs__kprobe")
+        self.by_modules(OLD, "fexit,lsm", self.KPROBES, lsm=14, unattributed=1)
+
+    def test_6_1_by_lsm_programs(self):
+        self.by_modules(OLD, "fexit", self.KPROBES + ",lsm_bpf__lsm", lsm_bpf=13, lsm=1, unattributed=1)
 
     def test_6_12_by_fexit(self):
-        self.witness_test(NEW, "", "cap__fexit")
+        self.by_modules(NEW, "", self.FEXIT, lsm_bpf=15)
 
     def test_6_12_by_kprobes(self):
-        self.witness_test(NEW, "fexit", "cap__kretprobe,capargs__kprobe")
+        self.by_modules(NEW, "fexit,lsm", self.KPROBES, lsm=14, unattributed=1)
+
+    def test_6_12_by_lsm_programs(self):
+        self.by_modules(NEW, "fexit", self.KPROBES + ",lsm_bpf__lsm", lsm_bpf=13, lsm=1, unattributed=1)
+
+    def test_locked_down(self):
+        for kernel in (OLD, NEW):
+            with self.subTest(kernel):
+                self.witness_test(kernel, "", self.FEXIT, "lockdown=integrity",
+                                  "Denials.ByAKernelThatIsLockedDown")
 
 
 if __name__ == "__main__":

@@ -152,6 +152,7 @@ Surroundings surroundings(const Case& c, const TrialOutcome& trial,
   }
   around.memory_event = around.memory_event || trial.kernel.oom_kills > 0;
   around.enter_misses = trial.kernel.enter_misses;
+  around.security_misses = trial.kernel.security_misses;
   around.caps_witnessed = trial.kernel.caps_watched;
   around.net_witnessed = trial.kernel.net.watched;
   return around;

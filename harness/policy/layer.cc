@@ -6,18 +6,25 @@ namespace ringfence {
 namespace {
 
 constexpr std::array kFixed = {
-    Layer::kPid,           Layer::kMnt,           Layer::kNet,
-    Layer::kUts,           Layer::kIpc,           Layer::kUser,
-    Layer::kCgroupNs,      Layer::kTime,          Layer::kSeccomp,
-    Layer::kNoNewPrivs,    Layer::kRoot,          Layer::kMask,
-    Layer::kReadOnly,      Layer::kMountFlags,    Layer::kPropagation,
-    Layer::kIdMap,         Layer::kCgroupPids,    Layer::kCgroupMemory,
-    Layer::kCgroupCpu,     Layer::kCgroupCpuset,  Layer::kCgroupIo,
-    Layer::kCgroupHugetlb, Layer::kCgroupDevices, Layer::kCgroupFreezer,
-    Layer{"lsm.landlock"}, Layer{"lsm.apparmor"}, Layer{"lsm.selinux"},
-    Layer{"lsm.bpf"},      Layer::kNetFilter,     Layer::kDac,
-    Layer::kKernel,        Layer::kSession,       Layer::kFd,
-    Layer::kCap,           Layer::kDevice,        Layer::kUnattributed,
+    Layer::kPid,           Layer::kMnt,
+    Layer::kNet,           Layer::kUts,
+    Layer::kIpc,           Layer::kUser,
+    Layer::kCgroupNs,      Layer::kTime,
+    Layer::kSeccomp,       Layer::kNoNewPrivs,
+    Layer::kRoot,          Layer::kMask,
+    Layer::kReadOnly,      Layer::kMountFlags,
+    Layer::kPropagation,   Layer::kIdMap,
+    Layer::kCgroupPids,    Layer::kCgroupMemory,
+    Layer::kCgroupCpu,     Layer::kCgroupCpuset,
+    Layer::kCgroupIo,      Layer::kCgroupHugetlb,
+    Layer::kCgroupDevices, Layer::kCgroupFreezer,
+    Layer::kLsm,           Layer{"lsm.landlock"},
+    Layer{"lsm.apparmor"}, Layer{"lsm.selinux"},
+    Layer{"lsm.bpf"},      Layer::kNetFilter,
+    Layer::kDac,           Layer::kKernel,
+    Layer::kSession,       Layer::kFd,
+    Layer::kCap,           Layer::kDevice,
+    Layer::kUnattributed,
 };
 
 Layer prefixed(std::string_view prefix, std::string_view strip, std::string_view name) {

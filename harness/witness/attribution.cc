@@ -146,6 +146,36 @@ std::optional<Attribution> hidden(const CallRecord& call, const Surroundings& ar
   return std::nullopt;
 }
 
+// A security hook said no, with the very error that the call ended in.
+std::optional<Attribution> by_module(const CallRecord& call, const Surroundings& around) {
+  if (call.lsm_hook.empty() || call.ret != call.lsm_ret) return std::nullopt;
+  // The module `capability` and Yama ask for one in it before they say no: what would have helped
+  // is that, so the rule of capabilities knows more.
+  if (call.lsm_hook == "ptrace_access_check" && call.cap_last_denied) return std::nullopt;
+  const std::string said = fmt::format("the security hook {} said {}", call.lsm_hook,
+                                       errno_name(static_cast<int>(-call.ret)));
+  if (around.security_misses > 0) {
+    return unattributed(
+        fmt::format("{}, and the kernel left out {} runs of the programs that see by whom", said,
+                    around.security_misses));
+  }
+  switch (call.lsm_by) {
+    case LsmBy::landlock:
+      return Attribution{Layer{"lsm.landlock"}, said + ": Landlock"};
+    case LsmBy::bpf:
+      return Attribution{Layer{"lsm.bpf"}, said + ": an eBPF program of type lsm"};
+    case LsmBy::before_bpf:
+      return Attribution{Layer::kLsm,
+                         said + ": a module that is asked before bpf, so no eBPF program"};
+    case LsmBy::module:
+      return Attribution{Layer::kLsm, said + ": a module, which one is not known"};
+    case LsmBy::unsure:
+      break;
+  }
+  return unattributed(said + ": a module, or what is asked after the modules " +
+                      (call.lsm_hook == "file_open" ? "(a listener of fanotify)" : "(IMA, IPE)"));
+}
+
 // Limits that answer with an error of their own.
 std::optional<Attribution> limited(const CallRecord& call, const Surroundings& around) {
   const auto err = static_cast<int>(-call.ret);
@@ -295,6 +325,7 @@ Attribution attribute_call(const CallRecord& call, const Surroundings& around) {
   if (!call.denied()) return unattributed("it was not denied");
   if (call.no_enter) return at_the_gate(call, around);
   if (call.traced) return unattributed("a ptracer may have changed its result");
+  if (auto module = by_module(call, around)) return *module;
   // The rules below know the numbers of the 64-bit table.
   if (!call.compat) {
     if (auto limit = limited(call, around)) return *limit;

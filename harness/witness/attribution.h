@@ -4,8 +4,8 @@
 //
 // Plain permission of files (EACCES by mode and owner) shows as the capability that would have
 // overridden it, cap.DAC_OVERRIDE as a rule: the kernel asks for it last. EACCES without a
-// capability asked for is something else (an LSM, noexec, nodev), which nothing seen here tells
-// apart.
+// capability asked for is something else (an LSM, noexec, nodev), which nothing else tells apart
+// where the answers of security hooks are not seen (security_hooks.h).
 //
 // Sources: seccomp(2), capabilities(7), the order of checks in syscall_trace_enter()
 // (kernel/entry/common.c), and the tests, which make every kind of denial for real.
@@ -29,6 +29,7 @@ struct Surroundings {
   bool pids_event = false;        // cgroup.pids counted a refusal
   bool memory_event = false;      // cgroup.memory counted one, or the OOM killer came
   uint64_t enter_misses = 0;      // runs of the enter program that the kernel left out
+  uint64_t security_misses = 0;   // ... of those that see who said no in a security hook
   bool caps_witnessed = true;     // capability checks are seen on this kernel
   bool net_witnessed = false;     // packets of its sockets are seen: none means none
 };

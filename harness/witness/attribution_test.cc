@@ -408,5 +408,62 @@ TEST(Facts, TheLastDenialDecidesUnlessALaterCallSucceeded) {
   EXPECT_TRUE(facts.ended_in_denial());
 }
 
+TEST(Attribution, AModuleByItsHook) {
+  CallRecord call = failed(SYS_openat, EACCES);
+  call.lsm_hook = "file_open";
+  call.lsm_ret = -EACCES;
+  EXPECT_EQ(layer_of(call), "lsm");
+  EXPECT_THAT(attribute_call(call, {}).why, HasSubstr("file_open said EACCES"));
+  call.lsm_by = LsmBy::landlock;
+  EXPECT_EQ(layer_of(call), "lsm.landlock");
+  call.lsm_by = LsmBy::bpf;
+  EXPECT_EQ(layer_of(call), "lsm.bpf");
+  call.lsm_by = LsmBy::before_bpf;
+  EXPECT_EQ(layer_of(call), "lsm");
+  EXPECT_THAT(attribute_call(call, {}).why, HasSubstr("no eBPF program"));
+  call.lsm_by = LsmBy::unsure;
+  EXPECT_EQ(layer_of(call), "unattributed");
+  EXPECT_THAT(why_of(call), HasSubstr("fanotify"));
+  call.lsm_hook = "bprm_check_security";
+  EXPECT_THAT(why_of(call), HasSubstr("IMA"));
+}
+
+// It wins over what else points to a layer, unless the call ended in another error.
+TEST(Attribution, AModuleOnlyByTheErrorThatTheCallEndedIn) {
+  CallRecord call = lacking(SYS_openat, CAP_SYS_ADMIN);
+  call.lsm_hook = "file_open";
+  call.lsm_by = LsmBy::bpf;
+  call.lsm_ret = -EACCES;
+  EXPECT_EQ(layer_of(call), "cap.SYS_ADMIN");
+  call.lsm_ret = -EPERM;
+  EXPECT_EQ(layer_of(call), "lsm.bpf");
+  call = failed(SYS_open, EPERM);
+  call.device_asked = true;
+  call.lsm_hook = "file_open";
+  call.lsm_ret = -EPERM;
+  EXPECT_EQ(layer_of(call), "lsm");
+}
+
+// commoncap and Yama are modules that ask for a capability: what is missing is that.
+TEST(Attribution, AModuleThatAskedForACapabilityIsThatCapability) {
+  CallRecord call = lacking(SYS_ptrace, CAP_SYS_PTRACE);
+  call.lsm_hook = "ptrace_access_check";
+  call.lsm_ret = -EPERM;
+  EXPECT_EQ(layer_of(call), "cap.SYS_PTRACE");
+  call.cap_last_denied = false;
+  EXPECT_EQ(layer_of(call), "lsm");
+}
+
+TEST(Attribution, AModuleIsNotNamedByProgramsThatWereLeftOut) {
+  CallRecord call = failed(SYS_openat, EACCES);
+  call.lsm_hook = "file_open";
+  call.lsm_by = LsmBy::before_bpf;
+  call.lsm_ret = -EACCES;
+  Surroundings around;
+  around.security_misses = 2;
+  EXPECT_EQ(layer_of(call, around), "unattributed");
+  EXPECT_THAT(why_of(call, around), HasSubstr("left out 2 runs"));
+}
+
 }  // namespace
 }  // namespace ringfence

@@ -173,6 +173,14 @@ struct Count {
 void check(const DenialRow& row, Count& count) {
   SCOPED_TRACE(row.name);
   Scene::get();
+  const Denier* denier = nullptr;
+  if (row.denied_in != 0) {
+    denier = row.denied_late ? &Denier::after_the_witness() : &Denier::before_the_witness();
+    if (!denier->is_there() || !shared_witness()->offers("lsm")) {
+      ++count.skipped;
+      return;
+    }
+  }
   auto group = test_group(row.settings);
   if (!group && group.error().kind == Error::Kind::unsupported) {
     ++count.skipped;
@@ -207,7 +215,9 @@ void check(const DenialRow& row, Count& count) {
   ASSERT_TRUE(actor.ready()) << actor.trouble();
   const rf_want wants[] = {want_call(row.nr, row.compat)};
   ASSERT_TRUE(watch->look_for(wants));
+  if (denier != nullptr) denier->deny(id_of(*group), row.denied_in, row.err);
   const int status = actor.finish();
+  if (denier != nullptr) denier->forget(id_of(*group));
   if (row.killed) {
     EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) << status;
   } else {
@@ -237,6 +247,7 @@ void check(const DenialRow& row, Count& count) {
     around.pids_event = *events > 0;
   }
   around.enter_misses = facts->enter_misses;
+  around.security_misses = facts->security_misses;
   around.caps_witnessed = facts->caps_watched;
   around.net_witnessed = facts->net.watched;
   const Attribution found = attribute_call(*facts->decisive(), around);
@@ -271,11 +282,23 @@ TEST(Denials, All) {
   run("mounts", mount_denials());
   run("limits", limit_denials());
   run("devices and packets", group_denials());
+  run("modules", module_denials());
   run("others", other_denials());
+  run("like a module's", denials_like_a_modules());
   all.print("all");
   int sum = 0;
   for (const auto& [layer, n] : all.rows) sum += n;
   EXPECT_GE(sum, 60);
+}
+
+TEST(Denials, ByAKernelThatIsLockedDown) {
+  RINGFENCE_NEEDS_WITNESS();
+  if (geteuid() != 0) GTEST_SKIP() << "needs:root";
+  const auto lockdown = read_file("/sys/kernel/security/lockdown");
+  if (!lockdown || lockdown->find("[none]") != std::string::npos) GTEST_SKIP() << "needs:lockdown";
+  Count count;
+  for (const DenialRow& row : locked_down_denials()) check(row, count);
+  count.print("locked down");
 }
 
 }  // namespace

@@ -414,12 +414,13 @@ std::vector<DenialRow> other_denials() {
   plain("unlink", SYS_unlink,
         [] { return raw(SYS_unlink, Scene::get().at("closed/file").c_str()); });
   plain("chdir", SYS_chdir, [] { return raw(SYS_chdir, Scene::get().at("closed").c_str()); });
+  const Layer layer = module_layer("lsm_landlock", Layer{"lsm.landlock"});
   const auto by_landlock = [&](const char* name, long nr, std::function<int()> act) {
     rows.push_back({.name = name,
                     .nr = nr,
                     .err = EACCES,
-                    .layer = kUndecided,
-                    .why = "an LSM",
+                    .layer = layer,
+                    .why = layer == kUndecided ? "an LSM" : "the security hook ",
                     .prepare =
                         [] {
                           landlock_ruleset_attr rules{};

@@ -11,6 +11,15 @@
 
 namespace ringfence {
 
+// Who said no in a security hook, as far as that is known (RF_LSM_*).
+enum class LsmBy : uint8_t {
+  module,      // a module; which one is not known
+  landlock,    // Landlock's own function did
+  bpf,         // a program of type lsm
+  before_bpf,  // a module and no program: the module bpf was not asked any more
+  unsure,      // a module, or what is asked after the modules (fanotify, IMA)
+};
+
 // One syscall as the kernel saw it end. `ret` is its value or -errno.
 struct CallRecord {
   int64_t at_ns = 0;  // CLOCK_MONOTONIC, of its end
@@ -37,6 +46,11 @@ struct CallRecord {
   uint64_t cap_effective = 0;
   // Capabilities whose check has failed in a call of this number that succeeded all the same.
   uint64_t noise = 0;
+  // The last security hook that said no in it, with no capability asked for after that
+  // ("file_open", in static storage); empty: none of those that are seen. See security_hooks.h.
+  std::string_view lsm_hook{};
+  LsmBy lsm_by = LsmBy::module;
+  int lsm_ret = 0;
 
   // Answered with an error, or refused at the gate. What a signal interrupted is neither denied nor
   // allowed: the kernel makes it again, or gives EINTR where no tracepoint sees it. Nor is a
@@ -101,6 +115,8 @@ struct KernelFacts {
   bool signals_watched = true;  // and so are signals
   uint64_t misses = 0;          // part of `lost`: runs of a program that the kernel left out
   uint64_t enter_misses = 0;    // ... of the programs of syscall enter and exit
+  // No loss, since a denial stays one: runs left out of the programs that see security hooks.
+  uint64_t security_misses = 0;
   std::vector<CallSeen> calls{};
   uint64_t all_calls = 0;
   uint64_t tasks = 0;

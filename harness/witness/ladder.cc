@@ -8,11 +8,11 @@
 namespace ringfence {
 namespace {
 
-constexpr size_t kLogBytes = size_t{256} << 10;
-
 int quiet(libbpf_print_level /*level*/, const char* /*format*/, va_list /*args*/) { return 0; }
 
-std::string refusal(int err, const std::string& log) {
+}  // namespace
+
+std::string why_refused(int err, std::string_view log) {
   switch (err) {
     case EPERM:
       return "EPERM: the kernel does not let this process load it (privilege, lockdown, or a "
@@ -28,8 +28,6 @@ std::string refusal(int err, const std::string& log) {
       return errno_name(err);
   }
 }
-
-}  // namespace
 
 QuietLibbpf::QuietLibbpf() : before_(reinterpret_cast<void*>(libbpf_set_print(quiet))) {}
 QuietLibbpf::~QuietLibbpf() { libbpf_set_print(reinterpret_cast<libbpf_print_fn_t>(before_)); }
@@ -71,7 +69,7 @@ void try_rung(Rung& rung, const OpenObject& open) {
   }
   const std::string name = rung.program();
   choose_programs(object.get(), [&](std::string_view program) { return program == name; });
-  std::string log(kLogBytes, '\0');
+  std::string log(kVerifierLogBytes, '\0');
   bpf_program__set_log_buf(bpf_object__find_program_by_name(object.get(), name.c_str()), log.data(),
                            log.size());
   const int result = bpf_object__load(object.get());
@@ -81,7 +79,7 @@ void try_rung(Rung& rung, const OpenObject& open) {
   }
   rung.err = -result;
   rung.log = log.substr(0, log.find('\0'));
-  rung.reason = refusal(rung.err, rung.log);
+  rung.reason = why_refused(rung.err, rung.log);
 }
 
 Result<std::vector<Rung>> survey_object(const OpenObject& open) {
@@ -111,7 +109,7 @@ void refuse_absent(std::vector<Rung>& rungs) {
     if (id >= 0) continue;
     rung.tried = true;
     rung.err = ESRCH;
-    rung.reason = refusal(rung.err, {});
+    rung.reason = why_refused(rung.err, {});
   }
 }
 

@@ -27,6 +27,7 @@ struct Rung {
   int err = 0;
   std::string reason{};  // of a refusal, for people
   std::string log{};     // the verifier's, of a program that it refused
+  std::string of{};      // where one rung is a family of programs: what they look at
   [[nodiscard]] std::string program() const { return hook + "__" + name; }
 };
 
@@ -46,6 +47,9 @@ Result<std::vector<Rung>> survey_object(const OpenObject& open);
 void refuse_absent(std::vector<Rung>& rungs);
 // Takes the first rung of each hook that is neither avoided nor known to be refused.
 void take_first(std::vector<Rung>& rungs, const std::vector<std::string>& avoid);
+// A refusal in words, for Rung::reason; `log` is the verifier's, which fits in so many bytes.
+std::string why_refused(int err, std::string_view log);
+inline constexpr size_t kVerifierLogBytes = size_t{256} << 10;
 // Only these programs of the object will be loaded.
 void choose_programs(bpf_object* object, const std::function<bool(std::string_view)>& chosen);
 

@@ -41,6 +41,9 @@ std::string render_ladder(std::span<const Rung> rungs, bool verbose) {
     if (!others.empty()) others += ")";
     out += fmt::format("  {}  {:<16}{}{}\n", taken != end ? "yes" : "no ", rung->hook,
                        taken != end ? taken->name : "absent", others);
+    if (taken != end && !taken->of.empty()) {
+      out += fmt::format("       {:<16}of {}\n", "", taken->of);
+    }
     for (; rung != end; ++rung) {
       if (!rung->tried || rung->loads) continue;
       out += fmt::format("       {:<16}{} refused: {}\n", "", rung->name, rung->reason);
@@ -54,9 +57,13 @@ std::string render_ladder(std::span<const Rung> rungs, bool verbose) {
 std::map<std::string, std::string> hooks_of(std::span<const Rung> rungs) {
   constexpr std::string_view kAbsent = "absent: ";
   std::map<std::string, std::string> hooks;
+  const bool answers = std::any_of(rungs.begin(), rungs.end(), [](const Rung& rung) {
+    return rung.hook == "lsm" && rung.taken;
+  });
   for (const Rung& rung : rungs) {
-    // What goes with one rung of another hook is missed only by that.
+    // What goes with another hook, or one rung of it, is missed only by that.
     if (rung.hook == "capargs" && !rung.taken) continue;
+    if (rung.hook.starts_with("lsm_") && !rung.taken && !answers) continue;
     std::string& how = hooks[rung.hook];
     if (rung.taken) {
       how = rung.name;

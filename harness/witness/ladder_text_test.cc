@@ -81,6 +81,28 @@ TEST(LadderText, AHookWithoutAProgramIsAbsentAndSaysWhy) {
   EXPECT_EQ(hooks.at("signal"), "absent: EINVAL");
 }
 
+TEST(LadderText, WhatAFamilyLooksAtIsSaid) {
+  const std::vector<Rung> rungs = {{.hook = "lsm",
+                                    .name = "fexit",
+                                    .tried = true,
+                                    .loads = true,
+                                    .taken = true,
+                                    .of = "file_open, sb_mount"}};
+  EXPECT_THAT(render_ladder(rungs, false), HasSubstr(" of file_open, sb_mount\n"));
+}
+
+TEST(LadderText, WhatGoesWithAHookIsMissedOnlyWithIt) {
+  std::vector<Rung> rungs = {
+      {.hook = "lsm", .name = "fexit", .tried = true, .err = EPERM, .reason = "EPERM"},
+      {.hook = "lsm_bpf", .name = "fexit"},
+  };
+  EXPECT_EQ(hooks_of(rungs).size(), 1U);
+  EXPECT_EQ(hooks_of(rungs).at("lsm"), "absent: EPERM");
+  rungs[0].taken = true;
+  EXPECT_EQ(hooks_of(rungs).size(), 2U);
+  EXPECT_EQ(hooks_of(rungs).at("lsm_bpf"), "absent: not tried");
+}
+
 TEST(LadderText, ASurveyHasAReasonForEachRefusal) {
   const auto rungs = Witness::survey();
   ASSERT_FALSE(rungs.empty());

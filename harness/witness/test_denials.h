@@ -57,6 +57,8 @@ struct DenialRow {
   // What a kernel says that does not deny it: there the row is left out.
   std::optional<int> allowed_says{};
   bool device_program = false;  // somebody's program of the group denies /dev/zero
+  uint8_t denied_in = 0;        // RF_HOOK_*: a program of type lsm says `err` there
+  bool denied_late = false;     // ... one that was attached after the witness
 };
 
 std::vector<DenialRow> gate_denials();        // seccomp
@@ -66,7 +68,30 @@ std::vector<DenialRow> mount_denials();
 std::vector<DenialRow> limit_denials();
 std::vector<DenialRow> group_denials();       // devices, packets
 std::vector<DenialRow> misleading_denials();  // what points to a layer did not decide
-std::vector<DenialRow> other_denials();       // plain permission, LSMs, the kernel's own
+std::vector<DenialRow> module_denials();      // programs of type lsm
+std::vector<DenialRow> denials_like_a_modules();
+std::vector<DenialRow> locked_down_denials();  // for a kernel that is
+std::vector<DenialRow> other_denials();        // plain permission, LSMs, the kernel's own
+
+// What the shared witness puts a module's denial down to: `layer` where it has that hook of the
+// ladder, `lsm` where it sees only that a hook said no, and else nothing.
+Layer module_layer(const char* known_by, Layer layer);
+
+// Programs of type lsm, one for each hook that the witness sees, that say no to single groups.
+// Nothing, unless RINGFENCE_TEST_DISPOSABLE says that the machine is there for the test alone.
+class Denier {
+ public:
+  static const Denier& before_the_witness();
+  static const Denier& after_the_witness();
+  [[nodiscard]] bool is_there() const { return state_ != nullptr; }
+  void deny(uint64_t group, unsigned hook, int err) const;
+  void forget(uint64_t group) const;
+
+ private:
+  Denier();
+  struct State;
+  std::shared_ptr<State> state_;
+};
 
 // A filter that answers `action` to a call of this number in this table, and lets the rest pass.
 FilterCode filter_on(long nr, uint32_t action, bool compat = false);

@@ -27,10 +27,14 @@
 
 namespace ringfence {
 
+// What has to be attached before it (denials_security.cc): in a machine of the test's own, only.
+void prepare_for_the_witness();
+
 // Opened once: attaching costs more than all that the tests do.
 inline Result<Witness>& shared_witness() {
   // RINGFENCE_TEST_AVOID=fexit,raw_tp: on the rungs below these.
   static Result<Witness> witness = [] {
+    prepare_for_the_witness();
     WitnessOptions options;
     const char* avoid = std::getenv("RINGFENCE_TEST_AVOID");
     const std::string list = avoid != nullptr ? avoid : "";

@@ -264,6 +264,7 @@ Tracer::Tracer(const Witness& witness, Watch watch)
       watch_(std::move(watch)),
       reader_([&witness](uint32_t nr, bool compat) { return witness.noise(nr, compat); }) {
   if (const auto misses = witness.misses()) misses_before_ = *misses;
+  if (const auto misses = witness.security_misses()) security_misses_before_ = *misses;
 }
 
 Result<Tracer> Tracer::children(const Witness& witness) {
@@ -349,6 +350,9 @@ Result<size_t> Tracer::drain(const std::function<void(const Denial&)>& tell,
   const auto misses = witness_->misses();
   if (!misses) return tl::unexpected(misses.error());
   around.enter_misses = *misses - misses_before_;
+  const auto security = witness_->security_misses();
+  if (!security) return tl::unexpected(security.error());
+  around.security_misses = *security - security_misses_before_;
   size_t count = 0;
   auto read = watch_.story([&](const rf_event& event, size_t size) {
     if (static_cast<int>(event.tgid) == own_tgid_) return;

@@ -137,7 +137,7 @@ class Tracer {
   const Witness* witness_;
   Watch watch_;
   DenialReader reader_;
-  uint64_t misses_before_ = 0;
+  uint64_t misses_before_ = 0, security_misses_before_ = 0;
   std::set<int> processes_;
   int own_tgid_ = -1;   // left out
   size_t present_ = 0;  // tasks that may have been in a syscall

@@ -13,6 +13,7 @@
 
 #include "harness/base/sys.h"
 #include "harness/witness/bpf_map.h"
+#include "harness/witness/security_hooks.h"
 #include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
 #include "probes/bpf/probe_abi.h"
@@ -86,45 +87,6 @@ OpenObject opener(StoryTransport transport) {
   };
 }
 
-// --- bpf(2) on maps -----------------------------------------------------------------------------
-
-Status update(int map, const void* key, const void* value, const char* what) {
-  bpf_attr attr{};
-  attr.map_fd = static_cast<uint32_t>(map);
-  attr.key = sys::arg(key);
-  attr.value = sys::arg(value);
-  attr.flags = BPF_ANY;
-  const int64_t r = sys::call(SYS_bpf, BPF_MAP_UPDATE_ELEM, sys::arg(&attr), sizeof attr);
-  if (r < 0) return system_error("BPF_MAP_UPDATE_ELEM", what, static_cast<int>(-r));
-  return {};
-}
-
-void remove(int map, const void* key) {
-  bpf_attr attr{};
-  attr.map_fd = static_cast<uint32_t>(map);
-  attr.key = sys::arg(key);
-  (void)sys::call(SYS_bpf, BPF_MAP_DELETE_ELEM, sys::arg(&attr), sizeof attr);
-}
-
-bool next_key(int map, const void* after, void* key) {
-  bpf_attr attr{};
-  attr.map_fd = static_cast<uint32_t>(map);
-  attr.key = sys::arg(after);
-  attr.next_key = sys::arg(key);
-  return sys::call(SYS_bpf, BPF_MAP_GET_NEXT_KEY, sys::arg(&attr), sizeof attr) == 0;
-}
-
-Result<uint64_t> misses_of_program(int program_fd) {
-  bpf_prog_info info{};
-  bpf_attr attr{};
-  attr.info.bpf_fd = static_cast<uint32_t>(program_fd);
-  attr.info.info_len = sizeof info;
-  attr.info.info = sys::arg(&info);
-  const int64_t r = sys::call(SYS_bpf, BPF_OBJ_GET_INFO_BY_FD, sys::arg(&attr), sizeof attr);
-  if (r < 0) return system_error("BPF_OBJ_GET_INFO_BY_FD", "program", static_cast<int>(-r));
-  return info.recursion_misses;
-}
-
 constexpr uint64_t kProcessTrial = 1ULL << 63;
 constexpr uint64_t kPidnsTrial = 1ULL << 62;
 
@@ -151,6 +113,9 @@ CallRecord record_of(const rf_call& c) {
   r.cap_last_denied = c.cap_last != RF_NO_CAP && c.cap_last_ret != 0;
   r.cap_elsewhere = c.cap_last != RF_NO_CAP && c.cap_userns != c.cred_userns;
   r.cap_effective = c.cap_effective;
+  r.lsm_hook = security_hook_name(c.lsm_hook);
+  r.lsm_by = static_cast<LsmBy>(c.lsm_by);
+  r.lsm_ret = c.lsm_ret;
   return r;
 }
 
@@ -167,6 +132,7 @@ struct Witness::State {
   StoryTransport transport = StoryTransport::ringbuf;
   std::vector<UniqueFd> rings;
   size_t slot_bytes = 0;
+  std::optional<SecurityHooks> security;
   [[nodiscard]] int rings_map() const {
     return bpf_map__fd(transport == StoryTransport::perf ? skeleton->maps.perf_rings
                                                          : skeleton->maps.rings);
@@ -186,6 +152,8 @@ std::vector<Rung> Witness::survey() {
   if (!rungs) return {};
   take(*rungs, {});
   rungs->insert(rungs->end(), story.begin(), story.end());
+  const auto security = SecurityHooks::survey();
+  rungs->insert(rungs->end(), security.begin(), security.end());
   return std::move(*rungs);
 }
 
@@ -280,11 +248,14 @@ Result<Witness> Witness::open(const WitnessOptions& options) {
     auto ring = make_story_map(transport, options.slot_bytes);
     if (!ring) return tl::unexpected(ring.error());
     const int fd = ring->get();
-    if (auto ok = update(state->rings_map(), &slot, &fd, "rings"); !ok) {
+    if (auto ok = update_map(state->rings_map(), &slot, &fd, "rings"); !ok) {
       return tl::unexpected(ok.error());
     }
     state->rings.push_back(std::move(*ring));
   }
+  state->security = SecurityHooks::attach(bpf_map__fd(state->skeleton->maps.tasks), options.avoid);
+  const auto& security = state->security->ladder();
+  rungs.insert(rungs.end(), security.begin(), security.end());
   state->ladder = std::move(rungs);
   return Witness(std::move(state));
 }
@@ -344,6 +315,8 @@ Result<uint64_t> Witness::misses() const {
   return *enter + *exit;
 }
 
+Result<uint64_t> Witness::security_misses() const { return state_->security->misses(); }
+
 int Witness::map_fd(const char* name) const {
   return bpf_object__find_map_fd_by_name(state_->skeleton->obj, name);
 }
@@ -371,7 +344,7 @@ Result<Watch> Witness::watch_pidns(uint32_t inode, const WatchOptions& options) 
 Status Witness::also_process(const Watch& watch, int tgid) const {
   state_->skeleton->bss->scope_by_tgid = true;
   const auto key = static_cast<uint32_t>(tgid);
-  return update(bpf_map__fd(state_->skeleton->maps.by_tgid), &key, &watch.id_, "scope");
+  return update_map(bpf_map__fd(state_->skeleton->maps.by_tgid), &key, &watch.id_, "scope");
 }
 
 // Before the group gets into `scopes`: without it nobody looks there.
@@ -381,7 +354,7 @@ void Witness::hint(uint64_t cgroup_id) const {
 
 Status Witness::also_group(const Watch& watch, uint64_t cgroup_id) const {
   hint(cgroup_id);
-  return update(bpf_map__fd(state_->skeleton->maps.scopes), &cgroup_id, &watch.id_, "scope");
+  return update_map(bpf_map__fd(state_->skeleton->maps.scopes), &cgroup_id, &watch.id_, "scope");
 }
 
 uint64_t Witness::noise(uint32_t nr, bool compat) const {
@@ -401,6 +374,9 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
   watch.witness_ = this;
   watch.owner_pid_ = static_cast<int>(sys::call(SYS_getpid));
   watch.misses_before_ = std::move(*before);
+  const auto security = security_misses();
+  if (!security) return tl::unexpected(security.error());
+  watch.security_misses_before_ = *security;
   watch.trials_fd_ = bpf_map__fd(maps.trials);
   watch.rings_fd_ = state_->rings_map();
   watch.noise_fd_ = bpf_map__fd(maps.noise);
@@ -432,18 +408,18 @@ Result<Watch> Witness::watch_scope(int scope_map, uint64_t key, bool short_key, 
   watch.id_ = trial;
   if (auto ok = watch.look_for({}); !ok) return tl::unexpected(ok.error());
   if (watch.own_ring_) {
-    if (auto ok = update(watch.rings_fd_, &watch.ring_key_, &ring_fd, "rings"); !ok) {
+    if (auto ok = update_map(watch.rings_fd_, &watch.ring_key_, &ring_fd, "rings"); !ok) {
       return tl::unexpected(ok.error());
     }
   }
   const rf_story shared_story{watch.ring_key_, 0, options.wakes ? 1U : 0U};
-  if (auto ok = update(watch.stories_fd_, &watch.id_, &shared_story, "stories"); !ok) {
+  if (auto ok = update_map(watch.stories_fd_, &watch.id_, &shared_story, "stories"); !ok) {
     return tl::unexpected(ok.error());
   }
   // Last: what is in scope has a trial and a ring.
   const auto short_form = static_cast<uint32_t>(key);
   const void* scope_key = short_key ? static_cast<const void*>(&short_form) : &key;
-  if (auto ok = update(scope_map, scope_key, &watch.id_, "scope"); !ok) {
+  if (auto ok = update_map(scope_map, scope_key, &watch.id_, "scope"); !ok) {
     return tl::unexpected(ok.error());
   }
   return watch;
@@ -464,23 +440,23 @@ Watch::~Watch() {
   // Moved from, or a forked process's copy.
   if (!ring_ || id_ == 0 || sys::call(SYS_getpid) != owner_pid_) return;
   const auto short_form = static_cast<uint32_t>(scope_key_);
-  remove(scope_fd_, short_key_ ? static_cast<const void*>(&short_form) : &scope_key_);
+  remove_from_map(scope_fd_, short_key_ ? static_cast<const void*>(&short_form) : &scope_key_);
   remove_below();
-  if (own_ring_) remove(rings_fd_, &ring_key_);
-  remove(stories_fd_, &id_);
-  remove(trials_fd_, &id_);
+  if (own_ring_) remove_from_map(rings_fd_, &ring_key_);
+  remove_from_map(stories_fd_, &id_);
+  remove_from_map(trials_fd_, &id_);
 }
 
 // Groups that the target made, and processes that it forked and that are still there.
 void Watch::remove_below() const {
   uint64_t key = 0;  // for the map of processes its first half
   std::vector<uint64_t> ours;
-  for (bool more = next_key(scope_fd_, nullptr, &key); more;
-       more = next_key(scope_fd_, &key, &key)) {
+  for (bool more = next_in_map(scope_fd_, nullptr, &key); more;
+       more = next_in_map(scope_fd_, &key, &key)) {
     uint64_t trial = 0;
     if (find_in_map(scope_fd_, &key, &trial, "scope") && trial == id_) ours.push_back(key);
   }
-  for (const uint64_t& each : ours) remove(scope_fd_, &each);
+  for (const uint64_t& each : ours) remove_from_map(scope_fd_, &each);
 }
 
 Status Watch::look_for(std::span<const rf_want> wants) const {
@@ -493,7 +469,7 @@ Status Watch::look_for(std::span<const rf_want> wants) const {
   trial.ring = ring_key_;
   trial.wakes = wakes_ ? 1 : 0;
   std::copy(wants.begin(), wants.end(), std::begin(trial.want));
-  return update(trials_fd_, &id_, &trial, "trial");
+  return update_map(trials_fd_, &id_, &trial, "trial");
 }
 
 Result<KernelFacts> Watch::facts() const {
@@ -504,6 +480,9 @@ Result<KernelFacts> Watch::facts() const {
   if (!misses) return tl::unexpected(misses.error());
   KernelFacts facts;
   facts.present = true;
+  const auto security = witness_->security_misses();
+  if (!security) return tl::unexpected(security.error());
+  facts.security_misses = *security - security_misses_before_;
   rf_story story{};
   if (auto ok = find_in_map(stories_fd_, &id_, &story, "stories"); !ok) {
     return tl::unexpected(ok.error());

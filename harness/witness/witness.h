@@ -60,11 +60,13 @@ class Witness {
   // Whether a hook is attached: enter, exit, cap, fork, exec, end, signal, attach, mkdir, freeze,
   // thaw, victim, vsyscall, state; `story` says which transport its events take; or, of ingress,
   // egress, socket, connect4, connect6 and device, whether attach_to_group() has a program for it;
-  // tasks: the iterator of Watch::tasks().
+  // tasks: the iterator of Watch::tasks(); or a hook of security_hooks.h.
   [[nodiscard]] bool offers(std::string_view hook) const;
   // Runs of the enter and exit programs that the kernel left out since they were loaded, since the
   // same program was already running on that CPU (recursion_misses, Linux 5.12).
   [[nodiscard]] Result<uint64_t> misses() const;
+  // The same of the programs that see security hooks: see security_hooks.h.
+  [[nodiscard]] Result<uint64_t> security_misses() const;
   // The same of one hook, 0 when it is not attached.
   [[nodiscard]] Result<uint64_t> misses_of(std::string_view hook) const;
 
@@ -139,6 +141,7 @@ class Watch {
                   KernelFacts& facts) const;
   uint64_t id_ = 0;
   std::vector<uint64_t> misses_before_;
+  uint64_t security_misses_before_ = 0;
   int trials_fd_ = -1, rings_fd_ = -1, noise_fd_ = -1, stories_fd_ = -1;  // the Witness's
   int scope_fd_ = -1;
   uint64_t scope_key_ = 0;

@@ -14,6 +14,8 @@
 #include <linux/types.h>
 #endif
 
+#include "probes/bpf/security_hooks.h"
+
 #define RF_WANTS 7 /* six of a case, and the sentinel */
 #define RF_PATH 64
 #define RF_TEXT 64
@@ -62,7 +64,9 @@ struct rf_call {
   __u32 cred_userns; /* ... and that the task's credentials belong to */
   __u32 seccomp;     /* SECCOMP_MODE_* of the task */
   __u32 tgid, tid;   /* in the initial pid namespace */
-  __u32 pad;
+  __u8 lsm_hook;     /* RF_HOOK_*: the last security hook that said no */
+  __u8 lsm_by;       /* RF_LSM_*: who said it there */
+  __s16 lsm_ret;     /* ... and what */
 };
 
 /* What became of one want. */

@@ -57,6 +57,7 @@ static __always_inline int on_enter(struct pt_regs* regs, const unsigned long* a
   state->caps_failed = 0;
   state->cap_last = RF_NO_CAP;
   state->cap_last_ret = 0;
+  state->lsm = (struct lsm_state){};
   state->began = bpf_ktime_get_ns();
   if (regs) {
     read_args(state->args, regs, compat);
@@ -150,6 +151,7 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
     state->caps_failed = 0;
     state->cap_last = RF_NO_CAP;
     state->cap_last_ret = 0;
+    state->lsm = (struct lsm_state){};
     state->began = 0;
     if (regs) {
       read_args(state->args, regs, compat);
@@ -199,6 +201,9 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
   call->cap_last = state->cap_last;
   call->cap_last_ret = state->cap_last_ret;
   call->cap_userns = state->cap_userns;
+  call->lsm_hook = state->lsm.hook;
+  call->lsm_by = state->lsm.by;
+  call->lsm_ret = state->lsm.ret;
   const struct cred* cred = self->cred;
   call->cred_userns = cred->user_ns->ns.inum;
   call->cap_effective = cred->cap_effective.val;
@@ -282,6 +287,7 @@ static __always_inline int on_cap(void* ctx, const struct cred* cred, struct use
   state->cap_last = cap;
   state->cap_last_ret = ret;
   state->flags &= ~RF_DEVICE;
+  state->lsm.hook = RF_HOOK_NONE;
   state->cap_userns = typed ? target->ns.inum : BPF_CORE_READ(target, ns.inum);
   state->cred_userns = typed ? cred->user_ns->ns.inum : BPF_CORE_READ(cred, user_ns, ns.inum);
   if (ret == 0) return 0;

@@ -13,6 +13,7 @@
 #include "probes/bpf/abi.h"
 #include "probes/bpf/debug.h"
 #include "probes/bpf/probe_abi.h"
+#include "probes/bpf/task_state.h"
 
 #define NR_vfork 58
 #define NR_clone 56
@@ -96,32 +97,6 @@ struct {
   __type(value, __u64);
 } noise SEC(".maps");
 
-/* By task_struct, never by tid: execve of a thread changes that, and numbers come again. */
-struct task_state {
-  __u64 born; /* start_boottime: tells a task from the next one at the same address */
-  __u64 trial;
-  __u64 began;
-  __u64 caps_failed;
-  __s32 nr; /* the syscall it is in, or -1 */
-  __s32 cap_last, cap_last_ret;
-  __u32 cap_userns, cred_userns;
-  __u32 flags;
-  __u32 matched; /* a bit for each want */
-  __u32 has_path;
-  __u32 fresh;                /* forked, and not yet out of its parent's clone */
-  __u64 cap_cred, cap_target; /* between entry and return of cap_capable() */
-  __s32 cap_asked;
-  __u32 pad;
-  __u64 args[6];
-  char path[RF_PATH];
-};
-struct {
-  __uint(type, BPF_MAP_TYPE_LRU_HASH);
-  __uint(max_entries, 16384);
-  __type(key, __u64);
-  __type(value, struct task_state);
-} tasks SEC(".maps");
-
 /* Capabilities that `noise` had no room for: what failed without harm is not known to any trial. */
 __u64 noise_lost = 0;
 
@@ -193,21 +168,6 @@ static __always_inline __u64 scope_of_current(void) {
 }
 
 /* --- State of a task ------------------------------------------------------------------------ */
-
-static __always_inline struct task_state* state_of(struct task_struct* task) {
-  __u64 key = (__u64)task;
-  struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
-  if (state && state->born != BPF_CORE_READ(task, start_boottime)) return 0;
-  return state;
-}
-
-/* The same for a task as bpf_get_current_task_btf() gives it: read without a call. */
-static __always_inline struct task_state* state_of_self(struct task_struct* self) {
-  __u64 key = (__u64)self;
-  struct task_state* state = bpf_map_lookup_elem(&tasks, &key);
-  if (state && state->born != self->start_boottime) return 0;
-  return state;
-}
 
 static __always_inline struct task_state* new_state(struct task_struct* task, __u64 trial) {
   __u32 zero = 0;
