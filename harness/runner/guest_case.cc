@@ -82,6 +82,7 @@ class GuestTrial {
       }
       scenario->options(settings.options);
     }
+    settings.options.budget.time = guest_trial_time(settings.options.budget.time, vmm::emulator());
     auto platform =
         make_platform(control() ? body_.fault : std::string(), std::move(settings.inputs));
     if (!platform) return tl::unexpected(platform.error());
@@ -293,6 +294,12 @@ class GuestTrial {
 };
 
 }  // namespace
+
+std::chrono::milliseconds guest_trial_time(std::chrono::milliseconds timeout,
+                                           std::string_view emulator) {
+  constexpr int kTcg = 6;
+  return emulator == "tcg" ? timeout * kTcg : timeout;
+}
 
 GuestOutcome run_guest(const Case& c, const std::string& name, std::chrono::milliseconds timeout) {
   return GuestTrial(c, name, timeout).run();

@@ -10,6 +10,11 @@ namespace ringfence {
 
 CaseRecord run_guest_case(const Case& c, const RunContext& context);
 
+// What `timeout`, which is meant for hardware, becomes on this emulator (vmm::emulator()): an exit
+// takes a millisecond where QEMU's TCG emulates the processor beneath KVM, not ten microseconds.
+std::chrono::milliseconds guest_trial_time(std::chrono::milliseconds timeout,
+                                           std::string_view emulator);
+
 // One trial of it. `name` is confined or control.
 GuestOutcome run_guest(const Case& c, const std::string& name, std::chrono::milliseconds timeout);
 

@@ -138,5 +138,12 @@ TEST_F(GuestCase, AGuestThatDoesNotComeToItsEndProvesNothing) {
   EXPECT_EQ(r.reason, "no_attempt");
 }
 
+TEST(GuestTrialTime, IsLongerWhereAnExitTakesLonger) {
+  using std::chrono::milliseconds;
+  EXPECT_EQ(guest_trial_time(milliseconds(10), ""), milliseconds(10));
+  EXPECT_EQ(guest_trial_time(milliseconds(10), "kvm"), milliseconds(10));
+  EXPECT_EQ(guest_trial_time(milliseconds(10), "tcg"), milliseconds(60));
+}
+
 }  // namespace
 }  // namespace ringfence

@@ -28,10 +28,12 @@
 #include "harness/policy/read.h"
 #include "harness/runner/decoy.h"
 #include "harness/runner/extras.h"
+#include "harness/runner/guest_case.h"
 #include "harness/runner/inmate_file.h"
 #include "harness/runner/run_case.h"
 #include "harness/runner/wire.h"
 #include "harness/spawn/reap.h"
+#include "harness/vmm/scenario.h"
 #include "harness/witness/ladder_text.h"
 #include "probes/inmate/image.h"
 
@@ -434,7 +436,9 @@ class Run {
     worker.c = &c;
     worker.pipe = UniqueFd(pipe[0]);
     const UniqueFd write_end(pipe[1]);
-    worker.deadline = Clock::now() + 3 * options_.timeout + std::chrono::seconds(20);
+    const auto trial =
+        c.guest ? guest_trial_time(options_.timeout, vmm::emulator()) : options_.timeout;
+    worker.deadline = Clock::now() + 3 * trial + std::chrono::seconds(20);
     worker.decoy = decoys_.take();
     const int64_t parent = sys::call(SYS_getpid);
     int pidfd = -1;

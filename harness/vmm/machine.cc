@@ -319,6 +319,19 @@ std::optional<End> Machine::kicked() {
   return std::nullopt;
 }
 
+Result<Exit> Machine::run_other(Vcpu& other) {
+  if (watchdog_ == nullptr) {
+    return usage_error("run another vCPU", {}, "only while the machine itself runs");
+  }
+  if (auto ok = watchdog_->open_in(other); !ok) return tl::unexpected(ok.error());
+  for (;;) {
+    auto exit = other.run();
+    if (!exit || !std::holds_alternative<Intr>(*exit)) return exit;
+    (void)watchdog_->take();
+    if (stop_.load() || monotonic() >= deadline_) return exit;
+  }
+}
+
 std::optional<End> Machine::port(const IoIn& e) {
   for (size_t at = 0; at < e.data.size(); at += e.size) {
     uint32_t value = 0;

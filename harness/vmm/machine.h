@@ -104,6 +104,10 @@ class Machine {
   using Idle = std::function<bool(Machine&, bool wait)>;
   void on_idle(Idle idle) { idle_ = std::move(idle); }
 
+  // For a hook: runs another vCPU of this VM in this thread to its next exit. Intr: the budget's
+  // time is over, or stop() was called.
+  Result<Exit> run_other(Vcpu& other);
+
   // Keeps registers, memory and devices as they are now; rewind() restores them: registers, the
   // pages that were written since, device state.
   Status remember();

@@ -95,6 +95,56 @@ TEST(Budget, AGuestThatSpinsWithoutExitsEndsByTime) {
   EXPECT_EQ((*machine)->exit_count(), 0U);
 }
 
+// A second vCPU in real mode at linear 0x500, where `code` goes.
+Result<Vcpu> second_at_500(Machine& machine, const Bytes& code) {
+  auto second = machine.vm().create_vcpu(1);
+  if (!second) return second;
+  if (auto ok = machine.memory().write(0x500, code); !ok) return tl::unexpected(ok.error());
+  const auto sregs = machine.vcpu().sregs();
+  if (!sregs) return tl::unexpected(sregs.error());
+  if (auto ok = second->set_sregs(*sregs); !ok) return tl::unexpected(ok.error());
+  kvm_regs regs{};
+  regs.rip = 0x500;
+  regs.rflags = 2;
+  if (auto ok = second->set_regs(regs); !ok) return tl::unexpected(ok.error());
+  return second;
+}
+
+TEST(OtherVcpu, RunsToItsNextExit) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine = machine_of(*kvm, code::out8(0x30, 1) + code::exit_with(3));
+  ASSERT_TRUE(machine);
+  auto second = second_at_500(**machine, code::out8(0x31, 0x5a));
+  ASSERT_TRUE(second) << second.error().describe();
+  EXPECT_FALSE((*machine)->run_other(*second)) << "outside of a run";
+  std::string seen;
+  (*machine)->on_exit([&](Machine& m, Exit& exit) {
+    const auto* io = std::get_if<IoOut>(&exit);
+    if (io == nullptr || io->port != 0x30) return Handled::no;
+    const auto other = m.run_other(*second);
+    seen = other ? describe(*other) : other.error().describe();
+    return Handled::no;
+  });
+  EXPECT_EQ((*machine)->run().code, 3U);
+  EXPECT_EQ(seen, "OUT 0x0031 size 1 count 1: 5a");
+}
+
+TEST(OtherVcpu, OneThatSpinsEndsWithTheMachinesTime) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine = machine_of(*kvm, code::out8(0x30, 1) + code::kSpin, short_budget());
+  ASSERT_TRUE(machine);
+  auto second = second_at_500(**machine, code::kSpin);
+  ASSERT_TRUE(second) << second.error().describe();
+  std::string seen;
+  (*machine)->on_exit([&](Machine& m, Exit&) {
+    const auto other = m.run_other(*second);
+    seen = other ? describe(*other) : other.error().describe();
+    return Handled::no;
+  });
+  EXPECT_EQ((*machine)->run().kind, End::Kind::out_of_time);
+  EXPECT_EQ(seen, "INTR: interrupted from outside");
+}
+
 TEST(Budget, AGuestThatExitsForEverEndsByExits) {
   RINGFENCE_NEED_KVM(kvm);
   // out 0x30, al; jmp back

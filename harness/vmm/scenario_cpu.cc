@@ -180,6 +180,92 @@ class HostStep : public Scenario {
   uint64_t last_ = ~0ULL;
 };
 
+// A second vCPU beside the in-kernel local APICs. When the guest writes port 0x30 the host looks at
+// it (KVM_GET_MP_STATE takes what IPIs are pending), and where it may run, runs it to its next OUT:
+// one vCPU at a time, so that what comes out does not depend on the host's load. What was seen goes
+// to guest memory (guests/cpu_ap.asm), and the guest judges it.
+class SecondCpu : public Scenario {
+ public:
+  explicit SecondCpu(bool /*control*/) {}
+  void options(MachineOptions& options) override { options.irqchip = true; }
+  Status before(Machine& machine) override {
+    auto second = machine.vm().create_vcpu(1);
+    if (!second) return tl::unexpected(second.error());
+    second_ = std::move(*second);
+    const auto cpuid = machine.vcpu().cpuid();
+    if (!cpuid) return tl::unexpected(cpuid.error());
+    return second_->set_cpuid(*cpuid);
+  }
+  Handled exit(Machine& machine, Exit& exit) override {
+    if (!asks(exit, kRaisePort)) return Handled::no;
+    if (auto ok = look(machine); !ok) {
+      error_ = ok.error().describe();
+      return Handled::stop;
+    }
+    return Handled::no;
+  }
+  void after(Machine& /*m*/, const End& /*end*/, std::vector<Finding>& out) override {
+    if (!error_.empty()) out.push_back({false, error_});
+  }
+
+ private:
+  struct Seen {
+    uint32_t state;
+    uint32_t came_out;
+    uint32_t cs_base;
+    uint32_t ip;
+    uint32_t cr0;
+  };
+  Status look(Machine& machine) {
+    constexpr uint64_t kAt = 0x600;  // guest_data
+    constexpr uint16_t kOutPort = 0x31;
+    const auto state = second_->mp_state();
+    if (!state) return tl::unexpected(state.error());
+    Seen seen{*state, ~0U, 0, 0, 0};
+    if (*state == KVM_MP_STATE_RUNNABLE) {
+      const auto regs = second_->regs();
+      const auto sregs = second_->sregs();
+      if (!regs) return tl::unexpected(regs.error());
+      if (!sregs) return tl::unexpected(sregs.error());
+      seen.cs_base = static_cast<uint32_t>(sregs->cs.base);
+      seen.ip = static_cast<uint32_t>(regs->rip);
+      seen.cr0 = static_cast<uint32_t>(sregs->cr0);
+      const auto exit = machine.run_other(*second_);
+      if (!exit) return tl::unexpected(exit.error());
+      if (!asks(*exit, kOutPort)) {
+        return system_error("run the second vCPU", describe(*exit), EIO);
+      }
+      seen.came_out = 0;
+      const auto bytes = std::get<IoOut>(*exit).data;
+      std::memcpy(&seen.came_out, bytes.data(), std::min(bytes.size(), sizeof seen.came_out));
+    }
+    return machine.memory().store(kAt, seen);
+  }
+  std::optional<Vcpu> second_;
+  std::string error_;
+};
+
+// Needs a KVM that offers SVM to its guests; whatever the machine's own CPUID is set to.
+class NestedSvm : public Scenario {
+ public:
+  explicit NestedSvm(const Kvm& kvm) {
+    const auto offers_svm = [](const kvm_cpuid_entry2& e) {
+      return e.function == 0x80000001 && (e.ecx & 1 << 2) != 0;
+    };
+    const auto cpuid = kvm.supported_cpuid();
+    if (!cpuid || std::none_of(cpuid->begin(), cpuid->end(), offers_svm)) {
+      lack_ = "host-lacks:nested_svm";
+    }
+  }
+  static std::unique_ptr<Scenario> make(const Kvm& kvm, bool /*control*/) {
+    return std::make_unique<NestedSvm>(kvm);
+  }
+  [[nodiscard]] std::string lack() const override { return lack_; }
+
+ private:
+  std::string lack_;
+};
+
 constexpr std::array kRows = {
     ScenarioRow{"width_real", make_one<Width<CpuMode::real>>},
     ScenarioRow{"width_protected16", make_one<Width<CpuMode::protected16>>},
@@ -192,6 +278,8 @@ constexpr std::array kRows = {
     ScenarioRow{"inject", make_one<Inject>},
     ScenarioRow{"nmi", make_one<Nmi>},
     ScenarioRow{"host_step", make_one<HostStep>},
+    ScenarioRow{"second_cpu", make_one<SecondCpu>},
+    ScenarioRow{"nested_svm", NestedSvm::make},
 };
 
 }  // namespace

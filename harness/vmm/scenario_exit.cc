@@ -164,6 +164,28 @@ class Ends : public Scenario {
   [[nodiscard]] bool right_end(const End& end) const override { return end.kind == Kind; }
 };
 
+// A state that VMRUN and VM entry refuse: long mode with L and D set in CS (AMD APM volume 2,
+// 15.5.1; Intel SDM volume 3, 27.3.1.2), which KVM_SET_SREGS takes. The end says so in words.
+class FailsEntry : public Ends<End::Kind::fail_entry> {
+ public:
+  explicit FailsEntry(bool control) : Ends(control), control_(control) {}
+  Status before(Machine& machine) override {
+    if (control_) return {};
+    auto sregs = machine.vcpu().sregs();
+    if (!sregs) return tl::unexpected(sregs.error());
+    sregs->cs.db = 1;
+    return machine.vcpu().set_sregs(*sregs);
+  }
+  void after(Machine& machine, const End& end, std::vector<Finding>& out) override {
+    Ends::after(machine, end, out);
+    out.push_back({end.text.find("invalid guest state") != std::string::npos,
+                   "the end in words: " + end.text});
+  }
+
+ private:
+  bool control_;
+};
+
 // immediate_exit: a run that comes back at once, before the guest's first instruction.
 class ImmediateExit : public Scenario {
  public:
@@ -339,6 +361,7 @@ constexpr std::array kRows = {
     ScenarioRow{"halts", make_one<Ends<End::Kind::halted>>},
     ScenarioRow{"shuts_down", make_one<Ends<End::Kind::shutdown>>},
     ScenarioRow{"internal_error", make_one<Ends<End::Kind::internal_error>>},
+    ScenarioRow{"fail_entry", make_one<FailsEntry>},
     ScenarioRow{"immediate_exit", make_one<ImmediateExit>},
     ScenarioRow{"coalesced_port", make_one<Coalesced<true>>},
     ScenarioRow{"coalesced_mmio", make_one<Coalesced<false>>},

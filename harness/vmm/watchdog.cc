@@ -22,7 +22,7 @@ Result<Watchdog> Watchdog::start(const Vcpu& vcpu, std::chrono::nanoseconds inte
   int64_t r =
       sys::call(SYS_rt_sigprocmask, SIG_BLOCK, sys::arg(&set), sys::arg(&dog.before_), kSetSize);
   if (r < 0) return system_error("rt_sigprocmask", "watchdog", static_cast<int>(-r));
-  if (auto ok = vcpu.set_signal_mask(dog.before_ & ~kBit); !ok) return tl::unexpected(ok.error());
+  if (auto ok = dog.open_in(vcpu); !ok) return tl::unexpected(ok.error());
   sigevent event{};
   event.sigev_notify = SIGEV_THREAD_ID;
   event.sigev_signo = kSignal;
@@ -52,6 +52,8 @@ Watchdog::~Watchdog() {
   if ((before_ & kBit) != 0) return;
   (void)sys::call(SYS_rt_sigprocmask, SIG_SETMASK, sys::arg(&before_), 0, kSetSize);
 }
+
+Status Watchdog::open_in(const Vcpu& vcpu) const { return vcpu.set_signal_mask(before_ & ~kBit); }
 
 bool Watchdog::take() const {
   const uint64_t set = kBit;

@@ -22,6 +22,8 @@ class Watchdog {
   Watchdog& operator=(const Watchdog&) = delete;
   ~Watchdog();
 
+  // Lets the signal end runs of another vCPU in the same thread, too.
+  [[nodiscard]] Status open_in(const Vcpu& vcpu) const;
   // Takes the signal that made the last run end; false when there was none.
   [[nodiscard]] bool take() const;
 

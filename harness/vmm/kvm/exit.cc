@@ -26,7 +26,9 @@ std::string hex(std::span<const uint8_t> bytes) {
 }
 
 constexpr uint64_t kVmxEntryFailed = 1ULL << 31;
-constexpr uint64_t kSvmInvalid = ~0ULL;  // VMEXIT_INVALID is -1
+// VMEXIT_INVALID is -1, of which many kernels keep 32 bits (struct vmcb_control_area, exit_code).
+constexpr uint64_t kSvmInvalid = ~0ULL;
+constexpr uint64_t kSvmInvalid32 = 0xffffffff;
 constexpr uint32_t kUnexpectedExit = 4;  // KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON
 
 }  // namespace
@@ -49,8 +51,9 @@ std::string_view exit_name(const Exit& exit) {
 }
 
 std::string fail_entry_words(uint64_t reason) {
-  if (reason == kSvmInvalid)
+  if (reason == kSvmInvalid || reason == kSvmInvalid32) {
     return "VMRUN failed: invalid guest state in the VMCB (VMEXIT_INVALID)";
+  }
   if ((reason & kVmxEntryFailed) == 0) {
     return fmt::format("VM entry refused, VM-instruction error {}", reason);
   }

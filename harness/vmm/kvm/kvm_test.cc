@@ -214,6 +214,7 @@ TEST(Exits, FailEntryInWords) {
   EXPECT_EQ(fail_entry_words(0x80000029), "VM entry failed: machine check");
   EXPECT_THAT(fail_entry_words(0x80000005), HasSubstr("basic exit reason 5"));
   EXPECT_THAT(fail_entry_words(~0ULL), HasSubstr("VMEXIT_INVALID"));
+  EXPECT_THAT(fail_entry_words(0xffffffff), HasSubstr("VMEXIT_INVALID"));
   EXPECT_THAT(fail_entry_words(7), HasSubstr("VM-instruction error 7"));
 }
 
