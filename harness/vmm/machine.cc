@@ -253,7 +253,8 @@ std::optional<End> Machine::step_loop() {
     return ended(End::Kind::out_of_exits,
                  fmt::format("no end after {} exits", options_.budget.exits));
   }
-  pass_time();
+  // A stop for the debugger is nothing that the guest did.
+  if (!std::holds_alternative<Debug>(exit)) pass_time();
   if (hook_) [[unlikely]] {
     switch (hook_(*this, exit)) {
       case Handled::yes:
