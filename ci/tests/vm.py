@@ -301,6 +301,23 @@ class Debug(Vm):
         self.assertTrue((self.here / "taken").exists())
 
 
+class Irqchip(Vm):
+    """KVM's own interrupt controllers and timer. What they do: guests.kvm_devices."""
+
+    def test_a_guest_that_halts_for_good_ends(self):
+        # By a HLT with interrupts off, which is no exit there; not by the budget.
+        done = self.run_vm("halt", "--vmm", "kvm-irqchip", "--timeout", str(PATIENCE / 2))
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        done = self.run_vm("hi", "--vmm", "kvm-irqchip", "--timeout", str(PATIENCE / 2))
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "Hi\n", ""))
+
+    def test_one_that_waits_for_ever_is_ended_by_its_budget(self):
+        image = self.image([0xfb, 0xf4, 0xeb, 0xfd])  # sti; hlt; jmp
+        done = self.run_vm(image, "--vmm", "kvm-irqchip", "--timeout", "0.2")
+        self.assertEqual(done.returncode, 2)
+        self.assertIn("out_of_time", done.stderr)
+
+
 if __name__ == "__main__":
     program = unittest.main(verbosity=2, exit=False)
     result = program.result

@@ -282,7 +282,7 @@ Status GdbServer::serve(Machine& machine, const GdbStop& stop, bool announce) {
       case GdbInput::Kind::packet: {
         if (!no_ack_) sent = send("+").has_value();
         if (!sent) break;
-        const auto ok = act(machine, stub_->answer(input.payload), done);
+        auto ok = act(machine, stub_->answer(input.payload), done);
         if (!ok && ok.error().what != "send") return ok;
         sent = ok.has_value();
         break;

@@ -152,6 +152,7 @@ class Machine {
   std::optional<End> halt();
   std::optional<End> kicked();
   Status offer_interrupt();
+  Status forward_inputs();
   Status reset_cpu();
   void pass_time();
   void collect();
