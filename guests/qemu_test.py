@@ -8,7 +8,6 @@ devices  QEMU's devices against the data sheets: where it deviates has to be lis
 Exit 77 where QEMU is not installed, or is one of which nobody has listed the deviations.
 """
 
-import json
 import os
 import re
 import shutil
@@ -16,12 +15,11 @@ import subprocess
 import sys
 import tempfile
 import unittest
-from concurrent.futures import ThreadPoolExecutor
+
+from deviations import Deviations, complaints, deviations_of, source_lines
 
 QEMU = "qemu-system-x86_64"
 SOURCE, IMAGES = sys.argv[1:3]
-DATA = os.path.join(SOURCE, "suites", "data")
-TRIES = 4  # what a busy host brings about is not the same every time
 
 
 def command(image, *options):
@@ -39,11 +37,6 @@ def run(image):
             timeout=120, stdin=subprocess.DEVNULL, check=False).returncode
         with open(out, encoding="ascii") as said:
             return status, said.read()
-
-
-def source_lines(guest):
-    with open(os.path.join(SOURCE, "guests", guest + ".asm"), encoding="ascii") as source:
-        return source.read().splitlines()
 
 
 class Abi(unittest.TestCase):
@@ -64,7 +57,7 @@ class Abi(unittest.TestCase):
         self.assertEqual(failed[1].split()[3:], ["00e9", "000000ff", "00000016", "000000e9"])
         self.assertEqual(failed[0].split()[3:], ["0000", "ffff0000", "12350000", "12345678"])
         # The line is that of the source.
-        text = source_lines("abi")
+        text = source_lines(SOURCE, "abi")
         for line in held + failed:
             clause, number = line.split()[1:3]
             self.assertRegex(text[int(number) - 1], re.escape(clause) + r"\b")
@@ -95,80 +88,21 @@ class Abi(unittest.TestCase):
                 qemu.kill()
 
 
-def deviations_of(guest, said):
-    """{(clause, source line): the first report} of what a guest says does not hold."""
-    text = source_lines(guest)
-    found = {}
-    for line in said.splitlines():
-        if line.startswith("- "):
-            clause, number = line.split()[1:3]
-            found.setdefault((clause, text[int(number) - 1].split(";")[0].strip()), line)
-    return found
-
-
-def complaints(guest, listed, sometimes, runs):
-    """What is new in every run, and what is listed and in none. `runs`: one dict for each run."""
-    new = set.intersection(*[set(found) for found in runs]) - listed - sometimes
-    gone = listed - set.union(*[set(found) for found in runs])
-    return ([f"{guest}: new: {runs[-1][key]}    {key[1]}" for key in sorted(new)] +
-            [f"{guest}: no longer: {clause}: {line}" for clause, line in sorted(gone)])
-
-
 class Devices(unittest.TestCase):
     maxDiff = None
 
-    @classmethod
-    def setUpClass(cls):
-        with open(os.path.join(DATA, "devices.json"), encoding="utf-8") as table:
-            clauses = json.load(table)["clauses"]
-        cls.guest_of = {clause["id"]: clause["guest"] for clause in clauses}
-        with open(os.path.join(DATA, "deviations", "qemu.json"), encoding="utf-8") as known:
-            cls.known = json.load(known)
+    def test_deviates_as_listed(self):
+        deviations = Deviations(self, SOURCE, "qemu", run, (1, 3))
         version = subprocess.run([QEMU, "--version"], capture_output=True, text=True,
                                  check=True).stdout.split()[3]
-        if not version.startswith(cls.known["version"] + "."):
-            raise unittest.SkipTest(f"QEMU {version}; the deviations are those of " +
-                                    cls.known["version"])
-
-    def test_deviates_as_listed(self):
-        listed = {}
-        sometimes = {}
-        for deviation in self.known["deviations"]:
-            for name in ("clause", "does", "source"):
-                self.assertTrue(deviation[name], deviation)
-            guest = deviation.get("guest", self.guest_of.get(deviation["clause"]))
-            self.assertIsNotNone(guest, deviation)
-            for line in deviation["expectations"]:
-                listed.setdefault(guest, set()).add((deviation["clause"], line))
-            for line in deviation.get("sometimes", []):
-                sometimes.setdefault(guest, set()).add((deviation["clause"], line))
-        guests = sorted(set(self.guest_of.values()))
-        # They sleep for most of their time.
-        with ThreadPoolExecutor(4) as pool:
-            wrong = list(pool.map(lambda guest: self.judge(
-                guest, listed.pop(guest, set()), sometimes.get(guest, set())), guests))
-        wrong = [complaint for of_guest in wrong for complaint in of_guest]
-        self.assertEqual(listed, {}, "of guests that there are not")
-        self.assertEqual(wrong, [])
-
-    def judge(self, guest, listed, sometimes):
-        """What is wrong with the list for one guest, in as many runs as it takes."""
-        runs = []
-        for _ in range(TRIES):
-            status, said = run(guest)
-            lines = said.splitlines()
-            self.assertTrue(lines and lines[-1].startswith("Z "), f"{guest} did not end: {said}")
-            failures = sum(line.startswith("- ") for line in lines)
-            self.assertEqual(status, 3 if failures else 1, guest)
-            self.assertEqual(lines[-1].split()[2], f"{failures:04x}", guest)
-            runs.append(deviations_of(guest, said))
-            if not complaints(guest, listed, sometimes, runs):
-                break
-        return complaints(guest, listed, sometimes, runs)
+        if not version.startswith(deviations.known["version"] + "."):
+            self.skipTest(f"QEMU {version}; the deviations are those of " +
+                          deviations.known["version"])
+        deviations.check(4)  # they sleep for most of their time
 
     def test_a_new_one_and_one_that_is_gone_are_seen(self):
         said = "G x 1\n- uart.lsr_oe 1 03fd 000000ff 00000001 00000000\nZ 0001 0001\n"
-        found = deviations_of("uart_line_status", said)
+        found = deviations_of(SOURCE, "uart_line_status", said)
         key = next(iter(found))
         self.assertEqual(key[0], "uart.lsr_oe")
         self.assertEqual(complaints("g", {key}, set(), [found]), [])

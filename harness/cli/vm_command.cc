@@ -13,6 +13,7 @@
 #include "harness/base/suggest.h"
 #include "harness/base/sys.h"
 #include "harness/cli/commands.h"
+#include "harness/cli/vm_debug.h"
 #include "harness/kernels/program.h"
 #include "harness/vmm/board_platform.h"
 #include "harness/vmm/scenario.h"
@@ -20,6 +21,9 @@
 namespace ringfence::cli {
 namespace {
 
+constexpr double kTimeout = 10;  // seconds
+constexpr double kLongest = 86400;
+constexpr double kPatience = 600;     // for a gdb to come
 constexpr uint8_t kIsaDebugExit = 1;  // QEMU's isa-debug-exit ends with (value << 1) | 1
 
 struct VmArguments {
@@ -29,8 +33,13 @@ struct VmArguments {
   std::string fault;
   bool firmware = false;
   std::vector<std::string> set;
-  double timeout = 10;
+  std::optional<double> timeout;
+  VmDebugOptions debug;
 };
+
+std::chrono::milliseconds timeout_of(const VmArguments& args, double otherwise) {
+  return std::chrono::milliseconds(static_cast<int64_t>(args.timeout.value_or(otherwise) * 1000));
+}
 
 // An image of guests/ by its name, else a file.
 struct Image {
@@ -70,20 +79,29 @@ void put(std::span<const uint8_t> bytes) {
   (void)sys::write_full(STDOUT_FILENO, bytes.data(), bytes.size());
 }
 
-// What a person types goes to the first serial port. False when there will be nothing more.
-bool take_input(vmm::Machine& machine, bool& open, int wait_ms) {
-  if (!open) return false;
-  pollfd in{STDIN_FILENO, POLLIN, 0};
-  if (sys::call(SYS_poll, sys::arg(&in), 1, static_cast<uint64_t>(wait_ms)) <= 0)
-    return wait_ms > 0;
+// What a person types goes to the first serial port.
+void take_input(vmm::Machine& machine, bool& open) {
   std::array<uint8_t, 64> bytes{};
   const int64_t n = sys::call(SYS_read, STDIN_FILENO, sys::arg(bytes.data()), bytes.size());
   if (n <= 0) {
     open = false;
-    return false;
+    return;
   }
   machine.platform().serial_input(std::span(bytes).first(static_cast<size_t>(n)), machine.now());
-  return true;
+}
+
+// Waits a little, where asked to, for input or for the debugger, and takes it. False when nothing
+// can come any more.
+bool idle(vmm::Machine& machine, VmDebugger& debugger, bool& open, bool wait) {
+  constexpr uint64_t kWaitMs = 50;
+  std::vector<pollfd> list;
+  for (const int fd : debugger.fds()) list.push_back({fd, POLLIN, 0});
+  if (open) list.push_back({STDIN_FILENO, POLLIN, 0});
+  const bool worth = open || debugger.attached();
+  (void)sys::call(SYS_poll, sys::arg(list.data()), list.size(), wait && worth ? kWaitMs : 0);
+  if (open && list.back().revents != 0) take_input(machine, open);
+  debugger.look(machine);
+  return open || debugger.attached();
 }
 
 int status_of(const vmm::End& end) {
@@ -104,16 +122,20 @@ Result<int> run_here(const VmArguments& args, const Image& image) {
   settings.options.start.mode = image.mode;
   settings.options.whole_transcript = !args.transcript.empty();
   settings.options.budget.exits = ~0ULL;
-  settings.options.budget.time =
-      std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000));
+  settings.options.budget.time = timeout_of(args, args.debug.gdb.empty() ? kTimeout : kLongest);
   settings.options.irqchip = args.vmm == "kvm-irqchip";
-  if (args.firmware) settings.options.form = vmm::Form::firmware;
+  // KVM's own timer runs by the host's clock.
+  if (settings.options.irqchip) settings.options.clock = vmm::ClockKind::real;
+  // The other form takes time for what it asks of the device. A file has the form that it has.
+  const bool firmware = args.firmware || (settings.options.irqchip && !image.firmware.empty());
+  if (firmware) settings.options.form = vmm::Form::firmware;
   for (const std::string& word : args.set) {
     if (auto ok = vmm::apply_setting(word, settings); !ok) return tl::unexpected(ok.error());
   }
-  auto platform = vmm::make_board_platform(args.fault, std::move(settings.inputs));
+  auto platform =
+      vmm::make_board_platform(args.fault, std::move(settings.inputs), settings.options.irqchip);
   if (!platform) return tl::unexpected(platform.error());
-  auto machine = vmm::Machine::create(*kvm, args.firmware ? image.firmware : image.flat,
+  auto machine = vmm::Machine::create(*kvm, firmware ? image.firmware : image.flat,
                                       std::move(*platform), settings.options);
   if (!machine) return tl::unexpected(machine.error());
   if (auto ok = vmm::set_registers(**machine, settings); !ok) return tl::unexpected(ok.error());
@@ -121,10 +143,16 @@ Result<int> run_here(const VmArguments& args, const Image& image) {
     put(debug);
     put(serial);
   });
+  auto debugger = VmDebugger::start(*kvm, **machine, args.debug, timeout_of(args, kPatience));
+  if (!debugger) return tl::unexpected(debugger.error());
+  if (args.debug.any()) {
+    (*machine)->on_exit(
+        [&](vmm::Machine& m, vmm::Exit& exit) { return (*debugger)->exit(m, exit); });
+  }
   bool open = true;
-  (*machine)->on_idle(
-      [&](vmm::Machine& m, bool wait) { return take_input(m, open, wait ? 50 : 0); });
+  (*machine)->on_idle([&](vmm::Machine& m, bool wait) { return idle(m, **debugger, open, wait); });
   const vmm::End end = (*machine)->run();
+  (*debugger)->ended(**machine, end);
   if (!args.transcript.empty()) {
     const std::string text = vmm::render_transcript((*machine)->transcript().entries());
     auto file = sys::open(args.transcript.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
@@ -132,6 +160,11 @@ Result<int> run_here(const VmArguments& args, const Image& image) {
     if (auto ok = sys::write_full(file->get(), text.data(), text.size()); !ok) {
       return tl::unexpected(ok.error());
     }
+  }
+  if ((*debugger)->error()) return tl::unexpected(*(*debugger)->error());
+  if ((*debugger)->killed()) {
+    fmt::print(stderr, "ringfence: the guest was ended by gdb\n");
+    return kExitFailed;
   }
   if (end.kind == vmm::End::Kind::failed) return tl::unexpected(*end.error);
   if (end.kind != vmm::End::Kind::exited && end.kind != vmm::End::Kind::halted) {
@@ -197,7 +230,7 @@ Result<int> run_elsewhere(const VmArguments& args, const Image& image) {
   }
   auto child = start_program(request);
   if (!child) return tl::unexpected(child.error());
-  auto status = child->wait(std::chrono::milliseconds(static_cast<int64_t>(args.timeout * 1000)));
+  auto status = child->wait(timeout_of(args, kTimeout));
   if (!status) return tl::unexpected(status.error());
   if (!*status) {  // the handle ends it
     return system_error("vm run", args.vmm, ETIMEDOUT, "the guest did not end; see --timeout");
@@ -215,8 +248,14 @@ int vm_run(const VmArguments& args) {
                                 "ringfence, kvm-irqchip, qemu, or exec:'CMD {image}'")
                         .value());
   }
-  if (args.timeout <= 0 || args.timeout > 86400) {
+  if (args.timeout && (*args.timeout <= 0 || *args.timeout > kLongest)) {
     return complain(usage_error("vm run", "--timeout", "more than 0 and at most 86400 s").value());
+  }
+  if (auto ok = check_debug_options(args.debug); !ok) return complain(ok.error());
+  if (!here && (args.debug.any() || args.debug.registers)) {
+    return complain(
+        usage_error("vm run", "--gdb, --break, --step, --registers", "only of our own VMM")
+            .value());
   }
   const auto image = find_image(args);
   if (!image) return complain(image.error());
@@ -250,8 +289,22 @@ void add_vm(CLI::App& app, Action& action) {
   run->add_option("--set", args->set,
                   "mode=long, rbx=1, clock=real, input=0:key:1c, ... (repeatable)")
       ->type_name("WORD");
-  run->add_option("--timeout", args->timeout, "Seconds until the guest is ended")
-      ->capture_default_str();
+  run->add_option(
+         "--timeout", args->timeout,
+         "Seconds until the guest is ended [10; with --gdb a day, and 600 for gdb to come]")
+      ->type_name("S");
+  run->add_option("--gdb", args->debug.gdb,
+                  "Let gdb debug the guest: 'target remote' on a loopback port or a Unix socket")
+      ->type_name("[HOST:]PORT|PATH");
+  run->add_option("--break", args->debug.breaks,
+                  "Print registers and code when the guest comes to this address")
+      ->type_name("ADDR")
+      ->allow_extra_args(false);
+  run->add_option("--step", args->debug.step,
+                  "Print so many instructions, from the start or from each --break on")
+      ->type_name("N");
+  run->add_flag("--registers", args->debug.registers,
+                "Print registers and code at the end; SIGQUIT does so at any time");
   run->callback([args, &action] { action = [args] { return vm_run(*args); }; });
 }
 

@@ -1,6 +1,7 @@
 #include "harness/vmm/board_platform.h"
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "harness/vmm/devices/board.h"
@@ -25,12 +26,17 @@ struct Last final : BusObserver {
 
 class BoardPlatform final : public Platform {
  public:
-  Status make(std::string_view fault, std::vector<Input> inputs) {
+  Status make(std::string_view fault, std::vector<Input> inputs, bool note_inputs) {
     BoardConfig config;
     config.fault = fault;
     BoardWires wires;
     wires.serial = &serial_;
     wires.debug = &debug_;
+    for (unsigned n = 1; note_inputs && n < wires.inputs.size(); ++n) {
+      noted_.at(n).changes = &changes_;
+      noted_.at(n).number = static_cast<uint8_t>(n);
+      wires.inputs.at(n) = &noted_.at(n);
+    }
     auto board = Board::make(config, wires);
     if (!board) return tl::unexpected(board.error());
     board_ = std::move(*board);
@@ -61,6 +67,7 @@ class BoardPlatform final : public Platform {
   }
   [[nodiscard]] bool intr() const override { return board_->intr(); }
   uint8_t acknowledge(Nanos now) override { return board_->acknowledge(now); }
+  std::vector<InputChange> take_inputs() override { return std::exchange(changes_, {}); }
   [[nodiscard]] bool a20() const override { return board_->a20(); }
   // A reset of the whole machine resets the devices, one of the CPU does not.
   bool take_reset() override {
@@ -98,14 +105,21 @@ class BoardPlatform final : public Platform {
           board_->bus().touched();
           break;
         case Input::Kind::line:
-          board_->pic().set_irq(input.value, true);
+          board_->set_input(input.value, true);
           break;
       }
     }
   }
 
+  struct Noted final : Line {
+    void set(bool level) override { changes->push_back({number, level}); }
+    std::vector<InputChange>* changes = nullptr;
+    uint8_t number = 0;
+  };
   Bytes serial_;
   Bytes debug_;
+  std::vector<InputChange> changes_;
+  std::array<Noted, 16> noted_{};
   Last last_;
   std::vector<Input> inputs_;
   size_t taken_ = 0;
@@ -115,9 +129,10 @@ class BoardPlatform final : public Platform {
 }  // namespace
 
 Result<std::unique_ptr<Platform>> make_board_platform(std::string_view fault,
-                                                      std::vector<Input> inputs) {
+                                                      std::vector<Input> inputs, bool note_inputs) {
   auto platform = std::make_unique<BoardPlatform>();
-  if (auto ok = platform->make(fault, std::move(inputs)); !ok) return tl::unexpected(ok.error());
+  if (auto ok = platform->make(fault, std::move(inputs), note_inputs); !ok)
+    return tl::unexpected(ok.error());
   return platform;
 }
 

@@ -68,5 +68,26 @@ TEST(BoardPlatform, RewindRestoresTheDevices) {
   EXPECT_EQ((*machine)->debug_text(), first);
 }
 
+TEST(BoardPlatform, TellsHowTheInputsOfTheControllersChange) {
+  for (const bool asked : {false, true}) {
+    auto made = make_board_platform({}, {{Input::Kind::line, 5000, 5}}, asked);
+    ASSERT_TRUE(made);
+    Platform& platform = **made;
+    uint32_t value = 0;
+    platform.out(0x3fc, 1, 8, 0);     // OUT2 opens the gate
+    platform.out(0x3f9, 1, 2, 0);     // THRE interrupt: the transmitter is empty
+    platform.in(0x3fa, 1, value, 0);  // and reading IIR ends it
+    platform.advance(5000);
+    using Changes = std::vector<Platform::InputChange>;
+    const Changes wanted = {{4, true}, {4, false}, {5, true}};
+    EXPECT_EQ(platform.take_inputs(), asked ? wanted : Changes());
+    EXPECT_EQ(platform.take_inputs(), Changes());
+    // The board's own controllers see them in any case.
+    platform.out(0x20, 1, 0x0a, 5000);
+    platform.in(0x20, 1, value, 5000);
+    EXPECT_EQ(value, 0x20U);
+  }
+}
+
 }  // namespace
 }  // namespace ringfence::vmm

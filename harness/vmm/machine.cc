@@ -237,8 +237,8 @@ End Machine::run() {
 }
 
 std::optional<End> Machine::step_loop() {
-  if (!options_.irqchip) {
-    if (auto ok = offer_interrupt(); !ok) return failed(std::move(ok.error()));
+  if (auto ok = options_.irqchip ? forward_inputs() : offer_interrupt(); !ok) {
+    return failed(std::move(ok.error()));
   }
   const int64_t r = vcpu_->run_raw();
   if (r < 0) {
@@ -253,7 +253,8 @@ std::optional<End> Machine::step_loop() {
     return ended(End::Kind::out_of_exits,
                  fmt::format("no end after {} exits", options_.budget.exits));
   }
-  pass_time();
+  // A stop for the debugger is nothing that the guest did.
+  if (!std::holds_alternative<Debug>(exit)) pass_time();
   if (hook_) [[unlikely]] {
     switch (hook_(*this, exit)) {
       case Handled::yes:
@@ -291,6 +292,14 @@ Status Machine::offer_interrupt() {
   return vcpu_->interrupt(vector);
 }
 
+// The devices' lines go to KVM's controllers. The timer's is KVM's own.
+Status Machine::forward_inputs() {
+  for (const Platform::InputChange& change : platform_->take_inputs()) {
+    if (auto ok = vm_.set_irq(change.input, change.level); !ok) return ok;
+  }
+  return {};
+}
+
 std::optional<End> Machine::kicked() {
   ++kicks_;
   const bool timer = watchdog_->take();
@@ -316,6 +325,13 @@ std::optional<End> Machine::kicked() {
   if (options_.clock == ClockKind::real) now_ = static_cast<Nanos>(monotonic() - epoch_);
   if (const auto next = platform_->next_event(); next && *next <= now_) platform_->advance(now_);
   if (idle_) (void)idle_(*this, false);
+  // With KVM's own local APIC a HLT is no exit. With interrupts off nothing here can end it.
+  if (options_.irqchip && timer && !vcpu_->interrupts_enabled()) {
+    const auto state = vcpu_->mp_state();
+    if (state && *state == KVM_MP_STATE_HALTED) {
+      return ended(End::Kind::halted, "HLT with interrupts off");
+    }
+  }
   return std::nullopt;
 }
 

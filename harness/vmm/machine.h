@@ -91,6 +91,12 @@ class Machine {
 
   // Runs until it ends. May be called again after `stopped` and after rewind().
   End run();
+  // From a hook: for so long the guest stood still for the one who debugs it. No time passed for
+  // its devices or its budget.
+  void stand_still(std::chrono::nanoseconds time) {
+    epoch_ += time.count();
+    deadline_ += time.count();
+  }
   // Ends run() from another thread or a signal handler.
   void stop() noexcept;
 
@@ -150,6 +156,7 @@ class Machine {
   std::optional<End> halt();
   std::optional<End> kicked();
   Status offer_interrupt();
+  Status forward_inputs();
   Status reset_cpu();
   void pass_time();
   void collect();

@@ -39,6 +39,14 @@ class Platform {
   // The INTR line of the CPU, and its INTA cycle, which gives the vector.
   [[nodiscard]] virtual bool intr() const = 0;
   virtual uint8_t acknowledge(Nanos now) = 0;
+  // For a machine whose interrupt controllers are not the platform's: how the inputs of the
+  // controllers changed since the last call, in order.
+  struct InputChange {
+    uint8_t input = 0;
+    bool level = false;
+    friend bool operator==(const InputChange&, const InputChange&) = default;
+  };
+  virtual std::vector<InputChange> take_inputs() { return {}; }
   [[nodiscard]] virtual bool a20() const { return true; }
 
   // What the guest asked for since the last call: a reset of the CPU.

@@ -89,6 +89,16 @@ std::string disassemble(std::span<const uint8_t> code, uint64_t address, int bit
   return text;
 }
 
+std::string render_code(const Vcpu& vcpu, const GuestMemory& memory, size_t most) {
+  const auto regs = vcpu.regs();
+  const auto sregs = vcpu.sregs();
+  if (!regs || !sregs) return "registers: not to be read\n";
+  const uint64_t at = sregs->cs.base + regs->rip;
+  const auto code = code_at(vcpu, memory, at, most * kLongest);
+  if (code.empty()) return fmt::format("  nothing is mapped at {:#x}\n", at);
+  return disassemble(code, at, code_bits(*sregs), most);
+}
+
 std::string report_state(const Vcpu& vcpu, const GuestMemory& memory,
                          const Transcript& transcript) {
   const auto regs = vcpu.regs();
@@ -98,13 +108,7 @@ std::string report_state(const Vcpu& vcpu, const GuestMemory& memory,
     return "registers: " + (regs ? sregs.error() : regs.error()).describe() + "\n";
   }
   text += render_registers(*regs, *sregs);
-  const uint64_t at = sregs->cs.base + regs->rip;
-  const auto code = code_at(vcpu, memory, at, kInstructions * kLongest);
-  if (code.empty()) {
-    text += fmt::format("code: nothing is mapped at {:#x}\n", at);
-  } else {
-    text += "code:\n" + disassemble(code, at, code_bits(*sregs), kInstructions);
-  }
+  text += "code:\n" + render_code(vcpu, memory, kInstructions);
   const auto last = transcript.entries(kLines);
   if (!last.empty()) text += "last accesses:\n";
   for (const Entry& e : last) text += "  " + render(e) + "\n";

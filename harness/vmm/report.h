@@ -20,6 +20,9 @@ std::string disassemble(std::span<const uint8_t> code, uint64_t address, int bit
 // In which width the code segment runs.
 int code_bits(const kvm_sregs& sregs);
 
+// The next `most` instructions, one a line.
+std::string render_code(const Vcpu& vcpu, const GuestMemory& memory, size_t most);
+
 std::string report_state(const Vcpu& vcpu, const GuestMemory& memory, const Transcript& transcript);
 
 }  // namespace ringfence::vmm

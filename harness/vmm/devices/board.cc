@@ -27,16 +27,16 @@ class BoardModel final : public Board, private ResetWire, private ExitWire {
     ByteSink& debug = wires_.debug != nullptr ? *wires_.debug : no_sink_;
     Line& intr = wires_.intr != nullptr ? *wires_.intr : no_line_;
     if (auto made = take(pic_, make_pic({intr}, fault("pic"))); !made) return made;
-    if (auto made = take(uart_, make_uart({pic_->input(4), serial, 0x3F8}, fault("uart"))); !made) {
+    if (auto made = take(uart_, make_uart({input(4), serial, 0x3F8}, fault("uart"))); !made) {
       return made;
     }
     if (auto made = take(pit_, make_pit({pic_->input(0)}, fault("pit"))); !made) return made;
-    if (auto made = take(
-            i8042_, make_i8042({pic_->input(1), pic_->input(12), a20_kbc_, *this}, fault("i8042")));
+    if (auto made =
+            take(i8042_, make_i8042({input(1), input(12), a20_kbc_, *this}, fault("i8042")));
         !made) {
       return made;
     }
-    if (auto made = take(rtc_, make_rtc({pic_->input(8), config_.start}, fault("rtc"))); !made) {
+    if (auto made = take(rtc_, make_rtc({input(8), config_.start}, fault("rtc"))); !made) {
       return made;
     }
     if (auto made = small(make_pmtimer({config_.pmtimer_bits, 0x608}, fault("pmtimer"))); !made) {
@@ -81,6 +81,10 @@ class BoardModel final : public Board, private ResetWire, private ExitWire {
     return static_cast<uint8_t>(value);
   }
 
+  void set_input(unsigned input, bool level) override {
+    pic_->set_irq(input, level);
+    if (Line* other = wires_.inputs.at(input)) other->set(level);
+  }
   void serial_in(uint8_t byte, Nanos now) override {
     uart_->receive(byte, now);
     bus_.touched();
@@ -190,6 +194,20 @@ class BoardModel final : public Board, private ResetWire, private ExitWire {
     bool level;
   };
 
+  // Both the board's own controllers and whoever else listens.
+  struct Input final : Line {
+    void set(bool level) override { board->set_input(number, level); }
+    BoardModel* board = nullptr;
+    unsigned number = 0;
+  };
+  Line& input(unsigned number) {
+    if (wires_.inputs.at(number) == nullptr) return pic_->input(number);
+    Input& to = inputs_.at(number);
+    to.board = this;
+    to.number = number;
+    return to;
+  }
+
   [[nodiscard]] std::string_view fault(std::string_view device) const {
     const auto id = config_.fault;
     const bool its = id.size() > device.size() && id.substr(0, device.size()) == device &&
@@ -217,6 +235,7 @@ class BoardModel final : public Board, private ResetWire, private ExitWire {
   BoardWires wires_;
   OpenLine no_line_;
   NullSink no_sink_;
+  std::array<Input, 16> inputs_{};
   A20Input a20_kbc_{*this, true};
   A20Input a20_92_{*this, false};
   std::optional<ResetRequest> reset_;

@@ -4,6 +4,7 @@
 //
 // The board owns its devices. Whoever runs the machine hands it every port access with the time,
 // calls advance() when next_event() is reached, and looks at the outputs after each.
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,6 +34,10 @@ struct BoardWires {
   Line* a20 = nullptr;   // the A20 gate: 8042 or port 0x92
   ByteSink* serial = nullptr;
   ByteSink* debug = nullptr;
+  // What the devices put on the inputs of the interrupt controllers, for a machine that has others
+  // besides the board's own, which see it, too. By number; nobody drives 2, and of 0, which is the
+  // timer's, a machine with another controller has another timer.
+  std::array<Line*, 16> inputs{};
 };
 
 class Board {
@@ -69,6 +74,8 @@ class Board {
   [[nodiscard]] virtual std::optional<uint32_t> exit_code() const = 0;
   [[nodiscard]] virtual uint8_t post_code() const = 0;  // port 0x80
 
+  // An input of the interrupt controllers that no device drives.
+  virtual void set_input(unsigned input, bool level) = 0;
   // A character arrives on the serial line; scan codes (set 2) from the keyboard.
   virtual void serial_in(uint8_t byte, Nanos now) = 0;
   virtual void keys(std::span<const uint8_t> scan_codes, Nanos now) = 0;
