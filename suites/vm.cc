@@ -160,7 +160,7 @@ std::vector<Case> cpu_cases() {
       {"cpu.inject_taken", "an interrupt that waits comes once when IF is set", kSdmShadow,
        "cpu_inject", "inject", "rbx=8"},
       {"cpu.inject_sti", "an interrupt waits for the instruction after STI", kSdmShadow,
-       "cpu_inject", "inject", "rbx=2", "", "kvm:irq_window"},
+       "cpu_inject", "inject", "rbx=2", "", "kvm:irq_window tcg:int_shadow"},
       {"cpu.inject_mov_ss", "an interrupt waits for the instruction after MOV SS", kSdmShadow,
        "cpu_inject", "inject", "", "", "tcg:int_shadow"},
       {"cpu.nmi", "an NMI comes although interrupts are off", "KVM API, 4.64 KVM_NMI", "cpu_nmi",
