@@ -60,7 +60,7 @@ std::vector<uint8_t> code_of(const std::vector<Step>& accesses) {
     for (const uint32_t b : bytes) code.push_back(static_cast<uint8_t>(b));
   };
   for (const Step& a : accesses) {
-    put({0xba, a.port & 0xffU, a.port >> 8U});                               // mov dx, port
+    put({0xba, a.port, uint32_t{a.port} >> 8});                              // mov dx, port
     put({0x66, 0xb8, a.value, a.value >> 8, a.value >> 16, a.value >> 24});  // mov eax, value
     if (a.width == 4) put({0x66});
     put({(a.write ? 0xeeU : 0xecU) + (a.width == 1 ? 0U : 1U)});
