@@ -5,13 +5,18 @@
 #include <csignal>
 
 #include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
 
+#include "guests/guests.h"
+#include "harness/base/file.h"
 #include "harness/cli/commands.h"
 #include "harness/diff/diff.h"
+#include "harness/diff/transcript_diff.h"
 #include "reports/explain.h"
 #include "reports/follow.h"
 #include "reports/reader.h"
 #include "reports/style.h"
+#include "suites/devices_json.h"
 
 namespace ringfence::cli {
 namespace {
@@ -28,7 +33,50 @@ int explain(const std::string& file, const std::string& id, bool follow) {
   return 0;
 }
 
+// The data sheet behind a clause.
+std::string sheet_of(std::string_view clause) {
+  const auto bytes = suites::devices_json();
+  const auto table = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
+  if (!table.is_object()) return {};
+  for (const auto& entry : table.value("clauses", nlohmann::json::array())) {
+    if (entry.value("id", "") == clause) return entry.value("source", "");
+  }
+  return {};
+}
+
+// A line of a guest's source, where it is run from the tree.
+std::string line_of(std::string_view name, unsigned number) {
+  const vmm::Guest* guest = vmm::find_guest(name);
+  if (guest == nullptr || number == 0) return {};
+  const auto text = read_file(std::string(guest->source));
+  if (!text) return {};
+  for (const std::string_view line : split(*text, '\n')) {
+    if (--number != 0) continue;
+    const size_t begin = line.find_first_not_of(" \t");
+    return begin == std::string_view::npos ? std::string() : std::string(line.substr(begin));
+  }
+  return {};
+}
+
+int diff_of_transcripts(const std::string& old_file, const std::string& old_text,
+                        const std::string& new_file, bool json) {
+  auto before = vmm::parse_transcript(old_text, old_file);
+  if (!before) return complain(before.error());
+  auto new_text = read_file(new_file);
+  if (!new_text) return complain(new_text.error());
+  auto after = vmm::parse_transcript(*new_text, new_file);
+  if (!after) return complain(after.error());
+  const TranscriptDiff found = diff_transcripts(*before, *after);
+  const TranscriptSources sources{sheet_of, line_of};
+  print(json ? transcript_diff_json(found, sources)
+             : render_transcript_diff(found, old_file, new_file, sources));
+  return found.exit_code();
+}
+
 int diff(const std::string& old_file, const std::string& new_file, bool json) {
+  if (const auto text = read_file(old_file); text && text->starts_with(vmm::kTranscriptFirstLine)) {
+    return diff_of_transcripts(old_file, *text, new_file, json);
+  }
   auto before = read_results(old_file);
   if (!before) return complain(before.error());
   auto after = read_results(new_file);
@@ -61,11 +109,14 @@ void add_diff(CLI::App& app, Action& action) {
     bool json = false;
   };
   auto args = std::make_shared<Arguments>();
-  CLI::App* command =
-      app.add_subcommand("diff", "What changed between two results; exit 1 when anything did");
+  CLI::App* command = app.add_subcommand(
+      "diff",
+      "What changed between two results, or where two transcripts part; exit 1 when anything did");
   command->footer("Exit codes: 0 the same, 1 something changed, 64 usage or an unreadable report.");
-  command->add_option("old", args->before, "A JSONL report")->type_name("OLD")->required();
-  command->add_option("new", args->after, "A JSONL report")->type_name("NEW")->required();
+  command->add_option("old", args->before, "A JSONL report, or a transcript of vm run")
+      ->type_name("OLD")
+      ->required();
+  command->add_option("new", args->after, "Another of the same kind")->type_name("NEW")->required();
   command->add_flag("--json", args->json, "As JSON");
   command->callback(
       [args, &action] { action = [args] { return diff(args->before, args->after, args->json); }; });

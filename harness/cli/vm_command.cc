@@ -16,6 +16,7 @@
 #include "harness/cli/vm_debug.h"
 #include "harness/kernels/program.h"
 #include "harness/vmm/board_platform.h"
+#include "harness/vmm/qemu_trace.h"
 #include "harness/vmm/scenario.h"
 
 namespace ringfence::cli {
@@ -115,6 +116,13 @@ int status_of(const vmm::End& end) {
   }
 }
 
+Status write_transcript(const std::string& path, const std::vector<vmm::Entry>& entries) {
+  const std::string text = vmm::render_transcript(entries);
+  auto file = sys::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
+  if (!file) return tl::unexpected(file.error());
+  return sys::write_full(file->get(), text.data(), text.size());
+}
+
 Result<int> run_here(const VmArguments& args, const Image& image) {
   auto kvm = vmm::Kvm::open();
   if (!kvm) return tl::unexpected(kvm.error());
@@ -154,10 +162,7 @@ Result<int> run_here(const VmArguments& args, const Image& image) {
   const vmm::End end = (*machine)->run();
   (*debugger)->ended(**machine, end);
   if (!args.transcript.empty()) {
-    const std::string text = vmm::render_transcript((*machine)->transcript().entries());
-    auto file = sys::open(args.transcript.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    if (!file) return tl::unexpected(file.error());
-    if (auto ok = sys::write_full(file->get(), text.data(), text.size()); !ok) {
+    if (auto ok = write_transcript(args.transcript, (*machine)->transcript().entries()); !ok) {
       return tl::unexpected(ok.error());
     }
   }
@@ -174,11 +179,11 @@ Result<int> run_here(const VmArguments& args, const Image& image) {
   return status_of(end);
 }
 
-// A file with the image, for another VMM; gone with this object.
-class ImageFile {
+// A file for another VMM: the image, or what it writes; gone with this object.
+class TemporaryFile {
  public:
-  static Result<ImageFile> make(const std::vector<uint8_t>& bytes) {
-    ImageFile file;
+  static Result<TemporaryFile> make(const std::vector<uint8_t>& bytes) {
+    TemporaryFile file;
     file.path_ = "/tmp/ringfence-guest-XXXXXX";
     const int fd = ::mkostemp(file.path_.data(), O_CLOEXEC);
     if (fd < 0) return system_error("mkostemp", file.path_);
@@ -188,19 +193,31 @@ class ImageFile {
     }
     return file;
   }
-  ImageFile(ImageFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
-  ImageFile& operator=(ImageFile&&) = delete;
-  ImageFile(const ImageFile&) = delete;
-  ImageFile& operator=(const ImageFile&) = delete;
-  ~ImageFile() {
+  TemporaryFile(TemporaryFile&& other) noexcept : path_(std::exchange(other.path_, {})) {}
+  TemporaryFile& operator=(TemporaryFile&&) = delete;
+  TemporaryFile(const TemporaryFile&) = delete;
+  TemporaryFile& operator=(const TemporaryFile&) = delete;
+  ~TemporaryFile() {
     if (!path_.empty()) (void)sys::call(SYS_unlink, sys::arg(path_.c_str()));
   }
   [[nodiscard]] const std::string& path() const { return path_; }
 
  private:
-  ImageFile() = default;
+  TemporaryFile() = default;
   std::string path_;
 };
+
+Status keep_qemu_transcript(const std::string& trace, const std::string& path) {
+  const auto text = read_file(trace);
+  if (!text) return tl::unexpected(text.error());
+  const auto entries = vmm::parse_qemu_trace(*text, "trace of QEMU");
+  if (!entries) return tl::unexpected(entries.error());
+  if (entries->empty()) {
+    return unsupported_error("vm run", "--transcript", 0,
+                             "this QEMU wrote no trace: it has to have the 'log' trace backend");
+  }
+  return write_transcript(path, *entries);
+}
 
 Result<int> run_elsewhere(const VmArguments& args, const Image& image) {
   const std::vector<uint8_t>& bytes = image.firmware;
@@ -208,14 +225,15 @@ Result<int> run_elsewhere(const VmArguments& args, const Image& image) {
     return usage_error("vm run", image.name,
                        "has no firmware form, which --vmm " + args.vmm + " needs");
   }
-  auto file = ImageFile::make(bytes);
+  auto file = TemporaryFile::make(bytes);
   if (!file) return tl::unexpected(file.error());
   ProgramRequest request;
   request.fds = {{0, 0}, {1, 1}, {2, 2}};
   if (args.vmm == "qemu") {
-    request.argv = {"qemu-system-x86_64", "-accel", "tcg", "-display", "none", "-no-reboot",
-                    "-nodefaults", "-bios", file->path(), "-monitor", "none", "-chardev",
-                    "stdio,id=out,mux=on,signal=off",
+    // Without firmware nobody lets the PIC's interrupts through a local APIC.
+    request.argv = {"qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,-apic", "-display",
+                    "none", "-no-reboot", "-nodefaults", "-bios", file->path(), "-monitor", "none",
+                    "-chardev", "stdio,id=out,mux=on,signal=off",
                     // Not a file /dev/stdout, which QEMU would truncate.
                     "-serial", "chardev:out", "-device", "isa-debugcon,chardev=out", "-device",
                     "isa-debug-exit,iobase=0xf4,iosize=4"};
@@ -228,6 +246,16 @@ Result<int> run_elsewhere(const VmArguments& args, const Image& image) {
     command.replace(place, std::string_view("{image}").size(), file->path());
     request.argv = {"sh", "-c", command};
   }
+  std::optional<TemporaryFile> trace;
+  if (!args.transcript.empty()) {
+    auto made = TemporaryFile::make({});
+    if (!made) return tl::unexpected(made.error());
+    trace.emplace(std::move(*made));
+    for (const auto& word : {std::string("-trace"), std::string("memory_region_ops_*"),
+                             std::string("-D"), trace->path()}) {
+      request.argv.push_back(word);
+    }
+  }
   auto child = start_program(request);
   if (!child) return tl::unexpected(child.error());
   auto status = child->wait(timeout_of(args, kTimeout));
@@ -236,6 +264,11 @@ Result<int> run_elsewhere(const VmArguments& args, const Image& image) {
     return system_error("vm run", args.vmm, ETIMEDOUT, "the guest did not end; see --timeout");
   }
   const ExitStatus& ended = **status;
+  if (trace) {
+    if (auto ok = keep_qemu_transcript(trace->path(), args.transcript); !ok) {
+      return tl::unexpected(ok.error());
+    }
+  }
   if (ended.signaled) return kExitFailed;
   if (args.vmm == "qemu" && (ended.code & kIsaDebugExit) != 0) return ended.code >> 1;
   return ended.code;
@@ -259,8 +292,8 @@ int vm_run(const VmArguments& args) {
   }
   const auto image = find_image(args);
   if (!image) return complain(image.error());
-  if (!here && !args.transcript.empty()) {
-    return complain(usage_error("vm run", "--transcript", "only of our own VMM").value());
+  if (!here && args.vmm != "qemu" && !args.transcript.empty()) {
+    return complain(usage_error("vm run", "--transcript", "only of our own VMM and QEMU").value());
   }
   if (args.firmware && image->firmware.empty()) {
     return complain(usage_error("vm run", args.guest, "has no firmware form").value());

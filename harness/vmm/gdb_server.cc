@@ -86,7 +86,6 @@ class GdbServer::Target final : public GdbTarget {
   Target(Machine& machine, DebugFacilities facilities)
       : breakpoints(machine, facilities), machine_(machine) {}
   Result<CpuState> registers() override {
-    CpuState state;
     auto regs = machine_.vcpu().regs();
     if (!regs) return tl::unexpected(regs.error());
     auto sregs = machine_.vcpu().sregs();

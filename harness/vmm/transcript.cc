@@ -11,7 +11,6 @@
 namespace ringfence::vmm {
 namespace {
 
-constexpr std::string_view kFirstLine = "# ringfence transcript 1";
 constexpr std::array<std::string_view, 6> kKinds = {"in",         "out",       "mmio_read",
                                                     "mmio_write", "interrupt", "exit"};
 
@@ -97,7 +96,7 @@ std::string render(const Entry& e) {
 }
 
 std::string render_transcript(const std::vector<Entry>& entries) {
-  std::string text(kFirstLine);
+  std::string text(kTranscriptFirstLine);
   text += '\n';
   for (const Entry& e : entries) text += render(e) + '\n';
   return text;
@@ -110,9 +109,9 @@ Result<std::vector<Entry>> parse_transcript(std::string_view text, const std::st
     ++line_number;
     const std::string where = fmt::format("{}:{}", file, line_number);
     if (line_number == 1) {
-      if (line != kFirstLine) {
+      if (line != kTranscriptFirstLine) {
         return usage_error("read transcript", where,
-                           fmt::format("the first line must be '{}'", kFirstLine));
+                           fmt::format("the first line must be '{}'", kTranscriptFirstLine));
       }
       continue;
     }

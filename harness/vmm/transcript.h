@@ -33,6 +33,8 @@ struct Entry {
   friend bool operator==(const Entry&, const Entry&) = default;
 };
 
+inline constexpr std::string_view kTranscriptFirstLine = "# ringfence transcript 1";
+
 std::string render(const Entry& entry);
 // The whole text with its first line.
 std::string render_transcript(const std::vector<Entry>& entries);
