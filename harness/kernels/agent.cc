@@ -253,7 +253,9 @@ int start(const Job& job, std::array<Pipe, 3>& pipes) {
   std::vector<std::string> environment = {
       "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
       "TMPDIR=/tmp"};
-  for (const auto& [name, value] : job.environment) environment.push_back(name + "=" + value);
+  for (const auto& [name, value] : job.environment) {
+    environment.push_back(fmt::format("{}={}", name, value));
+  }
   std::vector<char*> argv, env;
   for (const auto& word : job.argv) argv.push_back(const_cast<char*>(word.c_str()));
   for (const auto& word : environment) env.push_back(const_cast<char*>(word.c_str()));

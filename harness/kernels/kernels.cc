@@ -321,7 +321,7 @@ class TargetRun {
 
 std::string KernelTarget::label() const {
   std::string text = source.release;
-  for (const auto& [name, value] : axes) text += " " + name + "=" + value;
+  for (const auto& [name, value] : axes) text += fmt::format(" {}={}", name, value);
   return text;
 }
 

@@ -363,11 +363,11 @@ class Running {
 // Whether QEMU starts a machine with this accelerator: one that waits for a monitor which says
 // quit.
 Status try_accelerator(const std::string& program, const char* accelerator) {
-  auto tried =
-      output_of({"/bin/sh", "-c",
-                 "echo quit | \"$0\" -nodefaults -no-user-config -display none -machine q35 "
-                 "-cpu \"$2\" -accel \"$1\" -S -monitor stdio",
-                 program, accelerator, accelerator == std::string_view("kvm") ? "host" : "max"});
+  constexpr auto kScript =
+      "echo quit | \"$0\" -nodefaults -no-user-config -display none -machine q35 "
+      "-cpu \"$2\" -accel \"$1\" -S -monitor stdio";
+  const auto* cpu = accelerator == std::string_view("kvm") ? "host" : "max";
+  auto tried = output_of({"/bin/sh", "-c", kScript, program, accelerator, cpu});
   if (!tried) return tl::unexpected(tried.error());
   return {};
 }

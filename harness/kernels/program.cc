@@ -1,6 +1,7 @@
 #include "harness/kernels/program.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -45,7 +46,7 @@ Result<Child> start_program(const ProgramRequest& request) {
     spawn_request.env.emplace_back(text);
   }
   for (const auto& [name, value] : request.environment) {
-    spawn_request.env.push_back(name + "=" + value);
+    spawn_request.env.push_back(fmt::format("{}={}", name, value));
   }
   spawn_request.fds = request.fds;
   return spawn(spawn_request);

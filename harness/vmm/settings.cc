@@ -66,12 +66,9 @@ Status input_setting(std::string_view word, std::string_view text, std::vector<I
       if (!errors || *errors > 0xff) return bad(word);
       input.errors = static_cast<uint8_t>(*errors);
     }
-  } else if (parts.size() == 4) {
-    return bad(word);
-  } else if (parts[1] == "line") {
-    if (*value >= kLines) return bad(word);
+  } else if (parts[1] == "line" && parts.size() == 3 && *value < kLines) {
     input.kind = Input::Kind::line;
-  } else if (parts[1] != "key") {
+  } else if (parts[1] != "key" || parts.size() != 3) {
     return bad(word);
   }
   if (!inputs.empty() && inputs.back().at > input.at) return bad(word);

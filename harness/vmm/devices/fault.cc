@@ -1,5 +1,7 @@
 #include "harness/vmm/devices/fault.h"
 
+#include <fmt/format.h>
+
 #include <sstream>
 
 #include "harness/base/suggest.h"
@@ -22,12 +24,9 @@ FaultTable::FaultTable(std::string_view device, std::span<const FaultRegister> r
       if (always0 || always1) bit.erase(0, 1);
       const auto mask = static_cast<uint8_t>(1U << n);
       const auto about = "bit " + std::to_string(n) + " of " + name + " is stuck at ";
-      if (!always0) {
-        add(name + "." + bit + ".stuck0", "stuck0", about + "0", {Kind::stuck0, mask, number});
-      }
-      if (!always1) {
-        add(name + "." + bit + ".stuck1", "stuck1", about + "1", {Kind::stuck1, mask, number});
-      }
+      const auto stuck = fmt::format("{}.{}.stuck", name, bit);
+      if (!always0) add(stuck + "0", "stuck0", about + "0", {Kind::stuck0, mask, number});
+      if (!always1) add(stuck + "1", "stuck1", about + "1", {Kind::stuck1, mask, number});
     }
     if (line.write_ignored) {
       add(name + ".write_ignored", "write_ignored", "writes to " + name + " are ignored",
@@ -45,7 +44,7 @@ FaultTable::FaultTable(std::string_view device, std::span<const FaultRegister> r
 }
 
 void FaultTable::add(std::string id, std::string_view rule, std::string text, FaultSeed seed) {
-  words_.push_back(std::make_unique<const std::string>(device_ + "." + id));
+  words_.push_back(std::make_unique<const std::string>(device_ + "." + std::move(id)));
   const std::string_view whole = *words_.back();
   words_.push_back(std::make_unique<const std::string>(rule));
   const std::string_view kept_rule = *words_.back();
