@@ -14,6 +14,7 @@
 #include <map>
 #include <optional>
 
+#include "harness/confine/cgroup.h"
 #include "harness/policy/without.h"
 #include "harness/runner/decoy.h"
 #include "harness/runner/run_case.h"
@@ -200,6 +201,9 @@ TEST_F(Real, TheInmateMakesThem) {
     if (c.calls.empty()) continue;
     bool lacks = false;
     for (const auto& need : c.needs) lacks = lacks || !facts().satisfied(need);
+    for (const auto& need : cgroup_needs(c.policy.resources)) {
+      lacks = lacks || !facts().satisfied(need);
+    }
     if (lacks) continue;
     for (const Policy& policy : {without(c.policy, c.expected), c.policy}) {
       SCOPED_TRACE(c.id + " under " + policy.name);

@@ -136,7 +136,7 @@ void add_cpu(std::vector<Case>& cases) {
   cpus.source = "cpuset(7), sched_setaffinity(2)";
   cpus.policy.resources.cpuset_cpus = "0";
   cpus.attempt = {"spin_cpu", {"1", "50"}};
-  cpus.goal = {Sight::ran_on_cpu, "", 1};
+  cpus.goal = {Sight::bound_to_cpu, "", 1};
   cpus.liveness = {"spin_cpu", {"0", "1"}};
   cpus.needs.emplace_back("path:/sys/devices/system/cpu/cpu1");
   cpus.step = "cgroup.cpuset.cpus";

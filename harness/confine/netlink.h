@@ -67,7 +67,9 @@ struct LinkInfo {
   int master = 0;                  // the bridge's index, 0: none
   int link = 0;                    // veth: the other end's index, in whichever namespace it is
   std::optional<BridgePort> port;  // when it belongs to a bridge
-  bool forwarding = false;         // ... and its port passes frames
+  bool forwarding = false;         // ... and its port says that it passes frames
+  bool operational = false;        // IF_OPER_UP: the kernel knows of its carrier
+  bool sends = false;              // it has a queue; one whose carrier is not known drops all
   uint64_t packets_in = 0, bytes_in = 0, packets_out = 0, bytes_out = 0;
   [[nodiscard]] bool up() const;
 };
@@ -95,8 +97,9 @@ class Netlink {
   Status rename(int index, const std::string& name);
   Status set_master(int index, int master);  // 0: none
   Status set_port(int index, const BridgePort& port);
-  // A bridge's port passes frames some time after both ends of its veth are up (the kernel tells
-  // the bridge from a work queue). ETIMEDOUT after five seconds.
+  // A bridge's port passes frames some time after both ends of its veth are up: the kernel tells
+  // the bridge, and gives the interface a queue, from a work queue. A port that was made up before
+  // that says that it forwards, and drops. ETIMEDOUT after five seconds.
   Status wait_until_forwarding(int index, Netlink& events);
   // No link-local address by itself: an interface has the addresses that it was given.
   Status no_address_of_its_own(int index);

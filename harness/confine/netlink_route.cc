@@ -67,6 +67,8 @@ std::string text_of(const nlattr* attribute) {
   return {text, strnlen(text, mnl_attr_get_payload_len(attribute))};
 }
 
+constexpr uint8_t kOperUp = 6;  // IF_OPER_UP of <linux/if.h>, which does not go with <net/if.h>
+
 void read_kind(const nlattr* info, LinkInfo& link) {
   bool of_bridge = false;
   const nlattr* data = nullptr;
@@ -96,6 +98,12 @@ LinkInfo read_link(const nlmsghdr& message) {
     switch (mnl_attr_get_type(a)) {
       case IFLA_IFNAME:
         link.name = text_of(a);
+        break;
+      case IFLA_OPERSTATE:
+        link.operational = mnl_attr_get_u8(a) == kOperUp;
+        break;
+      case IFLA_QDISC:
+        link.sends = text_of(a) != "noop";
         break;
       case IFLA_MTU:
         link.mtu = mnl_attr_get_u32(a);
@@ -248,7 +256,7 @@ Status Netlink::wait_until_forwarding(int index, Netlink& events) {
     const auto all = links();
     if (!all) return tl::unexpected(all.error());
     for (const LinkInfo& one : *all) {
-      if (one.index == index && one.forwarding) return {};
+      if (one.index == index && one.forwarding && one.operational && one.sends) return {};
     }
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - Clock::now()).count();

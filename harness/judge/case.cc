@@ -57,7 +57,7 @@ constexpr std::array<std::string_view, static_cast<size_t>(Sight::rival_over) + 
     "locked_over",
     "pid_depth_over",
     "map_has",
-    "ran_on_cpu",
+    "bound_to_cpu",
     "outside_group",
     "boottime_known",
     "killed_by",

@@ -77,7 +77,7 @@ enum class Sight : uint8_t {
   locked_over,       // value: VmLck in KiB
   pid_depth_over,    // value: pid namespaces between it and the decoy host
   map_has,           // arg: "uid_map:" or "gid_map:" and a glob on its lines, blanks as one
-  ran_on_cpu,        // value: it is, or was last, on this CPU
+  bound_to_cpu,      // value: this CPU is the only one that it may run on
   outside_group,     // it has left the v2 group that it was started in
   boottime_known,  // the number the inmate sent is within 10 s of the decoy host's boot time clock
   // The end, and the cgroup.
@@ -88,9 +88,10 @@ enum class Sight : uint8_t {
   cgroup_event,  // arg: "pids.max", "memory.oom_kill"; value: at least this many
   // Its group's counters after the end.
   charged_over,  // value: bytes of memory charged to the group at its peak
-  cpu_over,      // value: thousandths of one CPU that it used, of the time that it lived
+  cpu_over,      // value: thousandths of one CPU that it used, of the time that it lived, or of a
+                 // second if that was shorter
   rival_over,    // value: thousandths of what a rival used on CPU 0 meanwhile, a task of the
-                 // harness in a group beside it with the default weight
+                 // harness in a group beside it with the default weight; or of half a second
 };
 std::string_view sight_name(Sight sight);
 // For mount_has: its ids are mapped ("idmapped" in mountinfo).

@@ -6,6 +6,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <utility>
@@ -17,6 +18,8 @@ namespace ringfence {
 namespace {
 
 constexpr uint64_t kThousand = 1000;
+// Of a shorter time the start itself is most, and says nothing of a limit.
+constexpr uint64_t kLeastUs = 1'000'000;
 
 Result<Seen> event(const Goal& goal, const CgroupLeaf& leaf) {
   const size_t dot = goal.arg.find('.');
@@ -39,10 +42,10 @@ Result<Seen> cpu(const Goal& goal, const CgroupLeaf& leaf, const TrialOutcome& t
   const auto state = cpu_state(leaf);
   if (!state) return tl::unexpected(state.error());
   const auto lived_us = static_cast<uint64_t>(trial.lived_ns / 1000);
-  if (!state->usage_us || lived_us == 0) {
+  if (!state->usage_us) {
     return unsupported_error("read the time that the group used", leaf.name());
   }
-  const uint64_t share = *state->usage_us * kThousand / lived_us;
+  const uint64_t share = *state->usage_us * kThousand / std::max(lived_us, kLeastUs);
   return Seen{goal, share > static_cast<uint64_t>(goal.value),
               fmt::format("it used {} thousandths of one CPU over {} ms, throttled {} times", share,
                           lived_us / kThousand, state->nr_throttled.value_or(0)),
@@ -52,10 +55,10 @@ Result<Seen> cpu(const Goal& goal, const CgroupLeaf& leaf, const TrialOutcome& t
 Result<Seen> rivalry(const Goal& goal, const CgroupLeaf& leaf, std::optional<uint64_t> rival_us) {
   const auto state = cpu_state(leaf);
   if (!state) return tl::unexpected(state.error());
-  if (!state->usage_us || rival_us.value_or(0) == 0) {
-    return unsupported_error("compare with the rival, which had no time", leaf.name());
+  if (!state->usage_us || !rival_us) {
+    return unsupported_error("compare the time used with the rival's", leaf.name());
   }
-  const uint64_t share = *state->usage_us * kThousand / *rival_us;
+  const uint64_t share = *state->usage_us * kThousand / std::max(*rival_us, kLeastUs / 2);
   return Seen{
       goal, share > static_cast<uint64_t>(goal.value),
       fmt::format("it used {} thousandths of the rival's {} ms", share, *rival_us / kThousand),
@@ -95,9 +98,9 @@ Rival::~Rival() {
   while (r == -EINTR) r = sys::call(SYS_wait4, static_cast<uint64_t>(pid_), 0, 0, 0);
 }
 
-uint64_t Rival::used_us() const {
+std::optional<uint64_t> Rival::used_us() const {
   const auto state = cpu_state(group_);
-  return state ? state->usage_us.value_or(0) : 0;
+  return state ? state->usage_us : std::nullopt;
 }
 
 bool is_of_group(Sight sight) {

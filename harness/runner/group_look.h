@@ -15,8 +15,8 @@ class Rival {
   Rival(Rival&& other) noexcept;
   Rival& operator=(Rival&&) = delete;
   ~Rival();
-  // Microseconds of CPU so far.
-  [[nodiscard]] uint64_t used_us() const;
+  // Microseconds of CPU so far; none where they cannot be read.
+  [[nodiscard]] std::optional<uint64_t> used_us() const;
 
  private:
   Rival(CgroupLeaf group, int pid) : group_(std::move(group)), pid_(pid) {}

@@ -228,7 +228,7 @@ class CaseRun {
       spec.port_program = port->program();
     }
     TrialOutcome outcome = run_trial(spec);
-    const auto rival_us = rival ? std::optional(rival->used_us()) : std::nullopt;
+    const auto rival_us = rival ? rival->used_us() : std::nullopt;
     if (watch) {
       watch->collect(spec.calls.size(), plan, outcome);
     } else {

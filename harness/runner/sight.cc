@@ -185,17 +185,10 @@ Seen number_seen(const Goal& goal, std::string_view what, std::optional<int64_t>
       "proc"};
 }
 
-// Field 39 of proc_pid_stat(5), counted from behind the name, which may hold anything.
-Seen ran_on_cpu(const Goal& goal, int pid) {
-  constexpr size_t kProcessor = 39 - 3;
-  const std::string text = read_file(proc_path(pid, "stat")).value_or("");
-  const size_t name_end = text.rfind(')');
-  const std::string rest =
-      name_end == std::string::npos ? std::string() : text.substr(name_end + 1);
-  const auto fields = split(rest, ' ');
-  const auto cpu = fields.size() > kProcessor ? parse_int(trim(fields[kProcessor])) : std::nullopt;
-  return number_seen(goal, "CPU", cpu ? std::optional<int64_t>(*cpu) : std::nullopt,
-                     cpu == static_cast<int>(goal.value));
+// Where it runs just now is chance: who never asked for a CPU may be there.
+Seen bound_to_cpu(const Goal& goal, int pid) {
+  const std::string list = status_field(pid, "Cpus_allowed_list");
+  return {goal, list == std::to_string(goal.value), "it may run on CPU " + list, "proc"};
 }
 
 Seen outside_group(const Goal& goal, const Inspection& at) {
@@ -422,8 +415,8 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
     }
     case Sight::map_has:
       return map_seen(goal, pid);
-    case Sight::ran_on_cpu:
-      return ran_on_cpu(goal, pid);
+    case Sight::bound_to_cpu:
+      return bound_to_cpu(goal, pid);
     case Sight::outside_group:
       return outside_group(goal, at);
     case Sight::boottime_known:
