@@ -48,7 +48,9 @@ void add_list(CLI::App& app, Action& action) {
       ->check(CLI::IsMember({"default", "full"}))
       ->capture_default_str();
   command->add_flag("--ids", args->ids, "Only the ids");
-  command->callback([args, &action] { action = [args] { return list(args->globs, args->suite == "full", args->ids); }; });
+  command->callback([args, &action] {
+    action = [args] { return list(args->globs, args->suite == "full", args->ids); };
+  });
 }
 
 }  // namespace ringfence::cli
