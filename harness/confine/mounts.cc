@@ -150,8 +150,13 @@ mode_t type_in_root(const std::string& root, const std::string& path) {
   open_how how{};
   how.flags = O_PATH | O_CLOEXEC;
   how.resolve = RESOLVE_IN_ROOT;
-  const int64_t fd =
-      sys::call(SYS_openat2, directory->get(), sys::arg(path.c_str()), sys::arg(&how), sizeof how);
+  // EAGAIN: somebody's mount or rename came between, openat2(2).
+  constexpr int kRaces = 1000;
+  int64_t fd = -EAGAIN;
+  for (int i = 0; fd == -EAGAIN && i < kRaces; ++i) {
+    fd = sys::call(SYS_openat2, directory->get(), sys::arg(path.c_str()), sys::arg(&how),
+                   sizeof how);
+  }
   if (fd < 0) return 0;
   const UniqueFd opened(static_cast<int>(fd));
   struct stat st {};

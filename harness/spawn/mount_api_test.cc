@@ -218,6 +218,18 @@ TEST_P(MountApi, LinksStayInsideOfTheRoot) {
   EXPECT_FALSE(starts_on(GetParam(), links("dev")));  // a loop
 }
 
+// openat2(2): any mount or rename of the host that comes between gives EAGAIN for a path with "..".
+TEST(OpenInRoot, ARaceWithSomebodysMountIsTriedAgain) {
+  const auto plan = compile(with_everything(), {});
+  ASSERT_TRUE(plan) << plan.error().describe();
+  ASSERT_TRUE(sys::arm_fault({SYS_openat2, 0, EAGAIN}));
+  const Waiting waiting = wait_under(*plan);
+  const bool fired = sys::fault_fired();
+  sys::disarm_faults();
+  EXPECT_TRUE(fired);
+  EXPECT_EQ(waiting.error, "");
+}
+
 // ---- Flags of a whole tree, id maps: mount_setattr has no stand-in there -----------------------
 
 TEST(MountTree, RecursiveFlagsReachTheMountsBelow) {
