@@ -372,7 +372,10 @@ TEST_P(LossOfTheStory, AReaderThatHasStopped) {
   for (const CaseRecord& record : judged(*witness, deaf)) {
     for (const EvidenceLine& line : record.evidence) {
       if (line.source != "ebpf") continue;
-      EXPECT_THAT(line.text, HasSubstr("had no room in the ring")) << record.id;
+      // What a port counts is in a map of its own, not in the story.
+      EXPECT_THAT(line.text, testing::AnyOf(HasSubstr("had no room in the ring"),
+                                            testing::StartsWith("came out of the target")))
+          << record.id;
     }
   }
   expect_untouched(*witness, deaf);
