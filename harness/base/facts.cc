@@ -263,12 +263,11 @@ std::map<std::string, std::string> Facts::summary() const {
 Status check_requirement(const Facts& facts, std::string_view requirement) {
   if (facts.find(requirement) != nullptr) return {};
   const std::string near = nearest(requirement, Facts::names());
-  return usage_error(
-      "requirement", std::string(requirement),
-      near.empty()
-          ? "see `ringfence doctor` for the names; also cap:NAME, "
-            "path:/FILE, nonempty:/DIR, writable_below:/DIR, cgroup:FILE, lsm:NAME, config:NAME, kernel>=VERSION"
-          : fmt::format("did you mean {}?", near));
+  return usage_error("requirement", std::string(requirement),
+                     near.empty() ? "see `ringfence doctor` for the names; also cap:NAME, "
+                                    "path:/FILE, nonempty:/DIR, writable_below:/DIR, cgroup:FILE, "
+                                    "lsm:NAME, config:NAME, kernel>=VERSION"
+                                  : fmt::format("did you mean {}?", near));
 }
 
 }  // namespace ringfence
