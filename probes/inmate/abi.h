@@ -18,8 +18,8 @@
  *   P <path> <mode>                 plant an image of the inmate, owned by the host's root, at this
  *                                   path of the target's root, with this octal mode; the harness
  *                                   answers with one byte; exec_planted alone
- *   N <whom>                        let a neighbour speak to this one ("b", "target"), so that I may
- *                                   overhear it; the harness answers with one byte; sniff alone
+ *   N <whom>                        let a neighbour speak to this one ("b", "target"), to be
+ *                                   overheard; the harness answers with one byte; sniff alone
  *   W                               inspect me now: the sender then waits for one byte, or the end,
  *                                   on the same socket, with everything that it holds still open
  *
