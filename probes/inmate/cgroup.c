@@ -2,8 +2,6 @@
  * Sources: cgroups(7), kernel Documentation/admin-guide/cgroup-v1/devices.rst. */
 #include "probes/inmate/registry.h"
 
-enum { kMostChildren = 4096 };
-
 /* Writes `text` to the first of the files from `first` on that opens; what the last of them said.
  */
 static long write_first(const struct rf_params* p, int first, const char* text) {
@@ -38,31 +36,12 @@ static long attempt_cgroup_out(const struct rf_params* p) {
   return ret;
 }
 
-/* Children wait on a pipe that only this process can write: they end with it, however it ends. */
 static long attempt_raise_fork(const struct rf_params* p) {
-  const long most = param_number(p, 0);
-  if (most <= 0 || most > kMostChildren) unable(E2BIG);
   const long raised = write_first(p, 1, "max");
-  int gate[2];
-  long ret = sys(__NR_pipe2, gate, O_CLOEXEC);
-  if (ret < 0) unable(-ret);
-  long made = 0;
-  for (; made < most; ++made) {
-    ret = rf_fork();
-    if (ret < 0) break;
-    if (ret == 0) {
-      sys(__NR_close, gate[1]);
-      sys(__NR_close, RF_ANSWER_FD);
-      char byte = 0;
-      sys(__NR_read, gate[0], &byte, 1);
-      rf_exit(0);
-    }
-  }
-  say_remark_number("children", made);
-  claim(raised < 0 ? raised : ret < 0 ? ret : made);
-  sys(__NR_close, gate[1]);
-  while (made-- > 0 && rf_wait(-1) >= 0) continue;
-  rf_exit(RF_EXIT_DONE);
+  const struct rf_crowd crowd = gather(param_number(p, 0));
+  say_remark_number("children", crowd.made);
+  claim(raised < 0 ? raised : crowd.ret < 0 ? crowd.ret : crowd.made);
+  dismiss(crowd);
 }
 
 /* Allows itself every device, and opens one by a node of its own. */

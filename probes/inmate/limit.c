@@ -6,7 +6,7 @@
 
 #include "probes/inmate/registry.h"
 
-enum { kMostChildren = 4096, kMostMib = 4096, kMostFds = 1 << 17, kMostMs = 10000 };
+enum { kMostMib = 4096, kMostFds = 1 << 17, kMostMs = 10000 };
 
 static long bounded(const struct rf_params* p, int index, long most) {
   const long value = param_number(p, index);
@@ -17,31 +17,13 @@ static long bounded(const struct rf_params* p, int index, long most) {
   return value;
 }
 
-/* Children wait on a pipe that only this process can write: they end with it, however it ends. */
 static long attempt_fork_bomb(const struct rf_params* p) {
-  const long most = bounded(p, 0, kMostChildren);
-  int gate[2];
-  long ret = sys(__NR_pipe2, gate, O_CLOEXEC);
-  if (ret < 0) unable(-ret);
-  long made = 0;
-  for (; made < most; ++made) {
-    ret = rf_fork();
-    if (ret < 0) break;
-    if (ret == 0) {
-      sys(__NR_close, gate[1]);
-      sys(__NR_close, RF_ANSWER_FD);
-      char byte = 0;
-      sys(__NR_read, gate[0], &byte, 1);
-      rf_exit(0);
-    }
-  }
+  const struct rf_crowd crowd = gather(param_number(p, 0));
   const long args[6] = {17 /* SIGCHLD */};
-  say_call(__NR_clone, ret, args);
-  say_remark_number("children", made);
-  claim(ret < 0 ? ret : made);
-  sys(__NR_close, gate[1]);
-  while (made-- > 0 && rf_wait(-1) >= 0) continue;
-  rf_exit(RF_EXIT_DONE);
+  say_call(__NR_clone, crowd.ret, args);
+  say_remark_number("children", crowd.made);
+  claim(crowd.ret < 0 ? crowd.ret : crowd.made);
+  dismiss(crowd);
 }
 
 static void touch(char* at, long mib) {
@@ -209,7 +191,7 @@ static long attempt_spin(const struct rf_params* p) {
 /* Uses as many CPUs as it has tasks for so long. The children end by themselves. */
 static long attempt_spin_all(const struct rf_params* p) {
   const long ms = bounded(p, 0, kMostMs);
-  const long tasks = bounded(p, 1, kMostChildren);
+  const long tasks = bounded(p, 1, kCrowdMost);
   const long end = now_ms() + ms;
   long child = 1;
   const long args[6] = {17 /* SIGCHLD */};

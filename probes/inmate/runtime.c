@@ -295,3 +295,33 @@ void sleep_ms(long ms) {
   const struct __kernel_timespec t = {ms / 1000, ms % 1000 * 1000000};
   sys(__NR_nanosleep, &t, 0);
 }
+
+struct rf_crowd gather(long most) {
+  if (most <= 0 || most > kCrowdMost) {
+    say_remark_number("bound", kCrowdMost);
+    unable(E2BIG);
+  }
+  int gate[2];
+  const long ret = sys(__NR_pipe2, gate, O_CLOEXEC);
+  if (ret < 0) unable(-ret);
+  struct rf_crowd crowd = {.gate = gate[1]};
+  for (; crowd.made < most; ++crowd.made) {
+    crowd.ret = rf_fork();
+    if (crowd.ret < 0) break;
+    if (crowd.ret == 0) {
+      sys(__NR_close, gate[1]);
+      sys(__NR_close, RF_ANSWER_FD);
+      char byte = 0;
+      sys(__NR_read, gate[0], &byte, 1);
+      rf_exit(0);
+    }
+  }
+  sys(__NR_close, gate[0]);
+  return crowd;
+}
+
+void dismiss(struct rf_crowd crowd) {
+  sys(__NR_close, crowd.gate);
+  while (crowd.made-- > 0 && rf_wait(-1) >= 0) continue;
+  rf_exit(RF_EXIT_DONE);
+}

@@ -99,4 +99,16 @@ long rf_fork(void);
 long rf_wait(long pid);
 void sleep_ms(long ms);
 
+/* Children that wait on a pipe that only this process can write: they end with it, however it ends.
+ */
+struct rf_crowd {
+  int gate;
+  long made;
+  long ret; /* of the last fork */
+};
+enum { kCrowdMost = 4096 };
+struct rf_crowd gather(long most);
+/* Lets them go, waits for each, and ends. */
+_Noreturn void dismiss(struct rf_crowd crowd);
+
 #endif
