@@ -52,8 +52,10 @@ class SpawnNetwork : public ::testing::Test {
     ASSERT_TRUE(netlink);
     netlink_.emplace(std::move(*netlink));
   }
-  Waiting start(const Policy& policy, int netns_fd = -1) {
-    const auto plan = compile(policy);
+  Waiting start(const Policy& policy, int netns_fd = -1, Entry entry = Entry::clone) {
+    CompileOptions options;
+    options.entry = entry;
+    const auto plan = compile(policy, options);
     EXPECT_TRUE(plan) << plan.error().describe();
     return wait_under(*plan, netns_fd);
   }
@@ -114,6 +116,28 @@ TEST_F(SpawnNetwork, AVethOnABridge) {
   EXPECT_TRUE(netlink_->link("br0").value().up());
   // br0 and the port and lo, and nothing that is on its way.
   EXPECT_EQ(names().size(), 3U);
+}
+
+// The namespace is there only once the child has made it: then it asks for what goes into it, once,
+// with its id maps where it has a user namespace.
+TEST_F(SpawnNetwork, ByUnshareItIsTheSame) {
+  for (const bool user : {false, true}) {
+    SCOPED_TRACE(user);
+    Policy policy = with({eth0()});
+    if (user) {
+      policy.namespaces.push_back({Ns::user, {}});
+      policy.uid_mappings = policy.gid_mappings = {{0, 100000, 65536}};
+    }
+    const Waiting waiting = start(policy, -1, Entry::unshare);
+    ASSERT_EQ(waiting.error, "");
+    const auto link = inside(waiting).link("eth0");
+    ASSERT_TRUE(link) << link.error().describe();
+    EXPECT_TRUE(link->up());
+    EXPECT_EQ(link->mtu, 1400U);
+    if (user) {
+      EXPECT_THAT(read_file(waiting.proc("uid_map")).value_or(""), HasSubstr("100000"));
+    }
+  }
 }
 
 TEST_F(SpawnNetwork, SeveralTargetsOnOneBridgeAndWhatTheyLeave) {
