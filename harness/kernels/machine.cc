@@ -14,6 +14,7 @@
 
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
+#include "harness/kernels/accelerator.h"
 #include "harness/kernels/channel.h"
 #include "harness/kernels/program.h"
 
@@ -360,18 +361,6 @@ class Running {
   MachineEnd end_;
 };
 
-// Whether QEMU starts a machine with this accelerator: one that waits for a monitor which says
-// quit.
-Status try_accelerator(const std::string& program, const char* accelerator) {
-  constexpr auto kScript =
-      "echo quit | \"$0\" -nodefaults -no-user-config -display none -machine q35 "
-      "-cpu \"$2\" -accel \"$1\" -S -monitor stdio";
-  const auto* cpu = accelerator == std::string_view("kvm") ? "host" : "max";
-  auto tried = output_of({"/bin/sh", "-c", kScript, program, accelerator, cpu});
-  if (!tried) return tl::unexpected(tried.error());
-  return {};
-}
-
 }  // namespace
 
 std::optional<Vmm> vmm_by_name(std::string_view name) {
@@ -393,13 +382,13 @@ Result<VmmChoice> choose_vmm(Vmm wanted) {
   std::string why;
   if (::access("/dev/kvm", R_OK | W_OK) != 0) {
     why = "/dev/kvm: " + errno_name(errno);
-  } else if (auto ok = try_accelerator(program, "kvm"); !ok) {
-    why = ok.error().hint;
+  } else if (auto ok = try_accelerator({program, "kvm"}); !ok) {
+    why = ok.error().hint.empty() ? ok.error().describe() : ok.error().hint;
   } else {
-    return VmmChoice{Vmm::qemu_kvm, program, "qemu-kvm: it starts here"};
+    return VmmChoice{Vmm::qemu_kvm, program, "qemu-kvm: it carries a kernel here"};
   }
   if (wanted == Vmm::qemu_kvm) return unsupported_error("boot a machine", "qemu-kvm", 0, why);
-  return VmmChoice{Vmm::qemu_tcg, program, "qemu-tcg: qemu-kvm does not start: " + why};
+  return VmmChoice{Vmm::qemu_tcg, program, "qemu-tcg: qemu-kvm carries no kernel here: " + why};
 }
 
 MachineEnd run_machine(const MachineOptions& options, const Job& job, const MachineSinks& sinks) {
