@@ -133,8 +133,10 @@ Result<Comparison> compare(const std::vector<Contestant>& contestants,
   for (size_t round = 0; round < options.warmup + options.rounds; ++round) {
     for (size_t place = 0; place < count; ++place) {
       const size_t index = round % 2 == 0 ? place : count - 1 - place;
+      Status ran;
+      if (contestants[index].before) ran = contestants[index].before();
       const int64_t begin = now();
-      auto ran = contestants[index].run();
+      if (ran) ran = contestants[index].run();
       const int64_t end = now();
       if (!ran) {
         Error error = ran.error();

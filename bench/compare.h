@@ -21,7 +21,8 @@ namespace ringfence::bench {
 
 struct Contestant {
   std::string name;
-  std::function<Status()> run;  // once; what it prepares should be prepared before
+  std::function<Status()> run;       // once; what it prepares should be prepared before
+  std::function<Status()> before{};  // each run, and not timed; may be empty
 };
 
 struct CompareOptions {

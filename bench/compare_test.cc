@@ -48,6 +48,22 @@ TEST(Compare, InterleavesAndTurnsRound) {
   EXPECT_THAT(result->series[2].samples, ElementsAre(3, 3, 3));
 }
 
+TEST(Compare, WhatComesBeforeARunIsNotTimed) {
+  FakeClock clock;
+  Contestant prepared = clock.costs("B", 5);
+  prepared.before = [&clock]() -> Status {
+    clock.order += "b";
+    clock.now += 1000;
+    return {};
+  };
+  auto result = compare({clock.costs("A", 1), prepared}, clock.options(0, 2));
+  ASSERT_TRUE(result);
+  EXPECT_EQ(clock.order, "AbBbBA");
+  EXPECT_THAT(result->series[1].samples, ElementsAre(5, 5));
+  prepared.before = [] { return Status(system_error("prepare", "B", ENOMEM)); };
+  EXPECT_EQ(compare({clock.costs("A", 1), prepared}, clock.options(0, 2)).error().err, ENOMEM);
+}
+
 TEST(Compare, WarmUpIsNotKept) {
   FakeClock clock;
   int runs = 0;
