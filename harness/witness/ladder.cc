@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "harness/witness/kernel_btf.h"
+
 namespace ringfence {
 namespace {
 
@@ -94,7 +96,7 @@ Result<std::vector<Rung>> survey_object(const OpenObject& open) {
 }
 
 void refuse_absent(std::vector<Rung>& rungs) {
-  const std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
+  const auto kernel = kernel_btf();
   if (!kernel) return;
   for (Rung& rung : rungs) {
     const size_t slash = rung.section.find('/');

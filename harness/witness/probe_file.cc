@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/spawn/reap.h"
 #include "probes/bpf/probe_abi.h"
@@ -295,7 +296,7 @@ std::optional<Status> unpack(std::string_view text) {
     part = std::string(text.substr(0, end));
     text = end == std::string_view::npos ? std::string_view() : text.substr(end + 1);
   }
-  error.err = std::atoi(parts[0].c_str());
+  error.err = parse_int(parts[0]).value_or(0);
   error.what = parts[1];
   error.object = parts[2];
   error.hint = parts[3];

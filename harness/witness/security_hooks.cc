@@ -13,6 +13,7 @@
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
 #include "harness/witness/bpf_map.h"
+#include "harness/witness/kernel_btf.h"
 #include "probes/bpf/abi.h"
 // clang-format off: it needs the types above
 #include "security.skel.h"
@@ -48,7 +49,6 @@ struct Destroy {
   void operator()(security_bpf* s) const { security_bpf__destroy(s); }
 };
 using Skeleton = std::unique_ptr<security_bpf, Destroy>;
-using Btf = std::unique_ptr<btf, decltype(&btf__free)>;
 
 void refuse(Rung& rung, int err, std::string reason) {
   rung.tried = true;
@@ -199,7 +199,7 @@ std::vector<Rung> all_rungs() {
 
 std::vector<Rung> SecurityHooks::survey() {
   const QuietLibbpf hush;
-  const Btf kernel(btf__load_vmlinux_btf(), btf__free);
+  const auto kernel = kernel_btf();
   auto rungs = all_rungs();
   const auto active = modules_in_order();
   const bool asks_bpf =
@@ -218,7 +218,7 @@ SecurityHooks SecurityHooks::attach(int tasks_map_fd, const std::vector<std::str
   const QuietLibbpf hush;
   auto state = std::make_unique<State>();
   state->ladder = all_rungs();
-  const Btf kernel(btf__load_vmlinux_btf(), btf__free);
+  const auto kernel = kernel_btf();
   security_bpf* answers = nullptr;
   std::string_view hook_had;
   for (size_t i = 0; i < state->ladder.size(); ++i) {

@@ -13,6 +13,7 @@
 
 #include "harness/base/sys.h"
 #include "harness/witness/bpf_map.h"
+#include "harness/witness/kernel_btf.h"
 #include "harness/witness/security_hooks.h"
 #include "harness/witness/story.h"
 #include "probes/bpf/abi.h"
@@ -52,14 +53,15 @@ using Skeleton = std::unique_ptr<witness_bpf, Destroy>;
 
 // Whether the kernel's mark_victim tracepoint gives a task (Linux 6.9) rather than a pid.
 bool victim_is_task() {
-  std::unique_ptr<btf, decltype(&btf__free)> kernel(btf__load_vmlinux_btf(), btf__free);
-  if (!kernel) return false;
-  const int id = btf__find_by_name_kind(kernel.get(), "btf_trace_mark_victim", BTF_KIND_TYPEDEF);
+  const auto held = kernel_btf();
+  const btf* const kernel = held.get();
+  if (kernel == nullptr) return false;
+  const int id = btf__find_by_name_kind(kernel, "btf_trace_mark_victim", BTF_KIND_TYPEDEF);
   if (id < 0) return false;
-  const btf_type* pointer = btf__type_by_id(kernel.get(), btf__type_by_id(kernel.get(), id)->type);
-  const btf_type* proto = btf__type_by_id(kernel.get(), pointer->type);
+  const btf_type* pointer = btf__type_by_id(kernel, btf__type_by_id(kernel, id)->type);
+  const btf_type* proto = btf__type_by_id(kernel, pointer->type);
   if (!btf_is_func_proto(proto) || btf_vlen(proto) < 2) return false;
-  return btf_is_ptr(btf__type_by_id(kernel.get(), btf_params(proto)[1].type));
+  return btf_is_ptr(btf__type_by_id(kernel, btf_params(proto)[1].type));
 }
 
 Skeleton open_skeleton(bool task_victim, StoryTransport transport) {
@@ -159,6 +161,7 @@ std::vector<Rung> Witness::survey() {
 
 Result<Witness> Witness::open(const WitnessOptions& options) {
   const QuietLibbpf hush;
+  const auto held = kernel_btf();  // for all that look into it below
   auto story = story_rungs();
   take_first(story, options.avoid);
   const StoryTransport transport = story_transport(story);

@@ -76,15 +76,17 @@ static __always_inline bool is_unsettled(__u32 flags, long ret) {
 }
 
 static __always_inline void remember(struct rf_trial* trial, const struct task_state* state,
-                                     const struct rf_call* call, bool denied) {
-  const __u32 matched = state->matched;
-  if (!matched) return;
+                                     const struct rf_call* call, __u64 denied, __u64 unsettled) {
+  if (!state->matched) return;
   for (__u32 w = 0; w < RF_WANTS; ++w) {
-    if (!(matched & (1u << w))) continue;
+    /* Read each time: of one that is kept the verifier follows every combination of its bits. */
+    if (!(*(volatile const __u32*)&state->matched & (1u << w))) continue;
+    forget(denied);
+    forget(unsettled);
     struct rf_seen* seen = &trial->seen[w];
     if (__sync_fetch_and_add(&seen->count, 1) == 0) seen->first = *call;
     seen->last = *call;
-    if (is_unsettled(call->flags, call->ret)) continue;
+    if (unsettled) continue;
     if (denied) {
       __sync_fetch_and_add(&seen->denied, 1);
       if (call->flags & RF_NO_ENTER) __sync_fetch_and_add(&seen->no_enter, 1);
@@ -168,6 +170,9 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
      * not a result. */
     if (nr_here < 0) ret = 0;
   }
+  forget(flags);
+  forget(nr);
+  forget(ret);
   /* What the kernel could not read either, it was not asked for. */
   if (state->matched == ~0u && !match(trial, state, nr, flags & RF_COMPAT, args_known) &&
       ret != -EFAULT) {
@@ -180,8 +185,10 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
     if (shown >= 0) (void)read_path(state, shown);
   }
   /* What the gate refuses may carry any value; what enters fails with -1 to -4095. */
-  const bool denied =
-      !is_unsettled(flags, ret) && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
+  __u64 unsettled = is_unsettled(flags, ret);
+  __u64 denied = !unsettled && ((flags & RF_NO_ENTER) || (ret < 0 && ret >= -MAX_ERRNO));
+  forget(unsettled);
+  forget(denied);
   __sync_fetch_and_add(&trial->calls, 1);
   if (!denied && trial->denials_only && !state->matched && !state->caps_failed) {
     state->nr = -1; /* Nobody asks for more of it. */
@@ -217,8 +224,8 @@ static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* 
   call->tgid = self->tgid;
   call->tid = self->pid;
 
-  remember(trial, state, call, denied);
-  if (!denied && call->caps_failed && !is_unsettled(flags, ret)) learn_noise(call);
+  remember(trial, state, call, denied, unsettled);
+  if (!denied && call->caps_failed && !unsettled) learn_noise(call);
   state->nr = -1;
   if (!denied && trial->denials_only) return 0;
   if (state->has_path) {

@@ -81,15 +81,18 @@ static __always_inline bool read_path(struct task_state* state, int index) {
 /* Compares the call in `state` with what the trial looks for. False: an argument could not be read.
  */
 static __always_inline bool match(struct rf_trial* trial, struct task_state* state, __u32 nr,
-                                  bool compat, bool args_known) {
-  bool readable = true;
+                                  __u64 compat, bool args_known) {
+  __u64 unreadable = 0;
+  compat = compat != 0;
+  forget(compat);
   state->matched = 0;
   state->has_path = 0;
   for (__u32 w = 0; w < RF_WANTS && w < trial->wants; ++w) {
     struct rf_want* want = &trial->want[w];
-    if (want->nr != nr || (want->compat != 0) != compat) continue;
+    forget(unreadable);
+    if ((want->nr ^ nr) | ((want->compat != 0) ^ compat)) continue;
     if (!args_known && (want->args || want->path >= 0)) {
-      readable = false;
+      unreadable = 1;
       continue;
     }
     /* Without a branch for each: the verifier would follow every combination of them. */
@@ -100,7 +103,7 @@ static __always_inline bool match(struct rf_trial* trial, struct task_state* sta
     if (other) continue;
     if (want->path >= 0) {
       if (!read_path(state, want->path)) {
-        readable = false;
+        unreadable = 1;
         continue;
       }
       const __u64* wanted = (const __u64*)want->path_is;
@@ -115,7 +118,7 @@ static __always_inline bool match(struct rf_trial* trial, struct task_state* sta
     const int shown = path_argument(nr);
     if (shown >= 0) (void)read_path(state, shown);
   }
-  return readable;
+  return !unreadable;
 }
 
 #endif

@@ -38,6 +38,12 @@
 #define AUDIT_ARCH_I386 0x40000003
 #define MAX_ERRNO 4095
 
+/* Always 0, which the verifier does not know. */
+volatile __u64 nothing = 0;
+/* What is known of `value` is forgotten: the verifier goes on from here once, and not once for each
+ * way that led here. */
+#define forget(value) ((value) ^= nothing)
+
 /* By the prototype in this kernel's BTF: mark_victim gives a task (from 6.9), or a pid. */
 const volatile bool victim_is_task = false;
 
