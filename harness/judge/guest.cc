@@ -83,6 +83,13 @@ Judgement judge_guest(const Case& c, const GuestOutcome& control, const GuestOut
                 fmt::format("{} port exits by the kernel's count, {} by the event loop's",
                             *confined.kernel_exits, confined.exits));
   }
+  if (confined.traced && *confined.traced != confined.returns) {
+    return give(Verdict::unproven, "witnesses_disagree",
+                fmt::format("{} exits, {} of them for ports, by KVM's tracepoint; {} and {} by the "
+                            "event loop's count",
+                            confined.traced->all, confined.traced->ports, confined.returns.all,
+                            confined.returns.ports));
+  }
   if (!control.error.empty()) {
     return give(Verdict::unproven, "control_failed", "control: " + control.error);
   }
@@ -117,6 +124,12 @@ CaseRecord make_guest_record(const Case& c, const GuestOutcome& control,
                    confined.kernel_exits ? fmt::format("{} by the kernel", *confined.kernel_exits)
                                          : "the kernel counts none"),
        0});
+  if (confined.traced) {
+    record.witnesses.push_back({"ebpf",
+                                fmt::format("{} exits by KVM's tracepoint, {} of them for ports",
+                                            confined.traced->all, confined.traced->ports),
+                                0});
+  }
   for (const GuestOutcome* outcome : {&control, &confined}) {
     record.evidence.insert(record.evidence.end(), outcome->evidence.begin(),
                            outcome->evidence.end());

@@ -38,6 +38,15 @@ struct GuestOutcome {
   // (nothing: it counts none).
   uint64_t exits = 0;
   std::optional<uint64_t> kernel_exits;
+  // All exits of all vCPUs, and those for ports, as the event loop and as an eBPF program counted
+  // them, which have to be the same (nothing: there is no such program).
+  struct Returns {
+    uint64_t all = 0;
+    uint64_t ports = 0;
+    friend bool operator==(const Returns&, const Returns&) = default;
+  };
+  Returns returns;
+  std::optional<Returns> traced;
   std::vector<EvidenceLine> evidence;
   int64_t duration_ns = 0;
 };

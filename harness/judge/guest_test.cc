@@ -94,6 +94,23 @@ TEST(JudgeGuest, ReportsThatTheMachineDidNotSeeProveNothing) {
   EXPECT_EQ(judge_guest(device_case(), deviates(), o).verdict, Verdict::held);
 }
 
+// An exit more or less by KVM's tracepoint than by the event loop: one of them is wrong.
+TEST(JudgeGuest, TracedExitsHaveToBeThoseOfTheEventLoop) {
+  GuestOutcome o = conforms();
+  o.returns = {12, 10};
+  o.traced = GuestOutcome::Returns{12, 10};
+  EXPECT_EQ(judge_guest(device_case(), deviates(), o).verdict, Verdict::held);
+  const CaseRecord r =
+      make_guest_record(device_case(), deviates(), o, judge_guest(device_case(), deviates(), o));
+  EXPECT_EQ(r.witnesses.back().name, "ebpf");
+  for (const auto& other : {GuestOutcome::Returns{13, 10}, {11, 10}, {12, 9}}) {
+    o.traced = other;
+    const Judgement j = judge_guest(device_case(), deviates(), o);
+    EXPECT_EQ(j.verdict, Verdict::unproven);
+    EXPECT_EQ(j.reason, "witnesses_disagree");
+  }
+}
+
 TEST(JudgeGuest, WhatTheMachineCannotDoIsSkipped) {
   GuestOutcome o;
   o.lack = "emulator-lacks:iret32";

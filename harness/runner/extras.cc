@@ -36,6 +36,14 @@ Result<RunExtras> RunExtras::open(const Witness& witness, const RunOptions& opti
       without("time on CPU is not known", clock.error());
     }
   }
+  if (std::any_of(cases.begin(), cases.end(), [](const Case* c) { return c->guest.has_value(); })) {
+    auto exits = KvmExits::attach();
+    if (exits) {
+      extras.kvm_exits = std::move(*exits);
+    } else {
+      without("exits of guests are counted by their machine alone", exits.error());
+    }
+  }
   return extras;
 }
 

@@ -1,7 +1,7 @@
 #pragma once
 // RunExtras: what a run has beside the eBPF witness because a case or the user asks for it: users'
-// probes, the brackets of the inmate's image, the clock of time on CPU. Each is attached once for
-// the run, before its first trial, and detached after its last.
+// probes, the brackets of the inmate's image, the clock of time on CPU, KVM's exits. Each is
+// attached once for the run, before its first trial, and detached after its last.
 #include <optional>
 #include <span>
 #include <string>
@@ -12,6 +12,7 @@
 #include "harness/runner/runner.h"
 #include "harness/witness/bracket.h"
 #include "harness/witness/cpu_clock.h"
+#include "harness/witness/kvm_exits.h"
 #include "harness/witness/probe.h"
 
 namespace ringfence {
@@ -20,6 +21,7 @@ struct RunExtras {
   std::optional<Probes> probes;
   std::optional<Bracket> bracket;
   std::optional<CpuClock> clock;
+  std::optional<KvmExits> kvm_exits;
   std::vector<std::string> notes;  // what could not be had, and why
 
   // A probe that cannot be had is an error; without the others the run goes on.

@@ -1,8 +1,10 @@
 #include "harness/runner/guest_case.h"
 
 #include <fmt/format.h>
+#include <linux/kvm.h>
 
 #include <algorithm>
+#include <numeric>
 
 #include "guests/guests.h"
 #include "harness/base/file.h"
@@ -35,8 +37,13 @@ std::optional<vmm::CpuMode> mode_of(vmm::CpuStart start) {
 
 class GuestTrial {
  public:
-  GuestTrial(const Case& c, std::string name, std::chrono::milliseconds timeout)
-      : case_(c), body_(*c.guest), name_(std::move(name)), timeout_(timeout) {}
+  GuestTrial(const Case& c, std::string name, std::chrono::milliseconds timeout,
+             const KvmExits* kvm_exits)
+      : case_(c),
+        body_(*c.guest),
+        name_(std::move(name)),
+        timeout_(timeout),
+        kvm_exits_(kvm_exits) {}
 
   GuestOutcome run() {
     const auto began = std::chrono::steady_clock::now();
@@ -108,12 +115,20 @@ class GuestTrial {
       machine.on_exit(
           [scenario](vmm::Machine& m, vmm::Exit& exit) { return scenario->exit(m, exit); });
     }
+    // Where it cannot be counted, in another pid namespace than the run's, the rest still judges.
+    std::optional<KvmExits::Count> traced;
+    if (kvm_exits_ != nullptr) {
+      if (auto count = kvm_exits_->begin()) traced.emplace(std::move(*count));
+    }
     const vmm::End end = machine.run();
+    if (traced) count_returns(*traced);
     if (end.kind == vmm::End::Kind::failed) return tl::unexpected(*end.error);
     if (stats && before) {
       if (const auto after = stats->read()) count_exits(*before, *after);
     }
-    outcome_.exits = port_exits(machine);
+    outcome_.exits = ports_of(machine.exits());
+    outcome_.returns = {all_of(machine.exits()) + all_of(machine.other_exits()),
+                        ports_of(machine.exits()) + ports_of(machine.other_exits())};
     outcome_.end = end.text;
     read_report(machine);
     if (scenario != nullptr) {
@@ -143,9 +158,20 @@ class GuestTrial {
     outcome_.kernel_exits = grew("io_exits");
   }
 
-  static uint64_t port_exits(const vmm::Machine& machine) {
-    return machine.exits().at(vmm::Exit(vmm::IoIn{}).index()) +
-           machine.exits().at(vmm::Exit(vmm::IoOut{}).index());
+  void count_returns(const KvmExits::Count& traced) {
+    const auto counts = traced.so_far();
+    if (!counts) return;
+    outcome_.traced = {all_returns(*counts), counts->returns[KVM_EXIT_IO]};
+  }
+
+  using Exits = std::array<uint64_t, std::variant_size_v<vmm::Exit>>;
+  static uint64_t ports_of(const Exits& exits) {
+    return exits.at(vmm::Exit(vmm::IoIn{}).index()) + exits.at(vmm::Exit(vmm::IoOut{}).index());
+  }
+  // A signal's is none: KVM_RUN fails.
+  static uint64_t all_of(const Exits& exits) {
+    return std::accumulate(exits.begin(), exits.end(), uint64_t{0}) -
+           exits.at(vmm::Exit(vmm::Intr{}).index());
   }
 
   void read_report(vmm::Machine& machine) {
@@ -287,6 +313,7 @@ class GuestTrial {
   const GuestBody& body_;
   std::string name_;
   std::chrono::milliseconds timeout_;
+  const KvmExits* kvm_exits_;
   const vmm::Guest* guest_ = nullptr;
   vmm::GuestReport report_;
   size_t decisive_offset_ = ~size_t{0};
@@ -301,13 +328,14 @@ std::chrono::milliseconds guest_trial_time(std::chrono::milliseconds timeout,
   return emulator == "tcg" ? timeout * kTcg : timeout;
 }
 
-GuestOutcome run_guest(const Case& c, const std::string& name, std::chrono::milliseconds timeout) {
-  return GuestTrial(c, name, timeout).run();
+GuestOutcome run_guest(const Case& c, const std::string& name, std::chrono::milliseconds timeout,
+                       const KvmExits* kvm_exits) {
+  return GuestTrial(c, name, timeout, kvm_exits).run();
 }
 
 CaseRecord run_guest_case(const Case& c, const RunContext& context) {
-  const GuestOutcome control = run_guest(c, "control", context.timeout);
-  const GuestOutcome confined = run_guest(c, "confined", context.timeout);
+  const GuestOutcome control = run_guest(c, "control", context.timeout, context.kvm_exits);
+  const GuestOutcome confined = run_guest(c, "confined", context.timeout, context.kvm_exits);
   return make_guest_record(c, control, confined, judge_guest(c, control, confined));
 }
 

@@ -15,7 +15,8 @@ CaseRecord run_guest_case(const Case& c, const RunContext& context);
 std::chrono::milliseconds guest_trial_time(std::chrono::milliseconds timeout,
                                            std::string_view emulator);
 
-// One trial of it. `name` is confined or control.
-GuestOutcome run_guest(const Case& c, const std::string& name, std::chrono::milliseconds timeout);
+// One trial of it. `name` is confined or control; `kvm_exits` may be null.
+GuestOutcome run_guest(const Case& c, const std::string& name, std::chrono::milliseconds timeout,
+                       const KvmExits* kvm_exits = nullptr);
 
 }  // namespace ringfence

@@ -1,6 +1,9 @@
 #include "harness/runner/guest_case.h"
 
 #include <gmock/gmock.h>
+#include <linux/kvm.h>
+
+#include <future>
 
 #include "harness/base/facts.h"
 #include "harness/vmm/scenario.h"
@@ -52,6 +55,35 @@ class GuestCase : public ::testing::Test {
     return run_guest_case(c, context);
   }
 };
+
+// The event loop's count and the kernel's are the same, exit by exit, of this thread's vCPUs alone.
+TEST_F(GuestCase, ExitsByKvmsTracepointAreThoseOfTheEventLoop) {
+  const auto exits = KvmExits::attach();
+  if (!exits && exits.error().kind == Error::Kind::unsupported) {
+    GTEST_SKIP() << "needs:bpf: " << exits.error().describe();
+  }
+  ASSERT_TRUE(exits) << exits.error().describe();
+  const auto run = [&] { return run_guest(out1(), "confined", std::chrono::seconds(3), &*exits); };
+  auto beside = std::async(std::launch::async, run);
+  const GuestOutcome here = run();
+  const GuestOutcome there = beside.get();
+  for (const GuestOutcome* o : {&here, &there}) {
+    ASSERT_TRUE(o->error.empty()) << o->error;
+    ASSERT_TRUE(o->traced);
+    EXPECT_GT(o->traced->ports, 10U);
+    EXPECT_EQ(o->traced->all, o->returns.all);
+    EXPECT_EQ(o->traced->ports, o->returns.ports);
+  }
+  // It counts what the thread's vCPUs do, whoever runs them.
+  const auto count = exits->begin();
+  ASSERT_TRUE(count) << count.error().describe();
+  ASSERT_TRUE(run_guest(out1(), "confined", std::chrono::seconds(3)).error.empty());
+  const auto more = count->so_far();
+  ASSERT_TRUE(more) << more.error().describe();
+  EXPECT_EQ(all_returns(*more), here.returns.all);
+  // An exit of a string instruction is several accesses.
+  EXPECT_GE(more->port_writes + more->port_reads, more->returns[KVM_EXIT_IO]);
+}
 
 TEST_F(GuestCase, HeldWithBothTrialsAndBothWitnesses) {
   const CaseRecord r = judged(out1());

@@ -11,6 +11,7 @@
 #include "harness/spawn/plan.h"
 #include "harness/witness/bracket.h"
 #include "harness/witness/cpu_clock.h"
+#include "harness/witness/kvm_exits.h"
 #include "harness/witness/probe.h"
 #include "harness/witness/witness.h"
 
@@ -39,6 +40,7 @@ struct RunContext {
   const Probes* probes = nullptr;
   const Bracket* bracket = nullptr;
   const CpuClock* clock = nullptr;
+  const KvmExits* kvm_exits = nullptr;
   bool full_timeline = false;
   int* decoy_pid = nullptr;  // where run_trial() keeps its decoy host's pid
   bool privileged = true;    // root of the initial user namespace

@@ -396,6 +396,7 @@ class Run {
     if (extras_.probes) context_.probes = &*extras_.probes;
     if (extras_.bracket) context_.bracket = &*extras_.bracket;
     if (extras_.clock) context_.clock = &*extras_.clock;
+    if (extras_.kvm_exits) context_.kvm_exits = &*extras_.kvm_exits;
     for (auto& note : extras_.notes) result_.summary.notes.push_back(std::move(note));
     return {};
   }

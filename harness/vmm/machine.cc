@@ -342,6 +342,7 @@ Result<Exit> Machine::run_other(Vcpu& other) {
   if (auto ok = watchdog_->open_in(other); !ok) return tl::unexpected(ok.error());
   for (;;) {
     auto exit = other.run();
+    if (exit) ++other_exits_[exit->index()];
     if (!exit || !std::holds_alternative<Intr>(*exit)) return exit;
     (void)watchdog_->take();
     if (stop_.load() || monotonic() >= deadline_) return exit;

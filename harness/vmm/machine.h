@@ -134,6 +134,10 @@ class Machine {
     return exits_;
   }
   [[nodiscard]] uint64_t exit_count() const;
+  // The same of other vCPUs, run by run_other().
+  [[nodiscard]] const std::array<uint64_t, std::variant_size_v<Exit>>& other_exits() const {
+    return other_exits_;
+  }
   // Returns of KVM_RUN that were no exit of the guest: signals, immediate exits.
   [[nodiscard]] uint64_t kicks() const { return kicks_; }
 
@@ -175,7 +179,7 @@ class Machine {
   std::unique_ptr<Kept> kept_;
   std::string debug_;
   std::string serial_;
-  std::array<uint64_t, std::variant_size_v<Exit>> exits_{};
+  std::array<uint64_t, std::variant_size_v<Exit>> exits_{}, other_exits_{};
   Nanos now_ = 0;
   int64_t epoch_ = 0;     // host's monotonic ns at device time 0 (real clock)
   int64_t deadline_ = 0;  // host's monotonic ns at which the budget ends
