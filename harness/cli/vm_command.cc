@@ -18,6 +18,7 @@
 #include "harness/vmm/board_platform.h"
 #include "harness/vmm/qemu_trace.h"
 #include "harness/vmm/scenario.h"
+#include "harness/witness/kvm_ports.h"
 
 namespace ringfence::cli {
 namespace {
@@ -123,6 +124,55 @@ Status write_transcript(const std::string& path, const std::vector<vmm::Entry>& 
   return sys::write_full(file->get(), text.data(), text.size());
 }
 
+// The kernel's PIC, PIT and speaker gate. What the guest does to them goes into the transcript by
+// way of an eBPF program at KVM's tracepoints.
+constexpr std::array<uint16_t, 11> kKernelPorts = {0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1,
+                                                   0x40, 0x41, 0x42, 0x43, 0x61};
+
+class KernelDevices {
+ public:
+  // Without the privilege the transcript has what the event loop saw, and a note says so.
+  explicit KernelDevices(vmm::Machine& machine) {
+    auto ports = KvmPorts::attach(kKernelPorts);
+    if (!ports) {
+      fmt::print(stderr, "ringfence: the kernel's devices are not in the transcript: {}\n",
+                 ports.error().describe());
+      return;
+    }
+    ports_ = std::move(*ports);
+    machine.on_return([this](vmm::Machine& m) { take(m); });
+  }
+  // What the transcript lacks is an error of it.
+  [[nodiscard]] Status status() const {
+    if (!status_) return status_;
+    if (ports_ && ports_->lost() != 0) {
+      return system_error("keep transcript",
+                          fmt::format("{} accesses of the kernel's devices had no "
+                                      "room",
+                                      ports_->lost()),
+                          ENOBUFS);
+    }
+    return {};
+  }
+
+ private:
+  void take(vmm::Machine& machine) {
+    auto taken = ports_->take([&](const rf_kvm_access& access) {
+      using Kind = vmm::Entry::Kind;
+      if (access.kind == RF_KVM_INTERRUPT) {
+        machine.transcript().add(machine.now(), Kind::interrupt, access.value, 0, 0, "");
+        return;
+      }
+      const bool pit = access.port >= 0x40 && access.port <= 0x61;
+      machine.transcript().add(machine.now(), access.kind == RF_KVM_OUT ? Kind::out : Kind::in,
+                               access.port, access.width, access.value, pit ? "pit" : "pic");
+    });
+    if (status_ && !taken) status_ = taken;
+  }
+  std::optional<KvmPorts> ports_;
+  Status status_;
+};
+
 Result<int> run_here(const VmArguments& args, const Image& image) {
   auto kvm = vmm::Kvm::open();
   if (!kvm) return tl::unexpected(kvm.error());
@@ -159,11 +209,18 @@ Result<int> run_here(const VmArguments& args, const Image& image) {
   }
   bool open = true;
   (*machine)->on_idle([&](vmm::Machine& m, bool wait) { return idle(m, **debugger, open, wait); });
+  std::optional<KernelDevices> kernel_devices;
+  if (settings.options.irqchip && settings.options.whole_transcript) {
+    kernel_devices.emplace(**machine);
+  }
   const vmm::End end = (*machine)->run();
   (*debugger)->ended(**machine, end);
   if (!args.transcript.empty()) {
     if (auto ok = write_transcript(args.transcript, (*machine)->transcript().entries()); !ok) {
       return tl::unexpected(ok.error());
+    }
+    if (kernel_devices && !kernel_devices->status()) {
+      return tl::unexpected(kernel_devices->status().error());
     }
   }
   if ((*debugger)->error()) return tl::unexpected(*(*debugger)->error());

@@ -241,6 +241,9 @@ std::optional<End> Machine::step_loop() {
     return failed(std::move(ok.error()));
   }
   const int64_t r = vcpu_->run_raw();
+  if (return_hook_) [[unlikely]] {
+    return_hook_(*this);
+  }
   if (r < 0) {
     if (r == -EINTR || r == -EAGAIN) return kicked();
     End end = failed(

@@ -101,6 +101,9 @@ class Machine {
   void stop() noexcept;
 
   void on_exit(ExitHook hook) { hook_ = std::move(hook); }
+  // Each time that KVM_RUN comes back, before what it came back for is looked at: for what the
+  // kernel did meanwhile by itself.
+  void on_return(std::function<void(Machine&)> hook) { return_hook_ = std::move(hook); }
   // Called with what the guest wrote to the debug console or serial port, as it comes.
   using Output =
       std::function<void(std::span<const uint8_t> debug, std::span<const uint8_t> serial)>;
@@ -174,6 +177,7 @@ class Machine {
   MachineOptions options_;
   Transcript transcript_;
   ExitHook hook_;
+  std::function<void(Machine&)> return_hook_;
   Output output_;
   Idle idle_;
   std::unique_ptr<Kept> kept_;

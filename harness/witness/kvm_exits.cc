@@ -1,40 +1,18 @@
 #include "harness/witness/kvm_exits.h"
 
 #include <bpf/libbpf.h>
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <sys/sysmacros.h>
 
 #include <numeric>
 #include <utility>
 
-#include "harness/base/sys.h"
 #include "harness/witness/bpf_map.h"
 #include "harness/witness/ladder.h"
+#include "harness/witness/pid_namespace.h"
 // clang-format off: it needs the types above
 #include "kvm.skel.h"
 // clang-format on
 
 namespace ringfence {
-namespace {
-
-struct PidNamespace {
-  uint64_t device = 0;  // as the kernel keeps it, not as stat(2) gives it
-  uint64_t inode = 0;
-  friend bool operator==(const PidNamespace&, const PidNamespace&) = default;
-};
-
-Result<PidNamespace> own_namespace() {
-  struct stat st {};
-  const int64_t r = sys::call(SYS_newfstatat, static_cast<uint64_t>(AT_FDCWD),
-                              sys::arg("/proc/self/ns/pid"), sys::arg(&st), 0);
-  if (r < 0) return system_error("stat", "/proc/self/ns/pid", static_cast<int>(-r));
-  return PidNamespace{(uint64_t{major(st.st_dev)} << 20) | minor(st.st_dev), st.st_ino};
-}
-
-}  // namespace
-
 struct KvmExits::State {
   ~State() { kvm_bpf__destroy(skeleton); }
   kvm_bpf* skeleton = nullptr;
@@ -48,7 +26,7 @@ KvmExits::~KvmExits() = default;
 
 Result<KvmExits> KvmExits::attach() {
   const QuietLibbpf hush;
-  auto pidns = own_namespace();
+  auto pidns = own_pid_namespace();
   if (!pidns) return tl::unexpected(pidns.error());
   auto state = std::make_unique<State>();
   state->pidns = *pidns;
@@ -78,14 +56,14 @@ Result<uint64_t> KvmExits::misses() const {
 }
 
 Result<KvmExits::Count> KvmExits::begin() const {
-  auto pidns = own_namespace();
+  auto pidns = own_pid_namespace();
   if (!pidns) return tl::unexpected(pidns.error());
   if (*pidns != state_->pidns) {
     return unsupported_error("count KVM's exits", "another pid namespace");
   }
   auto missed = misses();
   if (!missed) return tl::unexpected(missed.error());
-  const auto thread = static_cast<uint32_t>(sys::call(SYS_gettid));
+  const uint32_t thread = own_thread();
   const rf_kvm_counts none{};
   auto made = update_map(bpf_map__fd(state_->skeleton->maps.counts), &thread, &none,
                          "counts of KVM's exits");

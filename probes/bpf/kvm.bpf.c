@@ -4,20 +4,8 @@
  *
  * Sources: include/trace/events/kvm.h, arch/x86/kvm/trace.h, bpf-helpers(7).
  */
-// clang-format off: the types first, libbpf's headers use them
-#include "probes/bpf/kernel_types.h"
-// clang-format on
-#include <bpf/bpf_helpers.h>
-
 #include "probes/bpf/kvm_abi.h"
-
-struct bpf_pidns_info {
-  __u32 pid, tgid;
-};
-
-/* Threads go by their number in this pid namespace, the harness's own. */
-const volatile __u64 pidns_dev = 0;
-const volatile __u64 pidns_ino = 0;
+#include "probes/bpf/kvm_thread.h"
 
 struct {
   __uint(type, BPF_MAP_TYPE_HASH);
@@ -27,9 +15,8 @@ struct {
 } counts SEC(".maps");
 
 static __always_inline struct rf_kvm_counts* counts_of_self(void) {
-  struct bpf_pidns_info self = {};
-  if (bpf_get_ns_current_pid_tgid(pidns_dev, pidns_ino, &self, sizeof self)) return 0;
-  return bpf_map_lookup_elem(&counts, &self.pid);
+  __u32 thread = own_thread();
+  return thread ? bpf_map_lookup_elem(&counts, &thread) : 0;
 }
 
 SEC("raw_tp/kvm_userspace_exit")

@@ -12,4 +12,16 @@ struct rf_kvm_counts {
   unsigned long long injected; /* interrupts that user space or KVM's own PIC gave the guest */
 };
 
+#define RF_KVM_PORTS 2048 /* those of KVM's own devices are below */
+#define RF_KVM_STRING 64  /* elements of a string access that are told of */
+
+enum rf_kvm_kind { RF_KVM_IN, RF_KVM_OUT, RF_KVM_INTERRUPT };
+
+struct rf_kvm_access {
+  unsigned char kind;
+  unsigned char width; /* bytes */
+  unsigned short port;
+  unsigned int value; /* or the vector */
+};
+
 #endif
