@@ -67,10 +67,10 @@ RINGFENCE_CHILD int64_t raw(long nr, uint64_t a0 = 0, uint64_t a1 = 0, uint64_t 
   return result;
 }
 
-RINGFENCE_CHILD void execute_namespaces(void* program) {
-  const auto fd = static_cast<uint64_t>(reinterpret_cast<intptr_t>(program));
+RINGFENCE_CHILD void execute_program(void* fd) {
+  const auto program = static_cast<uint64_t>(*static_cast<const int*>(fd));
   static const char kEmpty[1] = {0};
-  raw(SYS_execveat, fd, sys::arg(&kEmpty[0]), sys::arg(kArgs), sys::arg(kEnv), AT_EMPTY_PATH);
+  raw(SYS_execveat, program, sys::arg(&kEmpty[0]), sys::arg(kArgs), sys::arg(kEnv), AT_EMPTY_PATH);
   for (;;) raw(SYS_exit_group, 127);
 }
 
@@ -91,10 +91,7 @@ Result<UniqueFd> make_true() {
 NamespacesAlone::NamespacesAlone(int program, uint64_t flags, bool shared)
     : program_(program), flags_(flags | (shared ? uint64_t{CLONE_VM} : 0)), stack_(kStack) {}
 
-Status NamespacesAlone::run() {
-  return start_and_wait(flags_, stack_, execute_namespaces,
-                        reinterpret_cast<void*>(static_cast<intptr_t>(program_)));
-}
+Status NamespacesAlone::run() { return start_and_wait(flags_, stack_, execute_program, &program_); }
 
 // --- A plan's calls
 // -------------------------------------------------------------------------------
@@ -182,7 +179,8 @@ struct BarePlan::Start {
       }
     }
     start->left = __rdtsc();
-    execute_namespaces(reinterpret_cast<void*>(static_cast<intptr_t>(start->slots[kSlotExe])));
+    int program = static_cast<int>(start->slots[kSlotExe]);
+    execute_program(&program);
   }
 };
 
