@@ -14,6 +14,7 @@
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
 #include "harness/confine/cgroup.h"
+#include "harness/confine/scheduling.h"
 
 namespace ringfence {
 namespace {
@@ -218,7 +219,9 @@ Status add_child_namespaces(Assembler& plan, const Policy& policy, NamespacePlan
     step.ops.push_back(make_op(SYS_close, slot_arg(kSlotFile)));
     plan.add(std::move(step));
   }
+  add_exec_labels(plan, policy);
   add_cgroup_join(plan);
+  add_final_cpus(plan, policy);
 
   // A spawner with capabilities needs those that it has for what is not the user namespace's; for
   // one without, that gives them.

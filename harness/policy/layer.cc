@@ -19,7 +19,7 @@ constexpr std::array kFixed = {
     Layer::kCgroupIo,      Layer::kCgroupHugetlb,
     Layer::kCgroupDevices, Layer::kCgroupFreezer,
     Layer::kLsm,           Layer{"lsm.landlock"},
-    Layer{"lsm.apparmor"}, Layer{"lsm.selinux"},
+    Layer::kAppArmor,      Layer::kSelinux,
     Layer{"lsm.bpf"},      Layer::kNetFilter,
     Layer::kDac,           Layer::kKernel,
     Layer::kSession,       Layer::kFd,

@@ -45,7 +45,7 @@ class Layer {
   static const Layer kCgroupPids, kCgroupMemory, kCgroupCpu, kCgroupCpuset, kCgroupIo;
   static const Layer kCgroupHugetlb, kCgroupDevices, kCgroupFreezer;
   static const Layer kNetFilter;
-  static const Layer kDac, kKernel, kSession, kFd, kCap, kDevice, kLsm;
+  static const Layer kDac, kKernel, kSession, kFd, kCap, kDevice, kLsm, kAppArmor, kSelinux;
   static const Layer kUnattributed;
 
  private:
@@ -86,6 +86,8 @@ inline constexpr Layer Layer::kFd{"fd"};            // descriptors beyond those 
 inline constexpr Layer Layer::kCap{"cap"};
 // A security module, which one is not known; a known one is lsm.X.
 inline constexpr Layer Layer::kLsm{"lsm"};
+inline constexpr Layer Layer::kAppArmor{"lsm.apparmor"};
+inline constexpr Layer Layer::kSelinux{"lsm.selinux"};
 // A device model of the mini-VMM: what a device case is about. Never part of a policy.
 inline constexpr Layer Layer::kDevice{"device"};
 inline constexpr Layer Layer::kUnattributed{"unattributed"};

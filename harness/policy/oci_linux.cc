@@ -236,19 +236,13 @@ void read_linux(const JsonNode& node, Policy& policy) {
                      {"enableMBM", Kind::boolean},
                      {"enableMonitoring", Kind::boolean}});
   note_unenforced(policy, rdt, Layer{});
-  const JsonNode personality = node.get("personality");
-  check_fields(personality, {{"domain", Kind::string}, {"flags", Kind::strings}});
-  (void)personality.require("domain").word({"LINUX", "LINUX32"});
-  note_unenforced(policy, personality, Layer{});
+  policy.personality = read_personality(node.get("personality"));
   const JsonNode net_devices = node.get("netDevices");
   for (const auto& [name, device] : net_devices.members()) {
     check_fields(device, {{"name", Kind::string}});
   }
   note_unenforced(policy, net_devices, Layer{});
-  const JsonNode memory_policy = node.get("memoryPolicy");
-  check_fields(memory_policy,
-               {{"mode", Kind::string}, {"nodes", Kind::string}, {"flags", Kind::strings}});
-  note_unenforced(policy, memory_policy, Layer{});
+  policy.memory_policy = read_memory_policy(node.get("memoryPolicy"));
 }
 
 }  // namespace ringfence

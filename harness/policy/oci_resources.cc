@@ -17,8 +17,6 @@ constexpr uint64_t kLeastPeriod = 1000;
 constexpr uint64_t kMostPeriod = 1000000;
 constexpr uint32_t kLeastWeight = 10;
 constexpr uint32_t kMostWeight = 1000;
-constexpr uint32_t kMostCpu = 8191;
-constexpr uint32_t kMostNode = 1023;
 constexpr int64_t kMostMinor = (int64_t{1} << 20) - 1;  // of MKDEV()
 constexpr int64_t kMostMajor = (int64_t{1} << 12) - 1;
 

@@ -16,6 +16,12 @@ void check_fields(const JsonNode& node, std::initializer_list<FieldType> fields)
 // Records `node` as unenforced when it is there and not an empty value ("", [], {}).
 void note_unenforced(Policy& policy, const JsonNode& node, const Layer& layer);
 
+std::optional<Scheduler> read_scheduler(const JsonNode& node);
+std::optional<IoPriority> read_io_priority(const JsonNode& node);
+ExecCpuAffinity read_exec_cpu_affinity(const JsonNode& node);
+std::optional<uint32_t> read_personality(const JsonNode& node);
+std::optional<MemoryPolicy> read_memory_policy(const JsonNode& node);
+
 std::vector<IdMap> read_id_maps(const JsonNode& node);
 
 // After read_linux(): what a mount may be depends on the namespaces.

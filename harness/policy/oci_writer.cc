@@ -30,6 +30,24 @@ Json write_capabilities(const Capabilities& sets) {
           {"ambient", sets.ambient.value_or(CapSet{}).names()}};
 }
 
+Json write_scheduler(const Scheduler& s) {
+  Json json = {{"policy", word_of(scheduler_policies(), s.policy)}};
+  if (s.nice != 0) json["nice"] = s.nice;
+  if (s.priority != 0) json["priority"] = s.priority;
+  if (s.flags != 0) json["flags"] = words_of(scheduler_flags(), s.flags);
+  if (s.runtime != 0) json["runtime"] = s.runtime;
+  if (s.deadline != 0) json["deadline"] = s.deadline;
+  if (s.period != 0) json["period"] = s.period;
+  return json;
+}
+
+Json write_memory_policy(const MemoryPolicy& m) {
+  Json json = {{"mode", word_of(memory_policy_modes(), m.mode)}};
+  if (!m.nodes.empty()) json["nodes"] = m.nodes;
+  if (m.flags != 0) json["flags"] = words_of(memory_policy_flags(), m.flags);
+  return json;
+}
+
 Json write_process(const Policy& policy) {
   Json json = {{"terminal", policy.terminal},
                {"user", write_user(policy.user)},
@@ -43,6 +61,16 @@ Json write_process(const Policy& policy) {
   }
   json["noNewPrivileges"] = policy.no_new_privileges;
   if (policy.oom_score_adj) json["oomScoreAdj"] = *policy.oom_score_adj;
+  if (!policy.apparmor_profile.empty()) json["apparmorProfile"] = policy.apparmor_profile;
+  if (!policy.selinux_label.empty()) json["selinuxLabel"] = policy.selinux_label;
+  if (policy.scheduler) json["scheduler"] = write_scheduler(*policy.scheduler);
+  if (policy.io_priority) {
+    json["ioPriority"] = {{"class", word_of(io_classes(), policy.io_priority->io_class)},
+                          {"priority", policy.io_priority->level}};
+  }
+  const ExecCpuAffinity& affinity = policy.exec_cpu_affinity;
+  if (!affinity.initial.empty()) json["execCPUAffinity"]["initial"] = affinity.initial;
+  if (!affinity.final_.empty()) json["execCPUAffinity"]["final"] = affinity.final_;
   return json;
 }
 
@@ -170,6 +198,10 @@ Json write_linux(const Policy& policy) {
   }
   if (!policy.masked_paths.empty()) json["maskedPaths"] = policy.masked_paths;
   if (!policy.readonly_paths.empty()) json["readonlyPaths"] = policy.readonly_paths;
+  if (policy.personality) {
+    json["personality"]["domain"] = word_of(personality_domains(), *policy.personality);
+  }
+  if (policy.memory_policy) json["memoryPolicy"] = write_memory_policy(*policy.memory_policy);
   return json;
 }
 

@@ -15,6 +15,7 @@
 #include "harness/policy/layer.h"
 #include "harness/policy/network.h"
 #include "harness/policy/resources.h"
+#include "harness/policy/scheduling.h"
 
 namespace ringfence {
 
@@ -198,6 +199,12 @@ struct Policy {
   std::vector<Rlimit> rlimits;
   bool no_new_privileges = false;
   std::optional<int> oom_score_adj;
+  std::optional<Scheduler> scheduler;
+  std::optional<IoPriority> io_priority;
+  ExecCpuAffinity exec_cpu_affinity;
+  // Labels for exec, as the security module has them; carried out where the kernel has the module.
+  std::string apparmor_profile;
+  std::string selinux_label;
   // Not part of the OCI file, true for a given file and the built-in profiles except none:
   bool new_session = true;        // setsid, as every runtime does
   bool close_descriptors = true;  // CLOEXEC on all but the given descriptors
@@ -231,6 +238,8 @@ struct Policy {
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
   std::map<std::string, std::string> sysctl;
+  std::optional<uint32_t> personality;  // PER_LINUX, PER_LINUX32
+  std::optional<MemoryPolicy> memory_policy;
   std::map<std::string, std::string> annotations;
   NetworkPolicy network;  // annotation "ringfence.network"
 

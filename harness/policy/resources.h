@@ -71,6 +71,11 @@ struct Resources {
 // Whether `text` is a list of numbers and ranges as cpuset(7) has it ("0-2,16"); `most` is the
 // greatest number that is allowed.
 bool well_formed_list(std::string_view text, uint32_t most);
+// The numbers of a well-formed list; nothing for another text.
+std::vector<uint32_t> numbers_of_list(std::string_view text, uint32_t most);
+// CONFIG_NR_CPUS and MAX_NUMNODES of the largest kernels.
+inline constexpr uint32_t kMostCpu = 8191;
+inline constexpr uint32_t kMostNode = 1023;
 
 // The controller of a v2 file: "memory" of "memory.swap.max"; empty for those of the core
 // ("cgroup.freeze").

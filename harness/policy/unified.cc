@@ -12,10 +12,6 @@
 namespace ringfence {
 namespace {
 
-// CONFIG_NR_CPUS and MAX_NUMNODES of the largest kernels.
-constexpr uint32_t kMostCpu = 8191;
-constexpr uint32_t kMostNode = 1023;
-
 std::optional<uint64_t> number(std::string_view text) {
   uint64_t value = 0;
   const char* const end = text.data() + text.size();
@@ -173,6 +169,23 @@ bool well_formed_list(std::string_view text, uint32_t most) {
     at = comma + 1;
   }
   return true;
+}
+
+std::vector<uint32_t> numbers_of_list(std::string_view text, uint32_t most) {
+  std::vector<uint32_t> numbers;
+  if (!well_formed_list(text, most)) return numbers;
+  for (size_t at = 0; at <= text.size();) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    const std::string_view part = text.substr(at, comma - at);
+    const size_t dash = part.find('-');
+    const auto first = number(part.substr(0, dash));
+    const auto last = dash == part.npos ? first : number(part.substr(dash + 1));
+    for (uint64_t n = first.value_or(1); n <= last.value_or(0); ++n) {
+      numbers.push_back(static_cast<uint32_t>(n));
+    }
+    at = comma + 1;
+  }
+  return numbers;
 }
 
 std::string controller_of_file(std::string_view file) {

@@ -182,6 +182,10 @@ Policy without(Policy policy, const Layer& layer) {
     for (NetworkInterface& interface : policy.network.interfaces) interface.port = BridgePort{};
   } else if (layer == Layer::kSession) {
     policy.new_session = false;
+  } else if (layer == Layer::kAppArmor) {
+    policy.apparmor_profile.clear();
+  } else if (layer == Layer::kSelinux) {
+    policy.selinux_label.clear();
   } else if (layer == Layer::kFd) {
     policy.close_descriptors = false;
   }

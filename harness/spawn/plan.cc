@@ -13,6 +13,7 @@
 #include "harness/confine/namespaces.h"
 #include "harness/confine/network.h"
 #include "harness/confine/process.h"
+#include "harness/confine/scheduling.h"
 #include "harness/confine/seccomp.h"
 
 namespace ringfence {
@@ -132,6 +133,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   if (!namespaces) return tl::unexpected(namespaces.error());
   // In the spawner's own namespace, or one that is joined, nothing is changed.
   if (namespaces->makes_net) add_network(assembler, policy.network);
+  add_initial_cpus(assembler, policy);
   assembler.add(parent_death("process.parent_death:begin", true));
   if (auto added = add_child_namespaces(assembler, policy, *namespaces); !added) {
     return tl::unexpected(added.error());
@@ -143,6 +145,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   add_rlimits(assembler, policy);
   add_session(assembler, policy);
   add_working_directory_change(assembler, policy, !policy.root || mounts->enters_root);
+  add_scheduling(assembler, policy);  // late, so that the steps before are as fast as ever
   if (auto added = add_privileges(assembler, policy, *namespaces, filter); !added) {
     return tl::unexpected(added.error());
   }

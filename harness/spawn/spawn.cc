@@ -8,6 +8,7 @@
 #include <sys/syscall.h>
 
 #include <algorithm>
+#include <array>
 #include <csignal>
 #include <cstring>
 #include <memory>
@@ -15,6 +16,7 @@
 #include "harness/base/file.h"
 #include "harness/base/number.h"
 #include "harness/base/sys.h"
+#include "harness/confine/scheduling.h"
 #include "harness/confine/seccomp.h"
 #include "harness/spawn/child.h"
 #include "harness/spawn/id_map_writer.h"
@@ -309,6 +311,37 @@ class KeptDumpable {
   int64_t before_;
 };
 
+// The CPUs that this thread has while it clones, which the child starts with; then its own again.
+class BorrowedCpus {
+ public:
+  BorrowedCpus() = default;
+  BorrowedCpus(const BorrowedCpus&) = delete;
+  BorrowedCpus& operator=(const BorrowedCpus&) = delete;
+  Status take(const Plan& plan) {
+    const Step* step = plan.find(kInitialCpus);
+    if (step == nullptr) return {};
+    const int64_t size =
+        sys::call(SYS_sched_getaffinity, 0, sizeof before_, sys::arg(before_.data()));
+    if (size < 0) return system_error("sched_getaffinity", {}, static_cast<int>(-size));
+    const Op& op = step->ops.front();
+    const std::string& mask = plan.bytes.at(op.args.at(2).value);
+    const int64_t r = sys::call(op.nr, 0, op.args.at(1).value, sys::arg(mask.data()));
+    if (r < 0) {
+      return system_error(fmt::format("step {}: {}", step->key, call_name(op.nr)), step->text,
+                          static_cast<int>(-r));
+    }
+    size_ = static_cast<uint64_t>(size);
+    return {};
+  }
+  ~BorrowedCpus() {
+    if (size_ > 0) sys::call(SYS_sched_setaffinity, 0, size_, sys::arg(before_.data()));
+  }
+
+ private:
+  std::array<uint64_t, (kMostCpu + 1) / 64> before_{};
+  uint64_t size_ = 0;
+};
+
 struct Cloned {
   long pid = -1;
   int pidfd = -1;
@@ -357,6 +390,8 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
   if (request.netns_fd >= 0) args.flags &= ~uint64_t{CLONE_NEWNET};
   p.start.wait_for_maps = plan.needs_helper() && !plan.maps_in_child;
 
+  BorrowedCpus cpus;
+  if (auto taken = cpus.take(plan); !taken) return tl::unexpected(taken.error());
   const KeptDumpable dumpable;
   BlockedSignals signals;
   if (auto blocked = signals.block(); !blocked) return tl::unexpected(blocked.error());
