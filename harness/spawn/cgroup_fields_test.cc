@@ -231,6 +231,41 @@ TEST_F(CgroupFields, IoLatency) {
   }
 }
 
+// What has no effect that a test could tell from chance: the kernel has it as it was written.
+TEST_F(CgroupFields, TheKernelHasWhatWasWritten) {
+  for (const char* controller : {"cpu", "memory", "io"}) {
+    if (!here_.unified_has(controller)) GTEST_SKIP() << "needs:cgroup2";
+  }
+  auto device = LoopDevice::make();
+  if (!device) GTEST_SKIP() << "host-lacks:loop device";
+  const auto [major, minor] = device->number();
+  Policy policy = open_policy();
+  policy.resources.cpu_quota = 50000;
+  policy.resources.cpu_period = 200000;
+  policy.resources.cpu_burst = 20000;
+  policy.resources.cpu_idle = 1;
+  policy.resources.io_read_bps = {{major, minor, 1000000}};
+  policy.resources.io_read_iops = {{major, minor, 500}};
+  policy.resources.unified = {{"memory.min", "1048576"}};
+  auto group = group_for(here_, policy);
+  ASSERT_TRUE(group) << group.error().describe();
+  const auto in = [&](const char* controller, const char* file) {
+    return std::string(trim(group->read(controller, file).value_or("?")));
+  };
+  EXPECT_EQ(in("cpu", "cpu.max"), "50000 200000");
+  EXPECT_EQ(in("cpu", "cpu.max.burst"), "20000");
+  EXPECT_EQ(in("cpu", "cpu.idle"), "1");
+  EXPECT_EQ(in("memory", "memory.min"), "1048576");
+  EXPECT_EQ(in("io", "io.max"),
+            fmt::format("{}:{} rbps=1000000 wbps=max riops=500 wiops=max", major, minor));
+  // The control.
+  auto open = group_for(here_, open_policy(), {"cpu", "memory", "io"});
+  ASSERT_TRUE(open) << open.error().describe();
+  EXPECT_EQ(trim(open->read("cpu", "cpu.max").value_or("?")), "max 100000");
+  EXPECT_EQ(trim(open->read("memory", "memory.min").value_or("?")), "0");
+  EXPECT_EQ(trim(open->read("io", "io.max").value_or("?")), "");
+}
+
 // ---- Huge pages ---------------------------------------------------------------------------------
 
 TEST_F(CgroupFields, HugePagesAreCounted) {

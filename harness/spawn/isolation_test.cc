@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 
 #include <filesystem>
@@ -370,6 +371,48 @@ TEST(Isolation, EveryBuiltInProfileStarts) {
       return ran.end == "exit 7";
     })) << known.name;
   }
+}
+
+TEST(Isolation, EveryRlimitAndTheUmask) {
+  Policy policy = open_policy();
+  policy.user.umask = 027;
+  constexpr rlim_t kPlenty = rlim_t{1} << 40;
+  for (int r = 0; r < static_cast<int>(RLIM_NLIMITS); ++r) {
+    rlimit64 own{};
+    ASSERT_EQ(getrlimit64(static_cast<__rlimit_resource>(r), &own), 0);
+    policy.rlimits.push_back(
+        {r, own.rlim_max > kPlenty ? kPlenty : own.rlim_max - own.rlim_max / 8, own.rlim_max});
+  }
+  auto plan = compile(policy);
+  ASSERT_TRUE(plan) << plan.error().describe();
+  const Waiting waiting = wait_under(*plan);
+  ASSERT_EQ(waiting.error, "");
+  for (const Rlimit& limit : policy.rlimits) {
+    rlimit64 seen{};
+    ASSERT_EQ(prlimit64(waiting.child->pid(), static_cast<__rlimit_resource>(limit.resource),
+                        nullptr, &seen),
+              0);
+    EXPECT_EQ(seen.rlim_cur, limit.soft) << rlimit_name(limit.resource);
+    EXPECT_EQ(seen.rlim_max, limit.hard) << rlimit_name(limit.resource);
+  }
+  EXPECT_EQ(waiting.status("Umask"), "0027");
+}
+
+TEST(Isolation, AccessTimesOfMounts) {
+  const auto seen = [](std::vector<std::string> words) {
+    Policy policy = strict_policy();
+    policy.cwd = "/";
+    policy.mounts.push_back(test_mount("/dev/shm", "tmpfs", "tmpfs", std::move(words)));
+    auto plan = compile(policy);
+    EXPECT_TRUE(plan) << plan.error().describe();
+    const Waiting waiting = wait_under(*plan);
+    EXPECT_EQ(waiting.error, "");
+    return waiting.child ? waiting.mount_options("/dev/shm") : "";
+  };
+  EXPECT_EQ(seen({}), ",rw,relatime,");
+  EXPECT_EQ(seen({"noatime"}), ",rw,noatime,");
+  EXPECT_EQ(seen({"noatime", "nodiratime"}), ",rw,noatime,nodiratime,");
+  EXPECT_EQ(seen({"strictatime"}), ",rw,");
 }
 
 }  // namespace
