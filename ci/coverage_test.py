@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """coverage_test.py COVERAGE.md BUILD [RUN.jsonl]: checks docs/coverage.md against what exists.
 
-The table parses, topics 1 to 40 are all there, no item stands twice, status and ids agree, every
+The tables parse, topics 1 to 40 are all there and so are the parts of the confinement engine, no item
+stands twice, status and ids agree, every
 `test:` id is a test of BUILD, and every other id is a case that BUILD/bin/ringfence lists. With the
 report of a run each such case must also be in it, held, or skipped for a reason of the host.
 """
@@ -13,27 +14,31 @@ import subprocess
 import sys
 
 TOPICS = 40
+# Of the table of the confinement engine, by the parts of a policy.
+PARTS = ["process", "root", "mounts", "linux", "hooks", "seccomp", "resources", "unified", "ringfence", "network"]
 
 
 def parse(text):
-    """(rows, complaints); a row is (topic number, item, ids, status)."""
-    rows, complaints, inside = [], [], False
+    """(rows, complaints); a row is (topic number or part, item, ids, status)."""
+    rows, complaints, inside = [], [], None
     for number, line in enumerate(text.splitlines(), 1):
         if not line.startswith("|"):
-            inside = False
+            inside = None
             continue
         # The cells between the outer bars.
         cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
-        if cells[:2] == ["topic", "item"]:
-            inside = True
+        if cells[:2] in (["topic", "item"], ["part", "field"]):
+            inside = cells[0]
             continue
-        if not inside or set(line) <= set("|- "):
+        if inside is None or set(line) <= set("|- "):
             continue
         topic = re.match(r"(\d+) \S", cells[0])
-        if len(cells) != 4 or not topic:
-            complaints.append(f"line {number}: not `| N name | item | ids | status |`")
+        known = topic if inside == "topic" else cells[0] in PARTS
+        if len(cells) != 4 or not known:
+            complaints.append(f"line {number}: not `| N name | item | ids | status |`, or `| PART | field ...`")
             continue
-        rows.append((int(topic.group(1)), cells[1], cells[2].split(), cells[3]))
+        rows.append((int(topic.group(1)) if inside == "topic" else cells[0], cells[1], cells[2].split(),
+                     cells[3]))
     return rows, complaints
 
 
@@ -50,8 +55,10 @@ def judge(rows, tests, cases, ran=None):
     """What is wrong with the rows. `cases` is None where there is no program to ask, `ran` without a
     report; else {id: (verdict, reason)}."""
     complaints = []
-    for topic in sorted(set(range(1, TOPICS + 1)) - {row[0] for row in rows}):
-        complaints.append(f"topic {topic} is missing")
+    there = {row[0] for row in rows}
+    for topic in [*range(1, TOPICS + 1), *PARTS]:
+        if topic not in there:
+            complaints.append(f"topic {topic} is missing")
     seen = set()
     for topic, item, ids, status in rows:
         where = f"topic {topic}, {item}"
@@ -114,8 +121,14 @@ def self_test():
                 "| t | i | | later |", "| 1 t | | | later |", "| 1 t | i | | done |"):
         assert complaints(bad), bad
     assert complaints("| 1 t | i | | later |", "| 1 t | i | | later |")
+    engine = ("", "| part | field | ids | status |", "| --- | --- | --- | --- |")
+    assert complaints(*engine, "| root | f | test:a.b | covered |", "| root | g | | later |") == []
+    for bad in ("| root | f | test:a.c | covered |", "| roof | f | | later |", "| 1 t | f | | later |",
+                "| root | f | | covered |", "| root | f | later |"):
+        assert complaints(*engine, bad), bad
     rows, _ = parse("| topic | item | ids | status |\n| --- | --- | --- | --- |\n| 1 t | i | | later |")
-    assert any("topic 40 is missing" in c for c in judge(rows, set(), set()))
+    missing = [c for c in judge(rows, set(), set()) if "missing" in c]
+    assert missing[-len(PARTS) - 1] == "topic 40 is missing" and missing[-1] == "topic network is missing"
     row = [(1, "i", ["pid.x"], "covered")]
     assert judge(row, set(), None)[-1].endswith("no ringfence program")
     for outcome, fine in (({"pid.x": ("held", "")}, True), ({}, False),

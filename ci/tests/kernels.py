@@ -576,6 +576,54 @@ class Witness(Machines):
                                   "Denials.ByAKernelThatIsLockedDown")
 
 
+class Fields(Machines):
+    """The fields of a policy that have a test of the spawner's for their id, in machines with a unified
+    cgroup v2: AppArmor, swap, loop devices, a cost model of block I/O, huge pages. SELinux is another
+    machine's, since a kernel lets only one of the two label a program."""
+
+    PROGRAM = str(BIN / "ringfence_spawn_test")
+    TESTS = ["Scheduling.*", "Label.*", "CgroupFields.*", "Filter.*", "CgroupIo.WritesAreThrottledByDevice",
+             *(f"Isolation.{name}" for name in (
+                 "EachNamespaceAlone", "AllNamespacesAndMaps", "FiveCapabilitySetsEachBySetAlone",
+                 "IdsGroupsSessionAndDescriptors", "EveryRlimitAndTheUmask", "AccessTimesOfMounts"))]
+    # Swap on a loop device over memory that is not swapped itself.
+    SCRIPT = r"""
+set -e
+insmod /lib/modules/ringfence/loop.ko
+mkdir -p /swap /var/tmp /usr/bin /lib /lib64
+mount -t ramfs none /swap
+dd if=/dev/zero of=/swap/file bs=1M count=96 2>/dev/null
+losetup /dev/loop7 /swap/file
+mkswap /dev/loop7 >/dev/null
+swapon /dev/loop7
+exec "$@"
+"""
+
+    def spawn_test(self, kernel, tests, cmdline=""):
+        script = self.here / "fields.sh"
+        script.write_text(self.SCRIPT)
+        got = run(RINGFENCE, "kernels", "exec", "--kernel", kernel, *self.SLOW_DAY, "--vmm", "qemu-tcg",
+                  *(("--cmdline", cmdline) if cmdline else ()), "--modules", "loop", "--with",
+                  f"{script},{self.PROGRAM}", "--", "env", "RINGFENCE_TEST_DISPOSABLE=1", "sh", str(script),
+                  self.PROGRAM, "--gtest_filter=" + ":".join(tests), "--gtest_brief=1", timeout=900)
+        print(got.stdout[-3000:])
+        self.assertEqual(got.returncode, 0, got.stdout[-4000:] + got.stderr[-1000:])
+        self.assertRegex(got.stdout, r"\[  PASSED  \] [1-9][0-9]* tests?\.")
+        return got.stdout
+
+    def test_6_1(self):
+        out = self.spawn_test(OLD, self.TESTS)
+        self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:lsm:selinux"])
+
+    def test_6_12(self):
+        out = self.spawn_test(NEW, self.TESTS)
+        self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:lsm:selinux"])
+
+    def test_selinux_6_1(self):
+        out = self.spawn_test(OLD, ["Label.SelinuxLabel"], "lsm=capability,selinux selinux=1")
+        self.assertNotIn("SKIPPED", out)
+
+
 if __name__ == "__main__":
     chosen = sys.argv[1:] or None
     result = unittest.main(argv=[sys.argv[0], "-v", *(chosen or [])], exit=False).result
