@@ -11,6 +11,7 @@
 #include <linux/openat2.h>
 #include <linux/perf_event.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <linux/sockios.h>
 #include <net/if.h>
 #include <sys/ioctl.h>
@@ -18,6 +19,7 @@
 #include <sys/msg.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -55,8 +57,8 @@ std::vector<Call> walk(const Params& p, int flags) {
           on(SYS_openat, {{2, n(flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)}})};
 }
 
-std::vector<Call> same_ids(long nr, const Params& p) {
-  return {on(nr, {{0, p.text(0)}, {1, p.text(0)}, {2, p.text(0)}})};
+std::vector<Call> same_ids(long nr, const Params& p, size_t i = 0) {
+  return {on(nr, {{0, p.text(i)}, {1, p.text(i)}, {2, p.text(i)}})};
 }
 
 std::vector<Call> vm_copy(long nr, const Params& p) {
@@ -184,6 +186,14 @@ std::vector<Call> by_pidfd(const Params& p) {
           on(SYS_pidfd_send_signal, {{1, p.text(1, n(SIGKILL))}, {2, "0"}, {3, "0"}})};
 }
 
+std::vector<Call> by_clone3(const Params&) {
+  return {on(SYS_clone3, {{1, n(sizeof(clone_args))}})};
+}
+
+std::vector<Call> restricted_open(const Params&) {
+  return {on(SYS_openat2, {{3, n(sizeof(open_how))}})};
+}
+
 std::vector<Call> ring_open(const Params&) {
   // What opens is the ring, which no syscall shows: but there is no ring without these.
   return {step(on(SYS_io_uring_setup, {{0, "4"}})),
@@ -233,10 +243,7 @@ constexpr std::array kRows = {
     // Twice: the child that ends, and the one that stays.
     Row{"orphan", [](const Params&) { return std::vector{forking()}; }},
     // The pid is in memory that the first argument points to; the size is that of the structure.
-    Row{"clone_set_tid",
-        [](const Params&) {
-          return std::vector{on(SYS_clone3, {{1, n(sizeof(clone_args))}})};
-        }},
+    Row{"clone_set_tid", by_clone3},
 
     // Files.
     Row{"read_file", [](const Params& p) { return opens(p, O_RDONLY); }},
@@ -287,10 +294,7 @@ constexpr std::array kRows = {
           return std::vector{step(on_path(SYS_chroot, 0, ".", {})),
                              opening(relative(p.text(1)), O_RDONLY)};
         }},
-    Row{"open_how",
-        [](const Params&) {
-          return std::vector{on(SYS_openat2, {{3, n(sizeof(open_how))}})};
-        }},
+    Row{"open_how", restricted_open},
     Row{"overlay_write",
         [](const Params&) {
           return std::vector{
@@ -325,6 +329,26 @@ constexpr std::array kRows = {
           const auto size = static_cast<int64_t>(last.size() - last.find('=') - 1);
           return std::vector{step(on(SYS_unshare, {{0, n(CLONE_NEWUSER)}})),
                              on(SYS_write, {{2, n(size)}})};
+        }},
+
+    Row{"drop_group",
+        [](const Params& p) {
+          return std::vector{step(on(SYS_setgroups, {{0, "0"}, {1, "0"}})),
+                             opening(p.text(1), O_RDONLY)};
+        }},
+    Row{"userns_limit",
+        [](const Params&) {
+          return std::vector{on(SYS_unshare, {{0, n(CLONE_NEWUSER | CLONE_NEWUTS)}})};
+        }},
+    Row{"open_race", restricted_open},
+    Row{"setns_fd",
+        [](const Params& p) {
+          return std::vector{on(SYS_setns, {{0, p.text(0)}, {1, p.text(1, "0")}})};
+        }},
+    Row{"setns_path",
+        [](const Params& p) {
+          return std::vector{step(opening(p.text(0), O_RDONLY)),
+                             on(SYS_setns, {{1, p.text(1, "0")}})};
         }},
 
     // Sockets. Addresses are behind pointers; a socket's own number is not known beforehand.
@@ -391,6 +415,12 @@ constexpr std::array kRows = {
           return std::vector{step(on(SYS_shmget, {{0, p.text(0)}, {1, "0"}, {2, "0"}})),
                              on(SYS_shmat, {{1, "0"}, {2, "0"}})};
         }},
+    Row{"sem_set",
+        [](const Params& p) {
+          return std::vector{step(on(SYS_semget, {{0, p.text(0)}, {1, "0"}, {2, "0"}})),
+                             on(SYS_semctl, {{1, "0"}, {2, n(SETVAL)}, {3, p.text(1)}})};
+        }},
+    Row{"sem_post", [](const Params& p) { return std::vector{opening(p.text(0), O_RDWR)}; }},
     Row{"msgq_read", message_queue},
     Row{"mq_read", posix_queue},
 
@@ -417,6 +447,9 @@ constexpr std::array kRows = {
     // What a capability gates.
     Row{"set_uid", [](const Params& p) { return same_ids(SYS_setresuid, p); }},
     Row{"set_gid", [](const Params& p) { return same_ids(SYS_setresgid, p); }},
+    // The first only gives up.
+    Row{"regain_cap", [](const Params&) { return std::vector{step(on(SYS_capset, {}))}; }},
+    Row{"set_uid_under", [](const Params& p) { return same_ids(SYS_setresuid, p, 1); }},
     Row{"setpriority",
         [](const Params& p) {
           return std::vector{on(SYS_setpriority, {{0, "0"}, {1, "0"}, {2, p.text(0)}})};
@@ -442,10 +475,7 @@ constexpr std::array kRows = {
           const auto flags = p.count() == 0 ? CLONE_NEWUSER : p.number(0);
           return std::vector{on(SYS_clone, {{0, flags ? n(*flags | SIGCHLD) : ""}})};
         }},
-    Row{"clone3_userns",
-        [](const Params&) {
-          return std::vector{on(SYS_clone3, {{1, n(sizeof(clone_args))}})};
-        }},
+    Row{"clone3_userns", by_clone3},
 
     // Filters and their ways around.
     Row{"syscall", [](const Params& p) { return given(p, 0, 6, false); }},
@@ -460,6 +490,11 @@ constexpr std::array kRows = {
         }},
     // The seccomp(2) before it cannot be told from the one that loads the policy's own filter.
     Row{"install_filter_allow", [](const Params& p) { return name_of(SYS_sethostname, p); }},
+    Row{"no_nnp_filter",
+        [](const Params&) {
+          return std::vector{on(SYS_seccomp, {{0, n(SECCOMP_SET_MODE_FILTER)}, {1, "0"}})};
+        }},
+    Row{"thread_before_filter", [](const Params& p) { return name_of(SYS_sethostname, p); }},
     Row{"io_uring_setup",
         [](const Params&) { return std::vector{on(SYS_io_uring_setup, {{0, "4"}})}; }},
     Row{"io_uring_open", ring_open},

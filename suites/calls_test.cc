@@ -50,6 +50,12 @@ std::string expanded(std::string text) {
       {"{file1000}", "/canary/file1000"},
       {"{group_file}", "/canary/group"},
       {"{group0_file}", "/canary/group0"},
+      {"{outsiders_file}", "/canary/outsiders"},
+      {"{shm_file}", "/dev/shm/rf_canary"},
+      {"{sem_file}", "/dev/shm/sem.rf_canary"},
+      {"{sem_key}", "1380450304"},
+      {"{housed_pid}", "5"},
+      {"{sibling_pid}", "6"},
       {"{setuid_inmate}", "/canary/setuid_inmate"},
       {"{filecap_inmate}", "/canary/filecap_inmate"},
       {"{sysv_key}", "1380384768"},
@@ -277,10 +283,12 @@ TEST(Calls, NoneIsMadeByAStepOfThePlan) {
 }
 
 // Of each case some call is what reaches the goal, so that its success is told from its failure;
-// but what a ring opens, no syscall shows.
+// but what a ring opens, no syscall shows, and one capset(2) looks like another.
 TEST(Calls, SomeOneReachesTheGoal) {
   for (const Case& c : registry().cases()) {
-    if (c.calls.empty() || c.attempt.name == "io_uring_open") continue;
+    if (c.calls.empty() || c.attempt.name == "io_uring_open" || c.attempt.name == "regain_cap") {
+      continue;
+    }
     EXPECT_TRUE(std::any_of(c.calls.begin(), c.calls.end(), [](const Call& call) {
       return !call.step;
     })) << c.id;

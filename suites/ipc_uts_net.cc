@@ -34,10 +34,32 @@ std::vector<Case> ipc_uts_net_cases() {
             {"shm_write", {"{sysv_key}", "OVERWRITTEN"}}, {Sight::sysv_changed}));
   add(in_ns(Ns::ipc, "ipc.sysv_queue", "read a message queue of the host",
             {"msgq_read", {"{msg_key}"}}, {Sight::secret_returned}));
+  add(in_ns(Ns::ipc, "ipc.sysv_sem", "set a semaphore of the host", {"sem_set", {"{sem_key}", "3"}},
+            {Sight::sysv_changed, "semaphore"}));
   Case& mq = add(in_ns(Ns::ipc, "ipc.mqueue", "read a POSIX message queue of the host",
                        {"mq_read", {"{mq_name}"}}, {Sight::secret_returned}));
   mq.source = "mq_overview(7)";
   mq.needs = {"mqueue"};
+
+  // POSIX shared memory and semaphores are files of a tmpfs: what keeps them apart is the root.
+  const auto posix = [&](std::string id, std::string title, Attempt attempt, Goal goal) {
+    Case c;
+    c.id = std::move(id);
+    c.title = std::move(title);
+    c.expected = Layer::kRoot;
+    c.policy = in_root({{"tmpfs", "/dev/shm"}});
+    c.attempt = std::move(attempt);
+    c.goal = std::move(goal);
+    c.proofs = {{Sight::root_differs}};
+    c.liveness = {"create_file", {"/dev/shm/rf_own", "0600"}};
+    c.outside = true;
+    c.step = "mount.root";
+    add(std::move(c)).source = "shm_overview(7), sem_overview(7)";
+  };
+  posix("ipc.shm_file", "read POSIX shared memory of the host", {"read_file", {"{shm_file}"}},
+        {Sight::secret_returned});
+  posix("ipc.sem_file", "post a POSIX semaphore of the host", {"sem_post", {"{sem_file}"}},
+        {Sight::file_changed, "/dev/shm/sem.rf_canary"});
 
   Case& host = add(in_ns(Ns::uts, "uts.hostname", "change the host's name",
                          {"sethostname", {"breached"}}, {Sight::hostname_changed}));

@@ -5,11 +5,13 @@
 // Sources: pivot_root(2), chroot(2), openat2(2), overlayfs.rst, mount_namespaces(7) "Restrictions
 // on mount namespaces", mount_setattr(2) "ID-mapped mounts", user_namespaces(7), pid_namespaces(7).
 #include <linux/openat2.h>
+#include <linux/sched.h>
 #include <sys/mount.h>
 
 #include <csignal>
 #include <string>
 
+#include "probes/inmate/abi.h"
 #include "suites/suite.h"
 
 namespace ringfence::suites {
@@ -94,6 +96,20 @@ void add_paths(std::vector<Case>& cases) {
     c.needs = {"openat2"};
     cases.push_back(std::move(c));
   }
+}
+
+// Somebody else swaps a directory on the way for a link while the path is walked.
+void add_races(std::vector<Case>& cases) {
+  cases.push_back(
+      ruled("mnt.rename_race", "win a race against a directory that is swapped for a link out",
+            "openat2(2), RESOLVE_BENEATH", bare(),
+            {"open_race", {"/canary", "secret", std::to_string(RESOLVE_BENEATH)}},
+            {"open_race", {"/canary", "secret", "0"}}, {Sight::holds_file, "/canary/secret"}));
+  // What the goal watches is made for a parameter that names it.
+  for (auto* attempt : {&cases.back().attempt, &*cases.back().control}) {
+    attempt->args.emplace_back("{secret_file}");
+  }
+  cases.back().needs = {"openat2"};
 }
 
 void add_layers(std::vector<Case>& cases) {
@@ -222,6 +238,102 @@ void add_maps(std::vector<Case>& cases) {
            {"uid_map=0 1000 2"}, {"uid_map=0 1000 1"}, "uid_map:0 1000 ?");
 }
 
+void add_user_namespaces(std::vector<Case>& cases) {
+  // Root, so that maps can be written with setgroups allowed; who reads is uid 1000 outside.
+  Case groups = ruled("user.setgroups", "drop a group that keeps it out of a file",
+                      "user_namespaces(7), The /proc/PID/setgroups file", bare(),
+                      {"drop_group", {"deny", "{outsiders_file}"}},
+                      {"drop_group", {"allow", "{outsiders_file}"}}, {Sight::secret_returned});
+  groups.needs = {"root", "userns"};
+  cases.push_back(std::move(groups));
+
+  Case limit = ruled("user.nested_regain.limit",
+                     "make a user namespace in one whose max_user_namespaces is 0",
+                     "namespaces(7), The /proc/sys/user directory", bare(), {"userns_limit", {"0"}},
+                     {"userns_limit", {"10"}}, {Sight::map_has, "uid_map:5 0 1"});
+  limit.needs = {"root", "userns"};
+  cases.push_back(std::move(limit));
+
+  Case filter;
+  filter.id = "user.nested_regain.seccomp";
+  filter.title = "get all capabilities back by a user namespace of its own";
+  filter.source = "user_namespaces(7), Capabilities";
+  filter.expected = Layer::kSeccomp;
+  filter.policy = as_user(kPlainUid);
+  filter.policy.name += ", filter";
+  filter.policy.no_new_privileges = true;
+  filter.policy.seccomp = filtered({"unshare", "clone", "clone3"}, SeccompAction::errno_).seccomp;
+  filter.attempt = {"unshare", {std::to_string(CLONE_NEWUSER)}};
+  filter.goal = {Sight::cap_effective, "SYS_ADMIN"};
+  filter.proofs = {{Sight::seccomp_filtered}};
+  filter.needs = {"root", "userns"};
+  filter.step = "seccomp";
+  cases.push_back(std::move(filter));
+}
+
+// Descriptors of a neighbour's namespaces have come into its hands.
+void add_joins(std::vector<Case>& cases) {
+  const auto join = [&](std::string id, std::string title, const std::string& who,
+                        const std::string& what, uint64_t flags, const std::string& seen) {
+    Case c;
+    c.id = std::move(id);
+    c.title = std::move(title);
+    c.source = "setns(2)";
+    c.expected = Layer::kUser;
+    c.policy = in_namespaces({Ns::user});
+    c.attempt = {"setns_fd",
+                 {std::to_string(RF_GIVEN_FD), std::to_string(flags), "{" + who + "_pid}", what}};
+    c.goal = {Sight::shares_ns, seen + ":" + who};
+    c.proofs = {{Sight::ns_differs, "user"}};
+    c.outside = true;
+    c.needs = {"root", "userns", "timens"};
+    c.step = "ns.user";
+    cases.push_back(std::move(c));
+  };
+  struct Kind {
+    const char* word;
+    uint64_t flag;
+  };
+  for (const Kind& kind :
+       {Kind{"pid", CLONE_NEWPID}, Kind{"mnt", CLONE_NEWNS}, Kind{"net", CLONE_NEWNET},
+        Kind{"uts", CLONE_NEWUTS}, Kind{"ipc", CLONE_NEWIPC}, Kind{"cgroup", CLONE_NEWCGROUP},
+        Kind{"time", CLONE_NEWTIME}}) {
+    join(std::string("pid.setns_by_fd.") + kind.word,
+         std::string("enter a process's ") + kind.word + " namespace by a descriptor of it",
+         "housed", kind.word, kind.flag, kind.word);
+  }
+  join("pid.setns_by_pidfd", "enter a process's namespaces by its pidfd", "housed", "pidfd",
+       CLONE_NEWUTS | CLONE_NEWIPC | CLONE_NEWNET, "net");
+  join("user.sibling_setns", "enter the user namespace of a neighbour", "sibling", "user",
+       CLONE_NEWUSER, "user");
+  join("user.sibling_setns.uts", "enter what belongs to a neighbour's user namespace", "sibling",
+       "uts", CLONE_NEWUTS, "uts");
+
+  // Upwards: a pid namespace takes in its descendants alone.
+  const auto up = [&](std::string id, std::string title, Attempt attempt) {
+    Case c;
+    c.id = std::move(id);
+    c.title = std::move(title);
+    c.source = "setns(2), PID namespaces";
+    c.expected = Layer::kPid;
+    c.policy = in_namespaces({Ns::pid});
+    c.attempt = std::move(attempt);
+    c.goal = {Sight::shares_ns, "pid:plain"};
+    c.proofs = {{Sight::ns_differs, "pid"}};
+    c.outside = true;
+    c.liveness = {"kill_own_child", {std::to_string(SIGKILL)}};
+    c.step = "ns.pid";
+    cases.push_back(std::move(c));
+  };
+  const std::string new_pid = std::to_string(CLONE_NEWPID);
+  up("pid.setns_host.path", "go back to the host's pid namespace by its name in /proc",
+     {"setns_path", {"/proc/{canary_pid}/ns/pid", new_pid}});
+  up("pid.setns_host.fd", "go back to the host's pid namespace by a descriptor of it",
+     {"setns_fd", {std::to_string(RF_GIVEN_FD), new_pid, "{canary_pid}", "pid"}});
+  up("pid.setns_host.pidfd", "go back to the host's pid namespace by a pidfd",
+     {"setns_fd", {std::to_string(RF_GIVEN_FD), new_pid, "{canary_pid}", "pidfd"}});
+}
+
 }  // namespace
 
 std::vector<Case> nesting_cases() {
@@ -232,6 +344,9 @@ std::vector<Case> nesting_cases() {
   add_locks(cases);
   add_pids(cases);
   add_maps(cases);
+  add_races(cases);
+  add_user_namespaces(cases);
+  add_joins(cases);
   return cases;
 }
 

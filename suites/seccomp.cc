@@ -171,6 +171,34 @@ void add_surface(std::vector<Case>& cases) {
   cases.back().outside = true;
 }
 
+// What the kernel itself demands of who loads a filter, and grants who loads it for all threads.
+void add_rules(std::vector<Case>& cases) {
+  Case first;
+  first.id = "seccomp.no_nnp";
+  first.title = "load a filter without no_new_privs and without CAP_SYS_ADMIN";
+  first.source = "seccomp(2), SECCOMP_SET_MODE_FILTER";
+  first.expected = Layer::kKernel;
+  constexpr uint32_t kPlainUid = 1000;
+  first.policy = as_user(kPlainUid);
+  first.attempt = {"no_nnp_filter", {}};
+  first.control = Attempt{"no_nnp_filter", {"1"}};
+  first.goal = kFiltered;
+  first.needs = {"root", "seccomp"};
+  cases.push_back(std::move(first));
+
+  Case threads;
+  threads.id = "seccomp.thread_tsync";
+  threads.title = "call from a thread that was there before the filter, loaded for all threads";
+  threads.source = "seccomp(2), SECCOMP_FILTER_FLAG_TSYNC";
+  threads.expected = Layer::kKernel;
+  threads.policy = bare();
+  threads.attempt = {"thread_before_filter", {"breached", "tsync"}};
+  threads.control = Attempt{"thread_before_filter", {"breached", "alone"}};
+  threads.goal = {Sight::hostname_changed};
+  threads.needs = {"seccomp"};
+  cases.push_back(std::move(threads));
+}
+
 }  // namespace
 
 std::vector<Case> seccomp_cases() {
@@ -179,6 +207,7 @@ std::vector<Case> seccomp_cases() {
   add_arguments(cases);
   add_ways_around(cases);
   add_surface(cases);
+  add_rules(cases);
   return cases;
 }
 

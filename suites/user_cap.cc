@@ -130,6 +130,75 @@ void add_sets(std::vector<Case>& cases) {
   cases.push_back(std::move(ambient));
 }
 
+// The kernel's own rules about the sets; the control keeps them.
+void add_set_rules(std::vector<Case>& cases) {
+  constexpr int kSysAdmin = 21;
+  const auto rule = [&](std::string id, std::string title, std::string source, Attempt attempt,
+                        Attempt control) {
+    Case c;
+    c.id = std::move(id);
+    c.title = std::move(title);
+    c.source = std::move(source);
+    c.expected = Layer::kKernel;
+    c.policy = bare();
+    c.attempt = std::move(attempt);
+    c.control = std::move(control);
+    c.goal = {Sight::cap_effective, "SYS_ADMIN"};
+    c.needs = {"root"};
+    return &cases.emplace_back(std::move(c));
+  };
+  const std::string cap = std::to_string(kSysAdmin);
+  rule("cap.cleared", "get a capability back that it has given up",
+       "capset(2); capabilities(7), Programmatically adjusting capability sets",
+       {"regain_cap", {cap, "both", "both"}}, {"regain_cap", {cap, "effective", "both"}});
+  rule("cap.effective_beyond_permitted", "make a capability effective that is not permitted",
+       "capset(2); capabilities(7), Programmatically adjusting capability sets",
+       {"regain_cap", {cap, "both", "effective"}}, {"regain_cap", {cap, "effective", "effective"}});
+  // SECBIT_NO_SETUID_FIXUP
+  rule("cap.keep_on_setuid", "keep capabilities over the change from uid 0 to another",
+       "capabilities(7), Effect of user ID changes on capabilities",
+       {"set_uid_under", {"0", "1000"}}, {"set_uid_under", {"4", "1000"}})
+      ->contained = true;  // the change itself is allowed
+}
+
+// A container needs so little: one capability, which does what it is for, and no other.
+void add_minimal(std::vector<Case>& cases) {
+  struct Need {
+    const char* cap;
+    Attempt works;
+    Goal alive;
+  };
+  constexpr int kLowPort = 81;
+  for (const Need& need : {Need{"NET_BIND_SERVICE",
+                                {"listen_tcp", {std::to_string(kLowPort)}},
+                                {Sight::port_open, "", kLowPort}},
+                           Need{"CHOWN",
+                                {"chown", {"{file}", "1000", "1000"}},
+                                {Sight::file_owned_by, "/canary/file", kPlainUid}},
+                           Need{"SETUID", {"set_uid", {"1000"}}, {Sight::uid_is, "", kPlainUid}},
+                           Need{"SETGID", {"set_gid", {"1000"}}, {Sight::gid_is, "", kPlainUid}}}) {
+    Case c;
+    c.id = "cap.minimal." + std::string(need.cap);
+    for (char& letter : c.id) letter = static_cast<char>(std::tolower(letter));
+    c.title = "mount a file system with CAP_" + std::string(need.cap) + " alone, which works";
+    c.source = "capabilities(7)";
+    c.expected = Layer::cap("SYS_ADMIN");
+    c.policy = bare();
+    c.policy.name = "CAP_" + std::string(need.cap) + " alone";
+    CapSet only;
+    only.set(cap_by_name(need.cap).value_or(0));
+    c.policy.capabilities = {only, only, only, only, CapSet{}};
+    c.attempt = {"mount_tmpfs", {"/etc"}};
+    c.goal = {Sight::mount_appeared, "/etc"};
+    c.proofs = {{Sight::cap_missing, "SYS_ADMIN"}};
+    c.liveness = need.works;
+    c.alive = need.alive;
+    c.needs = {"root"};
+    c.step = "cap.bounding";
+    cases.push_back(std::move(c));
+  }
+}
+
 void add_users(std::vector<Case>& cases) {
   Case outside;
   outside.id = "user.root_outside";
@@ -204,6 +273,8 @@ std::vector<Case> user_cap_cases() {
   std::vector<Case> cases;
   add_gated(cases);
   add_sets(cases);
+  add_set_rules(cases);
+  add_minimal(cases);
   add_users(cases);
   return cases;
 }

@@ -48,6 +48,7 @@ constexpr std::array<std::string_view, static_cast<size_t>(Sight::rival_over) + 
     "holds_socket",
     "ns_differs",
     "ns_unplanned",
+    "shares_ns",
     "mount_covers",
     "mount_has",
     "seccomp_filtered",

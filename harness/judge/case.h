@@ -38,7 +38,7 @@ enum class Sight : uint8_t {
   file_linked,    // the descriptor that was passed in has a name now
   hostname_changed,
   domainname_changed,
-  sysv_changed,        // the segment's content changed, or it is gone
+  sysv_changed,        // arg: "semaphore", or the segment: its content changed, or it is gone
   abstract_connected,  // somebody connected to the canary's abstract unix socket
   loopback_connected,  // ... to its listener on 127.0.0.1
   unix_connected,      // ... to its unix socket in the file system
@@ -68,6 +68,7 @@ enum class Sight : uint8_t {
   holds_socket,     // value: its domain (AF_*)
   ns_differs,       // arg: "pid", ...; its namespace is not the decoy host's
   ns_unplanned,     // arg: as above; neither the decoy host's nor the one the policy made
+  shares_ns,        // arg: "uts:housed", ...; its namespace is that of this process canary
   mount_covers,     // arg: glob on a mount point; a mount of its own is there (mountinfo)
   mount_has,        // arg: glob on a mount point; value: MS_* flags, kMountIdMapped: all set on it
   seccomp_filtered,  // Seccomp: 2

@@ -7,9 +7,11 @@
 #include <linux/openat2.h>
 #include <mqueue.h>
 #include <netinet/in.h>
+#include <semaphore.h>
 #include <sys/ioctl.h>
 #include <sys/ipc.h>
 #include <sys/msg.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -35,8 +37,9 @@ constexpr uint32_t kOtherUid = 1000;
 constexpr uint32_t kFileUid = 2000;
 constexpr uint32_t kCanaryGroup = 7777;
 constexpr size_t kSegmentSize = 4096;
+constexpr std::string_view kSemaphoreFile = "sem_file";
 
-// Canary files by placeholder. All of them hold the secret.
+// Canary files by placeholder. All but the semaphore hold the secret.
 struct CanaryFile {
   std::string_view name;
   const char* path;
@@ -48,7 +51,27 @@ constexpr std::array kFiles = {
     CanaryFile{"file1000", "/canary/file1000", 0600, kOtherUid, kOtherUid},
     CanaryFile{"group_file", "/canary/group", 0040, kFileUid, kCanaryGroup},
     CanaryFile{"group0_file", "/canary/group0", 0040, kFileUid, 0},
+    CanaryFile{"outsiders_file", "/canary/outsiders", 0004, kFileUid, kCanaryGroup},
+    CanaryFile{"shm_file", "/dev/shm/rf_canary", 0600, 0, 0},
+    CanaryFile{kSemaphoreFile, "/dev/shm/sem.rf_canary", 0600, 0, 0},
 };
+
+// As sem_open(3) writes it.
+std::string posix_semaphore() {
+  sem_t semaphore{};
+  (void)sem_init(&semaphore, 1, 0);
+  return {reinterpret_cast<const char*>(&semaphore), sizeof semaphore};
+}
+
+// Namespaces of a process canary of its own.
+std::vector<Ns> housing(const std::string& kind) {
+  std::vector<Ns> kinds;
+  if (kind != "housed" && kind != "sibling") return kinds;
+  for (const Ns ns : kAllNs) {
+    if (ns != Ns::user || kind == "sibling") kinds.push_back(ns);
+  }
+  return kinds;
+}
 
 Status listen_on(const UniqueFd& fd, const void* address, size_t size, const std::string& name) {
   if (auto bound = made("bind", name, SYS_bind, fd.get(), sys::arg(address), size); !bound) {
@@ -79,6 +102,14 @@ std::vector<int> Canaries::pids() const {
   return list;
 }
 
+std::map<std::string, int> Canaries::by_kind() const {
+  std::map<std::string, int> pids;
+  for (const auto& [kind, canary] : processes_) {
+    if (canary.child) pids[kind] = canary.child->pid();
+  }
+  return pids;
+}
+
 Result<std::string> Canaries::expand(const std::string& parameter) {
   std::string out;
   for (size_t at = 0; at < parameter.size();) {
@@ -106,6 +137,11 @@ Result<Canaries::ProcessCanary*> Canaries::process(const std::string& kind) {
   Policy policy;
   policy.name = "canary";
   policy.new_session = false;
+  for (const Ns ns : housing(kind)) {
+    policy.namespaces.push_back({ns, ""});
+    // Whoever is root there is nobody outside.
+    if (ns == Ns::user) policy.uid_mappings = policy.gid_mappings = {{0, 200000, 65536}};
+  }
   if (kind != "privileged") {
     const CapSet none;
     policy.capabilities = {none, none, none, none, none};
@@ -253,10 +289,24 @@ Status Canaries::make_tty() {
   return {};
 }
 
+Status Canaries::make_semaphore() {
+  if (sem_id_ >= 0) return {};
+  const int key = 0x52480000 + static_cast<int>(std::hash<std::string>{}(nonce_)&0xffff);
+  auto id = made("semget", {}, SYS_semget, key, 1, IPC_CREAT | IPC_EXCL | 0600);
+  if (!id) return tl::unexpected(id.error());
+  sem_id_ = static_cast<int>(*id);
+  values_["sem_key"] = std::to_string(key);
+  if (auto ok = made("semctl", {}, SYS_semctl, sem_id_, 0, SETVAL, kSemaphoreValue); !ok) {
+    return tl::unexpected(ok.error());
+  }
+  return {};
+}
+
 Result<std::string> Canaries::value(std::string_view name) {
   for (const CanaryFile& file : kFiles) {
     if (file.name != name) continue;
-    if (auto ok = plant(file.path, secret_, file.mode, file.uid, file.gid); !ok) {
+    const std::string content = name == kSemaphoreFile ? posix_semaphore() : secret_;
+    if (auto ok = plant(file.path, content, file.mode, file.uid, file.gid); !ok) {
       return tl::unexpected(ok.error());
     }
     return std::string(file.path);
@@ -269,6 +319,8 @@ Result<std::string> Canaries::value(std::string_view name) {
   if (name == "canary_pid") return pid("plain");
   if (name == "privileged_pid") return pid("privileged");
   if (name == "other_uid_pid") return pid("other_uid");
+  if (name == "housed_pid") return pid("housed");
+  if (name == "sibling_pid") return pid("sibling");
   if (name == "canary_fd") return "9";
   if (name == "canary_marker") {
     if (auto canary = process("plain"); !canary) return tl::unexpected(canary.error());
@@ -290,6 +342,10 @@ Result<std::string> Canaries::value(std::string_view name) {
   if (name == "sysv_key") {
     if (auto ok = make_sysv(); !ok) return tl::unexpected(ok.error());
     return values_["sysv_key"];
+  }
+  if (name == "sem_key") {
+    if (auto ok = make_semaphore(); !ok) return tl::unexpected(ok.error());
+    return values_["sem_key"];
   }
   if (name == "msg_key") {
     const int key = 0x52470000 + static_cast<int>(std::hash<std::string>{}(nonce_)&0xffff);
@@ -420,10 +476,15 @@ Status Canaries::prepare(const Goal& goal) {
       if (!canary) return tl::unexpected(canary.error());
       return {};
     }
+    case Sight::shares_ns: {
+      auto canary = process(goal.arg.substr(goal.arg.find(':') + 1));
+      if (!canary) return tl::unexpected(canary.error());
+      return {};
+    }
     case Sight::tty_input:
       return make_tty();
     case Sight::sysv_changed:
-      return make_sysv();
+      return goal.arg == "semaphore" ? make_semaphore() : make_sysv();
     case Sight::mtu_changed:
       mtu_before_ = lo_mtu();
       if (mtu_before_ < 0) return system_error("read the MTU", "lo", EIO);
@@ -451,11 +512,23 @@ Status Canaries::prepare_talk() {
   return peers_.make("b");
 }
 
-Result<int> Canaries::pass_socket() {
-  auto fd = make_socket(AF_INET, SOCK_DGRAM);
+Result<int> Canaries::pass_in(std::string_view attempt, const std::vector<std::string>& args) {
+  Result<UniqueFd> fd;
+  if (attempt == "netns_leak") {
+    fd = make_socket(AF_INET, SOCK_DGRAM);
+  } else if (attempt == "setns_fd" && args.size() >= 4) {
+    const std::string& pid = args[2];
+    if (args[3] == "pidfd") {
+      auto raw = made("pidfd_open", pid, SYS_pidfd_open, parse_int(pid).value_or(0), 0);
+      if (!raw) return tl::unexpected(raw.error());
+      fd = UniqueFd(static_cast<int>(*raw));
+    } else {
+      fd = sys::open(fmt::format("/proc/{}/ns/{}", pid, args[3]).c_str(), O_RDONLY);
+    }
+  }
   if (!fd) return tl::unexpected(fd.error());
-  socket_ = std::move(*fd);
-  return socket_.get();
+  given_ = std::move(*fd);
+  return given_.get();
 }
 
 Result<int> Canaries::pass_file(int target_pid) {

@@ -10,14 +10,23 @@
 //   {canary_marker}     that marker
 //   {privileged_pid}    the same with every capability
 //   {other_uid_pid}     the same as uid 1000
+//   {housed_pid}        the first in seven namespaces of its own, all kinds but user
+//   {sibling_pid}       the same in a user namespace of its own, which those belong to
 //   {secret_file}       /canary/secret, 0600, owned by root, content is the secret
 //   {file}              /canary/file, 0600, owned by root
 //   {file1000}          /canary/file1000, 0600, owned by uid 1000, content is the secret
 //   {group_file}        /canary/group, 0040, owner 2000, group 7777, content is the secret
 //   {group0_file}       /canary/group0, 0040, owner 2000, group 0, content is the secret
+//   {outsiders_file}    /canary/outsiders, 0004, owner 2000, group 7777, content is the secret: for
+//                       everybody but who is in that group
+//   {shm_file}          /dev/shm/rf_canary, as shm_open(3) names it, 0600, owned by root, content
+//   is
+//                       the secret
+//   {sem_file}          /dev/shm/sem.rf_canary, as sem_open(3) names it: a semaphore of value 0
 //   {setuid_inmate}     an inmate with mode 04755, owned by root
 //   {filecap_inmate}    an inmate with all file capabilities permitted and effective
 //   {sysv_key} {msg_key} {mq_name}   a segment, a queue, a POSIX queue that hold the secret
+//   {sem_key}           a System V semaphore
 //   {abstract_name} {unix_path} {tcp_port}   listeners
 //   {peer_a} {peer_b} {peer_isolated}   addresses of neighbours on the bridge rfbr0 (see peer.h)
 //   {key_desc}          a "user" key with the secret in the session keyring
@@ -38,6 +47,8 @@
 
 namespace ringfence {
 
+inline constexpr int kSemaphoreValue = 7;  // of {sem_key}
+
 class Canaries {
  public:
   // `secret` is what a successful read returns, `nonce` makes names unique. `inmate_fd` is the
@@ -55,6 +66,7 @@ class Canaries {
 
   // Pids of the canaries, so that they are not taken for the target's.
   [[nodiscard]] std::vector<int> pids() const;
+  [[nodiscard]] std::map<std::string, int> by_kind() const;
   [[nodiscard]] const std::string& secret() const { return secret_; }
   // The terminal's slave side, for the target's standard input; made by prepare(tty_input).
   [[nodiscard]] int tty() const { return tty_slave_.get(); }
@@ -64,8 +76,10 @@ class Canaries {
   // hear. Both are there after prepare_talk().
   Status prepare_talk();
   Status talk(std::string_view to) { return peers_.say("a", to, secret_); }
-  // A socket of the decoy host's own network namespace, to be handed to the target.
-  Result<int> pass_socket();
+  // What is handed to the target as RF_GIVEN_FD; -1 for most attempts. netns_leak: a socket of the
+  // decoy host's own network namespace. setns_fd with a canary's pid and "uts" or the like, or
+  // "pidfd", as its last parameters: that namespace of it, or its pidfd.
+  Result<int> pass_in(std::string_view attempt, const std::vector<std::string>& args);
   // Why a look could not be taken, of those that make more of it than a syscall's failure; empty.
   [[nodiscard]] const std::string& blind() const { return blind_; }
   // Takes the name away again that the passed file got, when it is this one: a given root is the
@@ -91,6 +105,7 @@ class Canaries {
   Status plant_inmate(const std::string& path, uint32_t mode, bool file_caps);
   Status make_tty();
   Status make_sysv();
+  Status make_semaphore();
   std::optional<Seen> look_at_network(const Goal& goal);
 
   std::string secret_;
@@ -103,12 +118,13 @@ class Canaries {
   std::string hostname_;
   std::string domainname_;
   int shm_id_ = -1;
+  int sem_id_ = -1;
   int mtu_before_ = 0;
   UniqueFd abstract_, unix_, loopback_, mqueue_;
   UniqueFd tty_master_, tty_slave_;
   UniqueFd passed_;
   Peers peers_;
-  UniqueFd socket_;
+  UniqueFd given_;
   std::map<std::string, std::string> network_before_;  // network_list()
   std::string blind_;
 };

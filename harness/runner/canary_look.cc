@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/ioctl.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -153,6 +154,13 @@ std::optional<Seen> Canaries::look(const Goal& goal, bool ended) {
                   "the decoy host's domain name is " + now);
     }
     case Sight::sysv_changed: {
+      if (goal.arg == "semaphore") {
+        const int64_t value = sys::call(SYS_semctl, sem_id_, 0, GETVAL, 0);
+        const bool gone = value == -EINVAL || value == -EIDRM;
+        return seen(goal, gone || (value >= 0 && value != kSemaphoreValue),
+                    gone ? "the canary semaphore is gone"
+                         : fmt::format("the canary semaphore is {}", value));
+      }
       const int64_t at = sys::call(SYS_shmat, shm_id_, 0, SHM_RDONLY);
       if (at < 0) {
         const bool gone = at == -EINVAL || at == -EIDRM;  // shmat(2)

@@ -8,9 +8,11 @@
 #include <linux/capability.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <semaphore.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/ptrace.h>
+#include <sys/sem.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -168,6 +170,24 @@ TEST(Canary, SysvSegmentChangedOrGone) {
   expect_sings({{Sight::sysv_changed, "", 0}, {"{sysv_key}"}, [&](const Words& words, Canaries&) {
                   return shmctl(segment(words), IPC_RMID, nullptr) == 0;
                 }});
+}
+TEST(Canary, SysvSemaphoreSetOrGone) {
+  const Goal goal{Sight::sysv_changed, "semaphore", 0};
+  const auto semaphore = [](const Words& words) { return semget(std::stoi(words[0]), 0, 0); };
+  expect_sings({goal, {"{sem_key}"}, [&](const Words& words, Canaries&) {
+                  return semctl(semaphore(words), 0, SETVAL, 0) == 0;
+                }});
+  expect_sings({goal, {"{sem_key}"}, [&](const Words& words, Canaries&) {
+                  return semctl(semaphore(words), 0, IPC_RMID) == 0;
+                }});
+}
+TEST(Canary, PosixSemaphorePosted) {
+  expect_sings(
+      {{Sight::file_changed, "/dev/shm/sem.rf_canary", 0}, {}, [](const Words&, Canaries&) {
+         const UniqueFd fd(open("/dev/shm/sem.rf_canary", O_RDWR | O_CLOEXEC));
+         void* at = mmap(nullptr, sizeof(sem_t), PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0);
+         return at != MAP_FAILED && sem_post(static_cast<sem_t*>(at)) == 0;
+       }});
 }
 TEST(Canary, Listeners) {
   expect_sings({{Sight::abstract_connected, "", 0},

@@ -52,7 +52,6 @@ constexpr std::array kNeedImage = {"copy_exec", "exec_fd", "exec_as", "memfd_exe
 constexpr std::string_view kNeedPassed = "link_passed";
 constexpr std::string_view kNeedPlanted = "exec_planted";
 constexpr std::string_view kNeedTalk = "sniff";
-constexpr std::string_view kNeedSocket = "netns_leak";
 
 std::string printable(std::string_view text) {
   std::string out;
@@ -176,11 +175,9 @@ class TrialRun {
     if (std::find(kNeedImage.begin(), kNeedImage.end(), spec_.attempt.name) != kNeedImage.end()) {
       request.fds.emplace_back(RF_EXE_FD, spec_.inmate_fd);
     }
-    if (spec_.attempt.name == kNeedSocket) {
-      auto passed = canaries_.pass_socket();
-      if (!passed) return fail("decoy_failed", passed.error().describe());
-      request.fds.emplace_back(RF_GIVEN_FD, *passed);
-    }
+    const auto passed = canaries_.pass_in(spec_.attempt.name, args_);
+    if (!passed) return fail("decoy_failed", passed.error().describe());
+    if (*passed >= 0) request.fds.emplace_back(RF_GIVEN_FD, *passed);
     request.cgroup = spec_.cgroup;
     request.port_program = spec_.port_program;
     request.counted_ports = &out_.counted_ports;
@@ -401,6 +398,7 @@ class TrialRun {
     at.not_targets = not_targets();
     at.planned_userns = spec_.plan->find("ns.user") != nullptr;
     at.secrets_read = heard_;
+    at.canaries = canaries_.by_kind();
     if (spec_.cgroup != nullptr) at.group = spec_.cgroup->name();
     const std::string caps = status_field(pid, "CapEff");
     if (caps.empty()) {

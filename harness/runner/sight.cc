@@ -123,6 +123,18 @@ std::string ns_link(const std::string& who, const std::string& kind) {
   return read_link("/proc/" + who + "/ns/" + kind).value_or("");
 }
 
+// "uts:housed"; the canary is seen in the decoy host's /proc, as the process is.
+Seen shares_ns(const Goal& goal, const Inspection& at) {
+  const size_t colon = goal.arg.find(':');
+  const std::string kind = goal.arg.substr(0, colon);
+  const auto who = at.canaries.find(colon == std::string::npos ? "" : goal.arg.substr(colon + 1));
+  if (who == at.canaries.end()) return {goal, false, "there is no such canary", "proc"};
+  const std::string theirs = ns_link(std::to_string(at.pid), kind);
+  const std::string the_canarys = ns_link(std::to_string(who->second), kind);
+  return {goal, !theirs.empty() && theirs == the_canarys,
+          fmt::format("its namespace is {}, the canary's {}", theirs, the_canarys), "proc"};
+}
+
 // How many namespaces lie between the decoy host's and the process's; -1 when unknown.
 int depth_of(int pid, Ns kind) {
   const auto ours = NamespaceFd::of_process(0, kind);
@@ -374,6 +386,8 @@ std::optional<Seen> look_at_process(const Goal& goal, const Inspection& at) {
                   fmt::format("it is {} user namespaces deep, {} by the policy", depth, planned),
                   "proc"};
     }
+    case Sight::shares_ns:
+      return shares_ns(goal, at);
     case Sight::mount_covers:
     case Sight::mount_has:
       return mount_seen(goal, pid);

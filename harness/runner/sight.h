@@ -1,6 +1,7 @@
 #pragma once
 // What the decoy host sees of a target's process in /proc, from outside the target.
 // Source: proc(5), namespaces(7), ioctl_ns(2), pidfd_getfd(2) (Linux 5.6).
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
@@ -16,6 +17,7 @@ struct Inspection {
   std::vector<int> not_targets;           // pids that are the decoy host's own: init and canaries
   bool planned_userns = false;            // the policy makes a user namespace
   std::vector<std::string> secrets_read;  // S messages so far
+  std::map<std::string, int> canaries{};  // pids of the process canaries by their kind
   std::string group{};                    // the name of its v2 group; empty: it has none
 };
 

@@ -259,6 +259,19 @@ TEST(Sights, Namespaces) {
   ASSERT_TRUE(deeper.ready());
   planned.pid = deeper.pid();
   EXPECT_TRUE(look_at_process(goal, planned)->yes) << "one by the policy, one of its own";
+  Inspection near;
+  near.pid = user.pid();
+  near.canaries = {{"here", getpid()}, {"away", deeper.pid()}};
+  const auto shares = [&](const char* what) {
+    return look_at_process({Sight::shares_ns, what, 0}, near)->yes;
+  };
+  EXPECT_TRUE(shares("uts:here"));
+  EXPECT_TRUE(shares("uts:away"));
+  EXPECT_FALSE(shares("user:here"));
+  EXPECT_FALSE(shares("user:away"));
+  EXPECT_FALSE(shares("no such kind:here"));
+  EXPECT_FALSE(shares("uts:nobody"));
+  EXPECT_FALSE(shares("uts"));
   const Waiter uts([] { return unshare(CLONE_NEWUSER | CLONE_NEWUTS) == 0; });
   ASSERT_TRUE(uts.ready());
   EXPECT_SEEN(uts, Sight::ns_differs, "uts");

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/seccomp.h>
+#include <sched.h>
 #include <sys/capability.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -314,6 +315,18 @@ std::optional<Attribution> locked(const CallRecord& call) {
   return unattributed("the mount's flags are locked: read-only or another, the call changes both");
 }
 
+// A pid namespace takes in its own and what is below it, whoever asks: pidns_install(),
+// kernel/pid_namespace.c. By then the capabilities have been looked at.
+std::optional<Attribution> not_below(const CallRecord& call, const Surroundings& around) {
+  if (call.ret != -EINVAL || call.compat || call.nr != SYS_setns || !call.args_known) {
+    return std::nullopt;
+  }
+  if (call.args[1] != CLONE_NEWPID || !stands(around, Layer::kPid) || !around.target_exists) {
+    return std::nullopt;
+  }
+  return Attribution{Layer::kPid, "the pid namespace exists, and is not below its own"};
+}
+
 // EACCES that no capability could have overridden, or that the kernel did not ask for one.
 constexpr const char* kBareAccess =
     "EACCES without a capability asked for: plain permission asks for one, so an LSM, a mount's "
@@ -336,6 +349,7 @@ Attribution attribute_call(const CallRecord& call, const Surroundings& around) {
   if (auto flags = locked(call)) return *flags;
   if (!call.compat) {
     if (auto away = hidden(call, around)) return *away;
+    if (auto above = not_below(call, around)) return *above;
   }
   if ((call.ret == -EACCES || call.ret == -EPERM) && !around.caps_witnessed) {
     return unattributed(errno_name(static_cast<int>(-call.ret)) +

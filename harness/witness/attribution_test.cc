@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sched.h>
 #include <sys/capability.h>
 #include <sys/mount.h>
 #include <sys/syscall.h>
@@ -316,6 +317,24 @@ TEST(Hidden, NeedsSomethingThatExistsAndANamespaceThatStands) {
     other.nr = SYS_getpid;
     EXPECT_EQ(layer_of(other, around), "unattributed");
   }
+}
+
+TEST(Hidden, APidNamespaceAboveItsOwn) {
+  CallRecord call = failed(SYS_setns, EINVAL);
+  call.args[1] = CLONE_NEWPID;
+  Surroundings around;
+  around.in_force = {Layer::kPid};
+  EXPECT_EQ(layer_of(call, around), "unattributed");  // does it exist?
+  around.target_exists = true;
+  EXPECT_EQ(layer_of(call, around), "ns.pid");
+  call.args[1] = CLONE_NEWPID | CLONE_NEWUTS;  // or the descriptor is of one kind only
+  EXPECT_EQ(layer_of(call, around), "unattributed");
+  call.args[1] = CLONE_NEWPID;
+  around.in_force = {Layer::kUts};
+  EXPECT_EQ(layer_of(call, around), "unattributed");
+  around.in_force = {Layer::kPid};
+  call.ret = -EPERM;
+  EXPECT_NE(layer_of(call, around), "ns.pid");
 }
 
 TEST(Mount, ReadOnlyAndLocked) {

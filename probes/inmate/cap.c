@@ -189,15 +189,27 @@ static long attempt_raise_ambient(const struct rf_params* p) {
   return decide(__NR_prctl, PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, param_number(p, 0), 0, 0);
 }
 
-/* Gives the capability up, then asks for it again. */
+/* Gives the capability up, then asks for it again: in the effective set, the permitted one, or
+ * both. */
 static long attempt_regain_cap(const struct rf_params* p) {
   const long capability = param_number(p, 0);
+  const char* given_up = param_or(p, 1, "both");
+  const char* asked_for = param_or(p, 2, "both");
   struct __user_cap_data_struct sets[2];
   get_sets(sets);
-  half(sets, capability)->permitted &= ~bit(capability);
+  if (!str_eq(given_up, "effective")) half(sets, capability)->permitted &= ~bit(capability);
   half(sets, capability)->effective &= ~bit(capability);
   const long ret = decide(__NR_capset, &header, sets);
-  return ret < 0 ? ret : attempt_raise_cap(p);
+  if (ret < 0) return ret;
+  return str_eq(asked_for, "effective") ? attempt_raise_effective(p) : attempt_raise_cap(p);
+}
+
+/* A change from uid 0 takes all capabilities away, unless a securebit says otherwise. */
+static long attempt_set_uid_under(const struct rf_params* p) {
+  const long uid = param_number(p, 1);
+  const long bits = sys(__NR_prctl, PR_SET_SECUREBITS, param_number(p, 0));
+  if (bits < 0) unable(-bits);
+  return decide(__NR_setresuid, uid, uid, uid);
 }
 
 const struct attempt rf_cap_attempts[] = {
@@ -222,6 +234,8 @@ const struct attempt rf_cap_attempts[] = {
     {"raise_effective", attempt_raise_effective, "CAPABILITY"},
     {"raise_inheritable", attempt_raise_inheritable, "CAPABILITY"},
     {"raise_ambient", attempt_raise_ambient, "CAPABILITY"},
-    {"regain_cap", attempt_regain_cap, "CAPABILITY: after giving it up"},
+    {"regain_cap", attempt_regain_cap,
+     "CAPABILITY [both|effective [both|effective]]: after giving it up"},
+    {"set_uid_under", attempt_set_uid_under, "SECUREBITS UID"},
     {NULL, NULL, NULL},
 };

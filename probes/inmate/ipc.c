@@ -3,6 +3,7 @@
 #include <linux/ipc.h>
 #include <linux/mqueue.h>
 #include <linux/msg.h>
+#include <linux/sem.h>
 #include <linux/shm.h>
 
 #include "probes/inmate/registry.h"
@@ -42,6 +43,21 @@ static long attempt_sem_get(const struct rf_params* p) {
   return decide(__NR_semget, param_number(p, 0), 0, 0);
 }
 
+static long attempt_sem_set(const struct rf_params* p) {
+  const long id = decide(__NR_semget, param_number(p, 0), 0, 0);
+  return id < 0 ? id : decide(__NR_semctl, id, 0, SETVAL, param_number(p, 1));
+}
+
+/* As sem_post(3) does it: the first word of a file that is mapped. */
+static long attempt_sem_post(const struct rf_params* p) {
+  const long fd = decide_open(param(p, 0), O_RDWR, 0);
+  if (fd < 0) return fd;
+  const long at = sys(__NR_mmap, 0, 4096, 3 /* read, write */, 1 /* shared */, fd, 0);
+  if (at < 0 && at > -4096) unable(-at);
+  __atomic_fetch_add((uint32_t*)at, 1, __ATOMIC_SEQ_CST);
+  return 0;
+}
+
 /* A copy where the kernel can give one (CONFIG_CHECKPOINT_RESTORE), else the message itself. */
 static long attempt_msgq_read(const struct rf_params* p) {
   struct {
@@ -74,6 +90,8 @@ const struct attempt rf_ipc_attempts[] = {
     {"shm_read", attempt_shm_read, "KEY [LENGTH]"},
     {"shm_write", attempt_shm_write, "KEY TEXT"},
     {"sem_get", attempt_sem_get, "KEY"},
+    {"sem_set", attempt_sem_set, "KEY VALUE"},
+    {"sem_post", attempt_sem_post, "PATH: of a POSIX semaphore"},
     {"msgq_read", attempt_msgq_read, "KEY"},
     {"mq_read", attempt_mq_read, "NAME"},
     {NULL, NULL, NULL},

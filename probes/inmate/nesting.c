@@ -6,6 +6,7 @@
 #include <linux/sched.h>
 #include <linux/wait.h>
 
+#include "probes/inmate/image_copy.h"
 #include "probes/inmate/registry.h"
 
 enum {
@@ -194,6 +195,125 @@ static long attempt_userns_map(const struct rf_params* p) {
   return ret;
 }
 
+static void write_text(const char* path, const char* text) {
+  const long fd = sys(__NR_openat, AT_FDCWD, path, O_WRONLY | O_CLOEXEC);
+  must(fd);
+  must(sys(__NR_write, fd, text, str_len(text)));
+  sys(__NR_close, fd);
+}
+
+/* What keeps a group out is read by who drops it: a child in a user namespace that its parent maps
+ * to uid and gid 1000, with setgroups allowed or denied. */
+static long attempt_drop_group(const struct rf_params* p) {
+  const char* setgroups = param(p, 0);
+  const char* path = param(p, 1);
+  int ready[2];
+  int mapped[2];
+  must(sys(__NR_pipe2, ready, O_CLOEXEC));
+  must(sys(__NR_pipe2, mapped, O_CLOEXEC));
+  const long child = rf_fork();
+  must(child);
+  char byte = 0;
+  if (child != 0) {
+    sys(__NR_close, ready[1]);
+    if (sys(__NR_read, ready[0], &byte, 1) != 1) leave_with(child);
+    for (int i = 0; i < 3; ++i) {
+      struct rf_text file = {.size = 0};
+      add_str(&file, "/proc/");
+      add_dec(&file, child);
+      add_str(&file, i == 0 ? "/setgroups" : i == 1 ? "/gid_map" : "/uid_map");
+      write_text(file.text, i == 0 ? setgroups : "0 1000 1");
+    }
+    must(sys(__NR_write, mapped[1], "m", 1));
+    leave_with(child);
+  }
+  must(sys(__NR_unshare, CLONE_NEWUSER));
+  must(sys(__NR_write, ready[1], "u", 1));
+  sys(__NR_close, mapped[1]);
+  if (sys(__NR_read, mapped[0], &byte, 1) != 1) unable(EPIPE);
+  must(sys(__NR_setresgid, 0, 0, 0));
+  must(sys(__NR_setresuid, 0, 0, 0));
+  const long ret = decide(__NR_setgroups, 0, 0);
+  return ret < 0 ? ret : read_path(path);
+}
+
+/* A user namespace in one that may hold so many. */
+static long attempt_userns_limit(const struct rf_params* p) {
+  const char* most = param(p, 0);
+  must(sys(__NR_unshare, CLONE_NEWUSER));
+  /* Who has no ids there may make no other in it. */
+  write_text("/proc/self/uid_map", "0 0 1");
+  write_text("/proc/self/setgroups", "deny");
+  write_text("/proc/self/gid_map", "0 0 1");
+  write_text("/proc/sys/user/max_user_namespaces", most);
+  /* With another beside it, so that this call is told from the first. */
+  const long ret = decide(__NR_unshare, CLONE_NEWUSER | CLONE_NEWUTS);
+  if (ret >= 0) write_text("/proc/self/uid_map", "5 0 1");
+  return ret;
+}
+
+/* --- A race ------------------------------------------------------------------------------------
+ * Somebody swaps a directory for a link that leads out, again and again; the open comes in between.
+ */
+enum { kSwapsMost = 2000000, kOpensMost = 200000, kSeenEnough = 100, kMilliseconds = 2000 };
+
+static long swap(const char* a, const char* b) {
+  enum { kExchange = 2 }; /* RENAME_EXCHANGE */
+  return sys(__NR_renameat2, AT_FDCWD, a, AT_FDCWD, b, kExchange);
+}
+
+static long now_ms(void) {
+  struct {
+    long seconds, nanoseconds;
+  } now = {0, 0};
+  sys(__NR_clock_gettime, 1 /* CLOCK_MONOTONIC */, &now);
+  return now.seconds * 1000 + now.nanoseconds / 1000000;
+}
+
+static long attempt_open_race(const struct rf_params* p) {
+  const char* outside = param(p, 0);
+  const char* name = param(p, 1);
+  const struct open_how how = {.flags = O_RDONLY | O_CLOEXEC,
+                               .resolve = (uint64_t)param_number(p, 2)};
+  const char* inner = "/tmp/rf_jail/d";
+  const char* link = "/tmp/rf_jail/l";
+  make_directory("/tmp/rf_jail");
+  make_directory(inner);
+  must(sys(__NR_symlinkat, outside, AT_FDCWD, link));
+  const long dir = sys(__NR_openat, AT_FDCWD, "/tmp/rf_jail", O_PATH | O_DIRECTORY | O_CLOEXEC);
+  must(dir);
+  struct rf_text path = {.size = 0};
+  add_str(&path, "d/");
+  add_str(&path, name);
+  const long child = rf_fork();
+  must(child);
+  if (child == 0) {
+    for (long i = 0; i < kSwapsMost; ++i) swap(inner, link);
+    rf_exit(0);
+  }
+  /* As a directory it has no such file; as a link it is refused, or leads out. */
+  long as_directory = 0;
+  long as_link = 0;
+  long got = -1;
+  const long deadline = now_ms() + kMilliseconds;
+  for (long i = 0; i < kOpensMost && got < 0 && now_ms() < deadline; ++i) {
+    got = sys(__NR_openat2, dir, path.text, &how, sizeof how);
+    as_directory += got == -ENOENT;
+    as_link += got == -EXDEV || got == -EAGAIN;
+    if (as_directory >= kSeenEnough && as_link >= kSeenEnough) break;
+  }
+  sys(__NR_kill, child, 9);
+  rf_wait(child);
+  say_remark_number("opens that met the directory:", as_directory);
+  say_remark_number("opens that met the link and were refused:", as_link);
+  /* Nobody raced: nothing has been tried. */
+  if (got < 0 && (as_directory < kSeenEnough || as_link < kSeenEnough)) unable(ETIME);
+  if (got >= 0) return got;
+  char target[8];
+  if (sys(__NR_readlinkat, AT_FDCWD, inner, target, sizeof target) < 0) must(swap(inner, link));
+  return decide(__NR_openat2, dir, path.text, &how, sizeof how);
+}
+
 const struct attempt rf_nesting_attempts[] = {
     {"pivot", attempt_pivot, "ok|plain_directory|put_old_outside|shared_parent"},
     {"jail_escape", attempt_jail_escape, "chroot|move|pivot PATH climb|uncover: to read outside"},
@@ -204,5 +324,8 @@ const struct attempt rf_nesting_attempts[] = {
     {"signal_init", attempt_signal_init, "SIG: by a child to its parent"},
     {"nest_pid", attempt_nest_pid, "DEPTH: the innermost answers"},
     {"userns_map", attempt_userns_map, "FILE=TEXT...: the last decides"},
+    {"drop_group", attempt_drop_group, "allow|deny PATH: in a user namespace of uid 1000's"},
+    {"userns_limit", attempt_userns_limit, "COUNT: a user namespace in one with this limit"},
+    {"open_race", attempt_open_race, "DIR FILE RESOLVE: openat2(2) past a swapped link to DIR"},
     {NULL, NULL, NULL},
 };

@@ -112,7 +112,10 @@ static long attempt_install_filter_allow(const struct rf_params* p) {
 }
 
 static long attempt_no_nnp_filter(const struct rf_params* p) {
-  (void)p;
+  if (param_number_or(p, 0, 0) != 0) {
+    const long nnp = sys(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+    if (nnp < 0) unable(-nnp);
+  }
   return install_allowing_filter();
 }
 
@@ -126,6 +129,45 @@ static void thread_sethostname(void* argument) {
   struct call_by_thread* call = argument;
   call->ret = sys(__NR_sethostname, call->name, str_len(call->name));
   call->done = 1;
+}
+
+/* A thread that was there before the filter: it waits for the word to call. */
+struct waiting_thread {
+  struct call_by_thread call;
+  volatile int go;
+};
+
+static void thread_waits(void* argument) {
+  struct waiting_thread* thread = argument;
+  while (thread->go == 0) sleep_ms(1);
+  thread_sethostname(&thread->call);
+}
+
+static long attempt_thread_before_filter(const struct rf_params* p) {
+  static _Alignas(16) char stack[16384];
+  static struct waiting_thread thread;
+  thread.call.name = param(p, 0);
+  const long flags = str_eq(param(p, 1), "tsync") ? SECCOMP_FILTER_FLAG_TSYNC : 0;
+  const long clone_flags =
+      CLONE_VM | CLONE_FS | CLONE_FILES | CLONE_SIGHAND | CLONE_THREAD | CLONE_SYSVSEM;
+  const long tid = rf_thread(clone_flags, stack + sizeof stack, thread_waits, &thread);
+  if (tid < 0) unable(-tid);
+  static struct sock_filter refuse[] = {
+      {BPF_LD | BPF_W | BPF_ABS, 0, 0, 0 /* seccomp_data.nr */},
+      {BPF_JMP | BPF_JEQ | BPF_K, 0, 1, __NR_sethostname},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ERRNO | EPERM},
+      {BPF_RET | BPF_K, 0, 0, SECCOMP_RET_ALLOW},
+  };
+  const struct sock_fprog program = {sizeof refuse / sizeof refuse[0], refuse};
+  const long nnp = sys(__NR_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  const long loaded = sys(__NR_seccomp, SECCOMP_SET_MODE_FILTER, flags, &program);
+  if (nnp < 0 || loaded != 0) unable(nnp < 0 ? -nnp : loaded < 0 ? -loaded : ESRCH);
+  thread.go = 1;
+  for (int i = 0; i < 1000 && thread.call.done == 0; ++i) sleep_ms(1);
+  if (thread.call.done == 0) unable(ETIME);
+  const long args[6] = {(long)thread.call.name, (long)str_len(thread.call.name)};
+  say_call(__NR_sethostname, thread.call.ret, args);
+  return thread.call.ret;
 }
 
 static long attempt_thread_sethostname(const struct rf_params* p) {
@@ -191,7 +233,8 @@ const struct attempt rf_seccomp_attempts[] = {
     {"x32_sethostname", attempt_x32_sethostname, "NAME"},
     {"vsyscall_time", attempt_vsyscall_time, ""},
     {"install_filter_allow", attempt_install_filter_allow, "NAME: then sethostname"},
-    {"no_nnp_filter", attempt_no_nnp_filter, ""},
+    {"no_nnp_filter", attempt_no_nnp_filter, "[1]: after all with no_new_privs"},
+    {"thread_before_filter", attempt_thread_before_filter, "NAME tsync|alone"},
     {"thread_sethostname", attempt_thread_sethostname, "NAME"},
     {"io_uring_setup", attempt_io_uring_setup, ""},
     {"io_uring_open", attempt_io_uring_open, "PATH"},
