@@ -45,6 +45,19 @@ TEST(Sys, FaultsCountOverProcesses) {
   sys::disarm_faults();
 }
 
+TEST(Sys, FaultsMayDependOnArguments) {
+  constexpr sys::Fault kOdd{SYS_dup, sys::kEvery, EIO,
+                            [](const uint64_t* args) { return args[0] == 1; }};
+  ASSERT_TRUE(sys::arm_fault(kOdd));
+  const UniqueFd copy(static_cast<int>(sys::call(SYS_dup, 2)));
+  EXPECT_TRUE(copy);
+  EXPECT_EQ(sys::faults_fired(), 0U);
+  EXPECT_EQ(sys::call(SYS_dup, 1), -EIO);
+  EXPECT_EQ(sys::call(SYS_dup, 1), -EIO);
+  EXPECT_EQ(sys::faults_fired(), 2U);
+  sys::disarm_faults();
+}
+
 TEST(Sys, OpenRetriesEintrAndKeepsErrno) {
   ASSERT_TRUE(sys::arm_fault({SYS_openat, 0, EINTR}));
   EXPECT_TRUE(sys::open("/dev/null", O_RDONLY));

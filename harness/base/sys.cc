@@ -17,7 +17,7 @@ constexpr size_t kFaults = 32;
 
 struct Table {
   std::atomic<bool> counting{false};
-  std::atomic<bool> fired{false};
+  std::atomic<uint64_t> fired{0};
   std::atomic<uint32_t> faults_used{0};
   std::array<Fault, kFaults> faults{};
   std::array<std::atomic<uint64_t>, kNumbers> counts{};
@@ -39,14 +39,15 @@ Status ensure_table() {
 std::atomic<FailureWatch*> watcher{nullptr};
 
 // -errno of a matching fault, or 0.
-int faulted(Table& t, long nr) noexcept {
+int faulted(Table& t, long nr, const uint64_t* args) noexcept {
   if (nr < 0 || static_cast<size_t>(nr) >= kNumbers) return 0;
   const uint64_t index = t.counts[nr].fetch_add(1, std::memory_order_relaxed);
   const uint32_t used = t.faults_used.load(std::memory_order_acquire);
   for (uint32_t i = 0; i < used; ++i) {
     const Fault& fault = t.faults[i];
-    if (fault.nr == nr && (fault.index == kEvery || fault.index == index)) {
-      t.fired.store(true, std::memory_order_relaxed);
+    if (fault.nr == nr && (fault.index == kEvery || fault.index == index) &&
+        (fault.when == nullptr || fault.when(args))) {
+      t.fired.fetch_add(1, std::memory_order_relaxed);
       return -fault.err;
     }
   }
@@ -60,7 +61,8 @@ namespace {
 int64_t make(long nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64_t a4,
              uint64_t a5) noexcept {
   if (Table* t = table.load(std::memory_order_acquire); t != nullptr) [[unlikely]] {
-    if (const int err = faulted(*t, nr); err != 0) return err;
+    const std::array<uint64_t, 6> args = {a0, a1, a2, a3, a4, a5};
+    if (const int err = faulted(*t, nr, args.data()); err != 0) return err;
   }
   int64_t result;
   register uint64_t r10 asm("r10") = a3;
@@ -104,7 +106,7 @@ Status arm_faults(const Fault* faults, size_t count) {
   if (count > kFaults) return usage_error("arm faults", std::to_string(count), "at most 32");
   if (auto made = ensure_table(); !made) return made;
   Table& t = *table.load();
-  t.fired = false;
+  t.fired = 0;
   for (auto& n : t.counts) n = 0;
   for (size_t i = 0; i < count; ++i) t.faults[i] = faults[i];
   t.faults_used = static_cast<uint32_t>(count);
@@ -115,9 +117,11 @@ void disarm_faults() {
   if (Table* t = table.load()) t->faults_used = 0;
 }
 
-bool fault_fired() {
+bool fault_fired() { return faults_fired() > 0; }
+
+uint64_t faults_fired() {
   const Table* t = table.load();
-  return t != nullptr && t->fired;
+  return t == nullptr ? 0 : t->fired.load();
 }
 
 Status start_counting() {

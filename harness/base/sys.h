@@ -31,6 +31,9 @@ struct Fault {
   long nr = -1;        // the syscall, -1 for none
   uint64_t index = 0;  // which call of that number, from 0; kEvery for all
   int err = 0;         // what it answers instead of being made
+  // Only for calls whose arguments look so; null for all. It runs in the process that calls, so it
+  // may follow their pointers.
+  bool (*when)(const uint64_t* args) = nullptr;
 };
 inline constexpr uint64_t kEvery = ~0ULL;
 
@@ -41,6 +44,8 @@ Status arm_faults(const Fault* faults, size_t count);
 void disarm_faults();
 // True once an armed fault has answered a call, in whichever process.
 bool fault_fired();
+// How many calls the armed faults have answered.
+uint64_t faults_fired();
 // Counts calls per number from now on (all processes forked after); count() reads.
 Status start_counting();
 uint64_t count(long nr);

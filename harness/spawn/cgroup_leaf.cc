@@ -188,7 +188,8 @@ Status CgroupLeaf::apply(const Part& part, const Step::Setting& setting) const {
 }
 
 Result<UniqueFd> CgroupLeaf::unified_procs() const {
-  return sys::open((directory({}) + "/cgroup.procs").c_str(), O_WRONLY);
+  // Not by its path: who spawns may have another root by now, as a decoy host's init.
+  return sys::openat(unified_fd_.get(), "cgroup.procs", O_WRONLY);
 }
 
 bool CgroupLeaf::limits_by_unified() const {
