@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/suggest.h"
 #include "harness/runner/kernel_watch.h"
 #include "harness/runner/runner.h"
@@ -28,7 +29,7 @@ Forced missing(std::string word, std::initializer_list<long> calls) {
 
 bool into_cgroup(const uint64_t* args) {
   uint64_t flags = 0;
-  std::memcpy(&flags, reinterpret_cast<const void*>(args[0]), sizeof flags);
+  std::memcpy(&flags, address_of_result(static_cast<int64_t>(args[0])), sizeof flags);
   return (flags & CLONE_INTO_CGROUP) != 0;
 }
 
@@ -91,13 +92,15 @@ Result<NoFallback> read_no_fallback(const std::string& path) {
   NoFallback list;
   for (const auto& [word, globs] : json.items()) {
     const auto& all = forced_fallbacks();
-    if (std::none_of(all.begin(), all.end(), [&](const Forced& f) { return f.word == word; })) {
+    if (std::none_of(all.begin(), all.end(),
+                     [&name = word](const Forced& f) { return f.word == name; })) {
       return usage_error("read no_fallback", path, word + " is nothing that is forced");
     }
     if (!globs.is_object()) return usage_error("read no_fallback", path, word);
     for (const auto& [glob, reason] : globs.items()) {
       if (!reason.is_string() || reason.get_ref<const std::string&>().empty()) {
-        return usage_error("read no_fallback", path, word + ": " + glob + " has no reason");
+        return usage_error("read no_fallback", path,
+                           fmt::format("{}: {} has no reason", word, glob));
       }
       list[word].emplace(glob, reason.get<std::string>());
     }
@@ -129,8 +132,9 @@ std::vector<std::string> compare_forced(const Records& plain, const Records& for
   std::vector<std::string> complaints;
   std::map<std::string, int> used;
   for (const auto& [id, before] : plain) {
-    const auto entry = std::find_if(listed.begin(), listed.end(),
-                                    [&](const auto& e) { return glob_match(e.first, id); });
+    const auto entry = std::find_if(listed.begin(), listed.end(), [&name = id](const auto& e) {
+      return glob_match(e.first, name);
+    });
     const bool excused = entry != listed.end();
     if (excused) ++used[entry->first];
     const auto found = forced.find(id);
