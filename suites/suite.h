@@ -25,6 +25,7 @@ std::vector<Case> cpu_cases();
 std::vector<Case> exit_cases();
 std::vector<Case> mem_cases();
 std::vector<Case> virt_cases();
+std::vector<Case> vmx_cases();
 std::vector<Case> device_cases();
 std::vector<Case> nesting_cases();
 std::vector<Case> cgroup_cases();

@@ -245,20 +245,22 @@ class SecondCpu : public Scenario {
   std::string error_;
 };
 
-// Needs a KVM that offers SVM to its guests; whatever the machine's own CPUID is set to.
-class NestedSvm : public Scenario {
+// Needs a KVM that offers SVM or VMX to its guests; whatever the machine's own CPUID is set to.
+class Nested : public Scenario {
  public:
-  explicit NestedSvm(const Kvm& kvm) {
-    const auto offers_svm = [](const kvm_cpuid_entry2& e) {
-      return e.function == 0x80000001 && (e.ecx & 1 << 2) != 0;
+  // `bit` of ECX in the leaf `function`.
+  Nested(const Kvm& kvm, uint32_t function, unsigned bit, std::string lack) {
+    const auto offers = [&](const kvm_cpuid_entry2& e) {
+      return e.function == function && (e.ecx & 1U << bit) != 0;
     };
     const auto cpuid = kvm.supported_cpuid();
-    if (!cpuid || std::none_of(cpuid->begin(), cpuid->end(), offers_svm)) {
-      lack_ = "host-lacks:nested_svm";
-    }
+    if (!cpuid || std::none_of(cpuid->begin(), cpuid->end(), offers)) lack_ = std::move(lack);
   }
-  static std::unique_ptr<Scenario> make(const Kvm& kvm, bool /*control*/) {
-    return std::make_unique<NestedSvm>(kvm);
+  static std::unique_ptr<Scenario> make_svm(const Kvm& kvm, bool /*control*/) {
+    return std::make_unique<Nested>(kvm, 0x80000001, 2, "host-lacks:nested_svm");
+  }
+  static std::unique_ptr<Scenario> make_vmx(const Kvm& kvm, bool /*control*/) {
+    return std::make_unique<Nested>(kvm, 1, 5, "host-lacks:nested_vmx");
   }
   [[nodiscard]] std::string lack() const override { return lack_; }
 
@@ -279,7 +281,8 @@ constexpr std::array kRows = {
     ScenarioRow{"nmi", make_one<Nmi>},
     ScenarioRow{"host_step", make_one<HostStep>},
     ScenarioRow{"second_cpu", make_one<SecondCpu>},
-    ScenarioRow{"nested_svm", NestedSvm::make},
+    ScenarioRow{"nested_svm", Nested::make_svm},
+    ScenarioRow{"nested_vmx", Nested::make_vmx},
 };
 
 }  // namespace
