@@ -28,6 +28,9 @@ bool lacking(const CaseRecord& record) {
          (record.reason.starts_with("host-lacks:") || record.reason.starts_with("needs:"));
 }
 
+// For one trial on an emulated processor of a busy machine; who hangs fails whatever it is.
+constexpr std::chrono::seconds kPatience{60};
+
 Result<CaseRecord> run_one(const Case& c, const Facts& facts,
                            const std::function<bool(const Step&)>& drop) {
   Registry registry;
@@ -35,6 +38,7 @@ Result<CaseRecord> run_one(const Case& c, const Facts& facts,
   RunOptions options;
   options.full = true;
   options.seed = 1;
+  options.timeout = kPatience;
   options.drop = drop;
   options.opened_witness = witness_of_process();
   Observer silent;
