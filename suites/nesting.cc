@@ -244,6 +244,8 @@ void add_user_namespaces(std::vector<Case>& cases) {
                       "user_namespaces(7), The /proc/PID/setgroups file", bare(),
                       {"drop_group", {"deny", "{outsiders_file}"}},
                       {"drop_group", {"allow", "{outsiders_file}"}}, {Sight::secret_returned});
+  constexpr int64_t kOutsidersGroup = 7777;  // it is still in that group
+  groups.proofs = {{Sight::in_group, "", kOutsidersGroup}};
   groups.needs = {"root", "userns"};
   cases.push_back(std::move(groups));
 
