@@ -449,7 +449,6 @@ constexpr std::array kRows = {
     Row{"set_gid", [](const Params& p) { return same_ids(SYS_setresgid, p); }},
     // The first only gives up.
     Row{"regain_cap", [](const Params&) { return std::vector{step(on(SYS_capset, {}))}; }},
-    Row{"set_uid_under", [](const Params& p) { return same_ids(SYS_setresuid, p, 1); }},
     Row{"setpriority",
         [](const Params& p) {
           return std::vector{on(SYS_setpriority, {{0, "0"}, {1, "0"}, {2, p.text(0)}})};

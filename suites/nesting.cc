@@ -310,30 +310,6 @@ void add_joins(std::vector<Case>& cases) {
        CLONE_NEWUSER, "user");
   join("user.sibling_setns.uts", "enter what belongs to a neighbour's user namespace", "sibling",
        "uts", CLONE_NEWUTS, "uts");
-
-  // Upwards: a pid namespace takes in its descendants alone.
-  const auto up = [&](std::string id, std::string title, Attempt attempt) {
-    Case c;
-    c.id = std::move(id);
-    c.title = std::move(title);
-    c.source = "setns(2), PID namespaces";
-    c.expected = Layer::kPid;
-    c.policy = in_namespaces({Ns::pid});
-    c.attempt = std::move(attempt);
-    c.goal = {Sight::shares_ns, "pid:plain"};
-    c.proofs = {{Sight::ns_differs, "pid"}};
-    c.outside = true;
-    c.liveness = {"kill_own_child", {std::to_string(SIGKILL)}};
-    c.step = "ns.pid";
-    cases.push_back(std::move(c));
-  };
-  const std::string new_pid = std::to_string(CLONE_NEWPID);
-  up("pid.setns_host.path", "go back to the host's pid namespace by its name in /proc",
-     {"setns_path", {"/proc/{canary_pid}/ns/pid", new_pid}});
-  up("pid.setns_host.fd", "go back to the host's pid namespace by a descriptor of it",
-     {"setns_fd", {std::to_string(RF_GIVEN_FD), new_pid, "{canary_pid}", "pid"}});
-  up("pid.setns_host.pidfd", "go back to the host's pid namespace by a pidfd",
-     {"setns_fd", {std::to_string(RF_GIVEN_FD), new_pid, "{canary_pid}", "pidfd"}});
 }
 
 }  // namespace

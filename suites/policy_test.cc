@@ -114,8 +114,9 @@ const std::vector<Weakening>& weakenings() {
         "pid.signal_all", "pid.signal_by_pidfd", "pid.signal_host_process"}},
       {"no_seccomp",
        [](Json& c) { c["linux"].erase("seccomp"); },
+       // Root without CAP_SYS_ADMIN made the neighbour's user namespace, so it may enter it.
        {"key.cross_read", "net.vsock", "seccomp.clone3_userns", "seccomp.clone_userns",
-        "seccomp.unshare_userns"}},
+        "seccomp.unshare_userns", "user.sibling_setns"}},
       {"proc_sys_writable",
        [](Json& c) {
          Json& paths = c["linux"]["readonlyPaths"];

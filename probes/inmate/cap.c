@@ -190,26 +190,23 @@ static long attempt_raise_ambient(const struct rf_params* p) {
 }
 
 /* Gives the capability up, then asks for it again: in the effective set, the permitted one, or
- * both. */
+ * both. Who gets it back uses it, on the host's name: that he has it shows nothing, since who does
+ * nothing at all has it, too. */
 static long attempt_regain_cap(const struct rf_params* p) {
   const long capability = param_number(p, 0);
   const char* given_up = param_or(p, 1, "both");
   const char* asked_for = param_or(p, 2, "both");
+  static const char name[] = "breached";
   struct __user_cap_data_struct sets[2];
   get_sets(sets);
   if (!str_eq(given_up, "effective")) half(sets, capability)->permitted &= ~bit(capability);
   half(sets, capability)->effective &= ~bit(capability);
-  const long ret = decide(__NR_capset, &header, sets);
+  long ret = decide(__NR_capset, &header, sets);
   if (ret < 0) return ret;
-  return str_eq(asked_for, "effective") ? attempt_raise_effective(p) : attempt_raise_cap(p);
-}
-
-/* A change from uid 0 takes all capabilities away, unless a securebit says otherwise. */
-static long attempt_set_uid_under(const struct rf_params* p) {
-  const long uid = param_number(p, 1);
-  const long bits = sys(__NR_prctl, PR_SET_SECUREBITS, param_number(p, 0));
-  if (bits < 0) unable(-bits);
-  return decide(__NR_setresuid, uid, uid, uid);
+  ret = str_eq(asked_for, "effective") ? attempt_raise_effective(p) : attempt_raise_cap(p);
+  if (ret < 0) return ret;
+  const long used = sys(__NR_sethostname, (long)name, sizeof name - 1);
+  return used < 0 ? used : ret;
 }
 
 const struct attempt rf_cap_attempts[] = {
@@ -235,7 +232,7 @@ const struct attempt rf_cap_attempts[] = {
     {"raise_inheritable", attempt_raise_inheritable, "CAPABILITY"},
     {"raise_ambient", attempt_raise_ambient, "CAPABILITY"},
     {"regain_cap", attempt_regain_cap,
-     "CAPABILITY [both|effective [both|effective]]: after giving it up"},
-    {"set_uid_under", attempt_set_uid_under, "SECUREBITS UID"},
+     "SYS_ADMIN's number [both|effective [both|effective]]: after giving it up; then the host's "
+     "name"},
     {NULL, NULL, NULL},
 };
