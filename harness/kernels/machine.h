@@ -24,8 +24,8 @@ struct VmmChoice {
   std::string program;  // of QEMU
   std::string reason;   // "qemu-tcg: /dev/kvm: ENOENT"
 };
-// By trying: KVM when it carries a kernel here (accelerator.h). Errors: unsupported, when there is no
-// QEMU or the one that was asked for does not carry one.
+// By trying: KVM when it carries a kernel here (accelerator.h). Errors: unsupported, when there is
+// no QEMU or the one that was asked for does not carry one.
 Result<VmmChoice> choose_vmm(Vmm wanted);
 
 struct MachineOptions {

@@ -78,6 +78,9 @@ const WitnessRecord& ebpf_of(const CaseRecord& record) {
   return at != record.witnesses.end() ? *at : none;
 }
 
+// Makes more calls than a ring has room for, however undisturbed: two tasks race for a path.
+constexpr std::string_view kRace = "mnt.rename_race";
+
 // How many events of its confined trial the story lost, as the timeline says it.
 uint64_t story_lost(const CaseRecord& record) {
   for (const EvidenceLine& line : record.evidence) {
@@ -228,7 +231,9 @@ class Loss : public ::testing::Test {
         EXPECT_EQ(record.decided_by, before->second.decided_by) << record.id;
         EXPECT_EQ(ebpf_of(record).lost, 0U) << record.id;
         EXPECT_GT(story_lost(record), 0U) << record.id;
-        EXPECT_EQ(story_lost(before->second), 0U) << record.id;
+        if (record.id != kRace) {
+          EXPECT_EQ(story_lost(before->second), 0U) << record.id;
+        }
         lost += story_lost(record);
         // The path that the decisive call was given is in it, and that came by the ring once.
         const auto path_in = [](const std::string& says) {
@@ -391,6 +396,7 @@ TEST_P(LossOfTheStory, NoneWhereThereIsRoom) {
     if (before == held().end()) continue;
     ++compared;
     EXPECT_EQ(record.verdict, Verdict::held) << record.id << ": " << record.detail;
+    if (record.id == kRace) continue;
     EXPECT_EQ(story_lost(record), 0U) << record.id;
     const auto decided = [](const CaseRecord& r) {
       const auto line = std::find_if(r.evidence.begin(), r.evidence.end(),

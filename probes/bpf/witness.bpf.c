@@ -116,14 +116,6 @@ static __always_inline void learn_noise(const struct rf_call* call) {
   }
 }
 
-static __always_inline bool is_first_return(__s64 nr, long ret, bool compat) {
-  if (ret != 0) return false;
-  if (compat)
-    return nr == COMPAT_NR_fork || nr == COMPAT_NR_clone || nr == COMPAT_NR_vfork ||
-           nr == NR_clone3;
-  return nr == NR_clone || nr == NR_fork || nr == NR_vfork || nr == NR_clone3;
-}
-
 static __always_inline int end_of_call(void* ctx, __u64 id, struct task_struct* self,
                                        struct task_state* state, struct pt_regs* regs,
                                        __s64 nr_here, long ret) {

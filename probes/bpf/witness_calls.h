@@ -121,4 +121,13 @@ static __always_inline bool match(struct rf_trial* trial, struct task_state* sta
   return !unreadable;
 }
 
+/* How a new task comes out of its parent's call. */
+static __always_inline bool is_first_return(__s64 nr, long ret, bool compat) {
+  if (ret != 0) return false;
+  if (compat)
+    return nr == COMPAT_NR_fork || nr == COMPAT_NR_clone || nr == COMPAT_NR_vfork ||
+           nr == NR_clone3;
+  return nr == NR_clone || nr == NR_fork || nr == NR_vfork || nr == NR_clone3;
+}
+
 #endif
