@@ -4,7 +4,7 @@
 ; EBX is the number of one clause, and takes away what that clause is about: the control. The firmware
 ; form, which nobody gives registers, has it from -DCONTROL=n.
 %include "faults64.inc"
-%define LINEAR(label) (IMAGE_BASE + (label))
+%include "climb.inc"
 PML4    equ 0x70000
 VMXON_REGION equ 0x20000
 VMCS    equ 0x21000
@@ -153,40 +153,9 @@ pointer resq 1
 %endif
         mov     ebx, CONTROL
 %endif
-        o32 lgdt [cs:gdt_pointer]
-        mov     eax, cr0
-        or      al, 1
-        mov     cr0, eax
-        jmp     dword 8:LINEAR(protected)
-        bits    32
-protected:
-        mov     eax, 16
-        mov     ds, eax
-        mov     es, eax
-        mov     ss, eax
-        mov     esp, ABI_STACK
-        mov     eax, cr4
-        or      eax, 1 << 5             ; PAE
-        mov     cr4, eax
-        mov     ecx, EFER
-        rdmsr
-        or      eax, 1 << 8             ; LME
-        wrmsr
-        mov     edi, PML4
-        xor     eax, eax
-        mov     ecx, 3*1024
-        rep     stosd
-        mov     dword [PML4], PML4+0x1003
-        mov     dword [PML4+0x1000], PML4+0x2003
-        mov     dword [PML4+0x2000], 0x83       ; 2 MiB
-        mov     eax, PML4
-        mov     cr3, eax
-        mov     eax, cr0
-        or      eax, 0x80000020         ; PG, and NE, which VMX wants
-        mov     cr0, eax
-        jmp     24:LINEAR(long_mode)
-        bits    64
-long_mode: jmp  near begin
+        to_protected32 ABI_STACK
+        to_long64 PML4, 1 << 5         ; NE, which VMX wants
+        jmp     near begin
         report_routines
 begin:  mov     r12d, ebx
         faults_setup
@@ -569,7 +538,7 @@ fields: field   F_LINK, -1, 0           ; and IA32_DEBUGCTL
         field   0x4814, DATA, 0xa09b    ; code, present, L, G
         field   0x4818, DATA, DATA, UNUSABLE, UNUSABLE, UNUSABLE
         field   F_GUEST_TR_RIGHTS, 0x8b ; a TSS, busy
-        field   0x6806, 0, 0, 0, 0, 0, 0, 0, TSS, LINEAR(gdt), IDT64
+        field   0x6806, 0, 0, 0, 0, 0, 0, 0, TSS, LINEAR(climb_gdt), IDT64
         field   0x4824, 0, 0            ; interruptibility and activity
         field   0x482a, 0               ; SYSENTER
         field   0x6824, 0, 0
@@ -577,17 +546,12 @@ fields: field   F_LINK, -1, 0           ; and IA32_DEBUGCTL
         field   F_GUEST_RSP, INNER_STACK, LINEAR(inner_hlt), 2, 0       ; RIP, RFLAGS, pending
         ; the host: selectors (it has no LDTR), bases of FS, GS, TR, GDTR, IDTR
         field   0x0c00, 16, 24, 16, 16, 0, 0, 32
-        field   0x6c06, 0, 0, TSS, LINEAR(gdt), IDT64
+        field   0x6c06, 0, 0, TSS, LINEAR(climb_gdt), IDT64
         field   0x4c00, 0               ; SYSENTER
         field   0x6c10, 0, 0
         field   F_HOST_RIP, LINEAR(exited)
 .end:
         faults_routines
 
-        align   8
-; Accessed already: the table may lie in memory that cannot be written. A TR has its selector and no
-; descriptor: VM entries and exits take it from the VMCS.
-gdt:    dq      0, 0x00cf9b000000ffff, 0x00cf93000000ffff, 0x00af9b000000ffff
-gdt_pointer:
-        dw      31
-        dd      LINEAR(gdt)
+; A TR has its selector and no descriptor: VM entries and exits take it from the VMCS.
+        climb_table
