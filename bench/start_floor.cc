@@ -18,6 +18,7 @@
 #include <csignal>
 
 #include "harness/base/file.h"
+#include "harness/base/raw_syscall.h"
 #include "harness/base/sys.h"
 #include "harness/spawn/child.h"
 
@@ -54,24 +55,12 @@ Status start_and_wait(uint64_t flags, std::vector<char>& stack, void (*function)
   return {};
 }
 
-RINGFENCE_CHILD int64_t raw(long nr, uint64_t a0 = 0, uint64_t a1 = 0, uint64_t a2 = 0,
-                            uint64_t a3 = 0, uint64_t a4 = 0, uint64_t a5 = 0) {
-  int64_t result;
-  register uint64_t r10 asm("r10") = a3;
-  register uint64_t r8 asm("r8") = a4;
-  register uint64_t r9 asm("r9") = a5;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(nr), "D"(a0), "S"(a1), "d"(a2), "r"(r10), "r"(r8), "r"(r9)
-               : "rcx", "r11", "memory");
-  return result;
-}
-
 RINGFENCE_CHILD void execute_program(void* fd) {
   const auto program = static_cast<uint64_t>(*static_cast<const int*>(fd));
   static const char kEmpty[1] = {0};
-  raw(SYS_execveat, program, sys::arg(&kEmpty[0]), sys::arg(kArgs), sys::arg(kEnv), AT_EMPTY_PATH);
-  for (;;) raw(SYS_exit_group, 127);
+  sys::raw_syscall(SYS_execveat, program, sys::arg(&kEmpty[0]), sys::arg(kArgs), sys::arg(kEnv),
+                   AT_EMPTY_PATH);
+  for (;;) sys::raw_syscall(SYS_exit_group, 127);
 }
 
 }  // namespace
@@ -128,14 +117,16 @@ struct BarePlan::Start {
   RINGFENCE_CHILD static int64_t set_caps(uint64_t part, uint64_t mask) {
     __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
     __user_cap_data_struct data[2]{};
-    if (const int64_t r = raw(SYS_capget, sys::arg(&header), sys::arg(&data[0])); r < 0) return r;
+    if (const int64_t r = sys::raw_syscall(SYS_capget, sys::arg(&header), sys::arg(&data[0]));
+        r < 0)
+      return r;
     for (int i = 0; i < 2; ++i) {
       const auto word = static_cast<uint32_t>(mask >> (32 * i));
       if (part == kCapsetInheritable) data[i].inheritable = word;
       if (part == kCapsetPermitted) data[i].permitted &= word;
       if (part != kCapsetInheritable) data[i].effective = word & data[i].permitted;
     }
-    return raw(SYS_capset, sys::arg(&header), sys::arg(&data[0]));
+    return sys::raw_syscall(SYS_capset, sys::arg(&header), sys::arg(&data[0]));
   }
 
   RINGFENCE_CHILD int64_t make(const BareCall& call) const {
@@ -143,14 +134,14 @@ struct BarePlan::Start {
     for (int i = 0; i < 6; ++i) {
       a[i] = call.from_slot[i] ? static_cast<uint64_t>(slots[call.args[i]]) : call.args[i];
     }
-    if (call.nr >= 0) return raw(call.nr, a[0], a[1], a[2], a[3], a[4], a[5]);
+    if (call.nr >= 0) return sys::raw_syscall(call.nr, a[0], a[1], a[2], a[3], a[4], a[5]);
     if (call.nr == kCallGiveFds) return 0;  // none is given
     if (call.nr == kCallCapset) return set_caps(a[0], a[1]);
     if (call.nr == kCallParentDeath) {
-      const int64_t r = raw(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
+      const int64_t r = sys::raw_syscall(SYS_prctl, PR_SET_PDEATHSIG, SIGKILL);
       if (r < 0 || a[0] == 0) return r;
       pollfd waits{parent, POLLIN, 0};
-      return raw(SYS_poll, sys::arg(&waits), 1, 0);
+      return sys::raw_syscall(SYS_poll, sys::arg(&waits), 1, 0);
     }
     return -ENOSYS;
   }
@@ -175,7 +166,7 @@ struct BarePlan::Start {
                  r != -call.tolerate[2]) {
         start->failed_step = call.step;
         start->failed_errno = static_cast<int32_t>(-r);
-        for (;;) raw(SYS_exit_group, 126);
+        for (;;) sys::raw_syscall(SYS_exit_group, 126);
       }
     }
     start->left = __rdtsc();

@@ -8,6 +8,7 @@
 #include <atomic>
 
 #include "harness/base/failure_watch.h"
+#include "harness/base/raw_syscall.h"
 
 namespace ringfence::sys {
 namespace {
@@ -73,15 +74,7 @@ int64_t make(long nr, uint64_t a0, uint64_t a1, uint64_t a2, uint64_t a3, uint64
   if (Table* t = table.load(std::memory_order_acquire); t != nullptr) [[unlikely]] {
     if (const int err = faulted_call(*t, nr, a0, a1, a2, a3, a4, a5); err != 0) return err;
   }
-  int64_t result;
-  register uint64_t r10 asm("r10") = a3;
-  register uint64_t r8 asm("r8") = a4;
-  register uint64_t r9 asm("r9") = a5;
-  asm volatile("syscall"
-               : "=a"(result)
-               : "a"(nr), "D"(a0), "S"(a1), "d"(a2), "r"(r10), "r"(r8), "r"(r9)
-               : "rcx", "r11", "memory");
-  return result;
+  return raw_syscall(nr, a0, a1, a2, a3, a4, a5);
 }
 
 }  // namespace
