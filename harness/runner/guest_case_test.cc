@@ -58,10 +58,9 @@ class GuestCase : public ::testing::Test {
 
 // The event loop's count and the kernel's are the same, exit by exit, of this thread's vCPUs alone.
 TEST_F(GuestCase, ExitsByKvmsTracepointAreThoseOfTheEventLoop) {
+  const Facts facts = Facts::probe();
+  if (!facts.satisfied("bpf")) GTEST_SKIP() << facts.why_not("bpf");
   const auto exits = KvmExits::attach();
-  if (!exits && exits.error().kind == Error::Kind::unsupported) {
-    GTEST_SKIP() << "needs:bpf: " << exits.error().describe();
-  }
   ASSERT_TRUE(exits) << exits.error().describe();
   const auto run = [&] { return run_guest(out1(), "confined", std::chrono::seconds(3), &*exits); };
   auto beside = std::async(std::launch::async, run);
