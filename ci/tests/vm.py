@@ -367,8 +367,10 @@ class Transcripts(Vm):
         kvm = self.transcript("kvm", "pic_eoi", "--vmm", "kvm-irqchip")
         status, said = self.diff(ours, kvm)
         self.assertEqual(status, 1)
-        if "the PIC and the PIT are in one of them alone" not in said:  # eBPF sees what the kernel answers
-            self.assertRegex(said, r"(?m)^ +after +\d+ \d+ in 0x00[2a][01] 1 0x[0-9a-f]+ pic$")
+        # What the kernel answers is seen by eBPF, or by nobody. The first divergence may be another device's: time
+        # is the host's there.
+        seen = any(line.endswith(" pic") for line in (self.here / "kvm").read_text().splitlines())
+        self.assertEqual("the PIC and the PIT are in one of them alone" in said, not seen)
         self.assertRegex(said, r"\(pic\.eoi\): ours agrees with 8259A .*; kvm does not: port 0x0020")
 
     def test_bad_input(self):
