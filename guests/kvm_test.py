@@ -48,14 +48,15 @@ class Devices(unittest.TestCase):
 
     def test_the_transcript_has_what_the_kernel_answered(self):
         """By KVM's tracepoints: the same accesses in the same order as on our devices, for a guest whose
-        way does not hang on what it reads; the difference is found where the kernel's PIC answers otherwise."""
+        way does not hang on what it reads. The kernel's PIC answers some of them otherwise. Where the two
+        part *first* is no matter of the PIC: one runs on the host's time, so its i8042 may answer sooner."""
         if not os.access("/dev/kvm", os.R_OK | os.W_OK):
             self.skipTest("host-lacks:kvm")
         facts = json.loads(subprocess.run([RINGFENCE, "doctor", "--json"], capture_output=True, text=True,
                                           check=True, timeout=60).stdout)
         if not next(f for f in facts["facts"] if f["name"] == "bpf")["available"]:
             self.skipTest("needs:bpf")
-        accesses, files = {}, []
+        accesses, answers, files = {}, {}, []
         with tempfile.TemporaryDirectory(prefix="ringfence-kvm-") as here:
             for vmm in ("ringfence", "kvm-irqchip"):
                 files.append(f"{here}/{vmm}")
@@ -67,13 +68,14 @@ class Devices(unittest.TestCase):
                 with open(files[-1], encoding="ascii") as file:
                     words = [line.split() for line in file if line.rstrip().endswith(" pic")]
                 accesses[vmm] = [(w[2], w[3], w[5] if w[2] == "out" else "") for w in words]
+                answers[vmm] = [w[5] for w in words if w[2] == "in"]
             self.assertGreater(len(accesses["kvm-irqchip"]), 50)
             self.assertEqual(accesses["kvm-irqchip"], accesses["ringfence"])
             found = subprocess.run([RINGFENCE, "diff", *files], capture_output=True, text=True, check=False,
                                    timeout=60)
             self.assertEqual(found.returncode, 1, found.stdout + found.stderr)
-            self.assertRegex(found.stdout, r"first divergence, on the way to guests/pic_init\.asm:\d+ \(pic\.")
-            self.assertRegex(found.stdout, r"after +\d+ \d+ in 0x00[2a][01] 1 0x[0-9a-f]+ pic")
+            self.assertNotEqual(answers["kvm-irqchip"], answers["ringfence"])
+            self.assertRegex(found.stdout, r"(?s)judged differently\n.* guests/pic_init\.asm:\d+ \(pic\.")
 
 
 if __name__ == "__main__":
