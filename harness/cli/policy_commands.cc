@@ -82,6 +82,10 @@ int spawn_command(const SpawnArguments& args) {
     auto made = CgroupLeaf::create(*root, settings, "spawn");
     if (!made) return complain(made.error());
     leaf = std::move(*made);
+    for (const auto& pointer : leaf->left_out()) {
+      fmt::print(stderr, "ringfence: warning: {}: {}: no group of this host has it\n", args.policy,
+                 pointer);
+    }
   }
 
   SpawnRequest request;

@@ -55,6 +55,23 @@ class Limits {
     it->text += ", " + value;
     it->settings.push_back({controller_of_file(file), file, value, std::move(v1)});
   }
+  // What v1 alone has, and is left out where no group has it: `pointer` below /linux/resources.
+  Limit& v1_only(const std::string& controller, const std::vector<Setting::V1>& v1,
+                 const std::string& pointer, bool confines) {
+    Limit limit;
+    limit.layer = Layer::parse("cgroup." + controller).value_or(Layer{});
+    limit.file = v1.back().file;
+    for (const auto& [file, value] : v1) {
+      limit.text += fmt::format("{}{} = {}", limit.text.empty() ? "" : ", ", file, value);
+    }
+    limit.confines = confines;
+    Setting setting{controller};
+    setting.v1 = v1;
+    setting.if_there = true;
+    setting.pointer = "/linux/resources/" + pointer;
+    limit.settings.push_back(std::move(setting));
+    return all_.emplace_back(std::move(limit));
+  }
   std::vector<Limit> take() { return std::move(all_); }
 
  private:
@@ -90,6 +107,16 @@ void add_cpu(Limits& limits, const Resources& r) {
     const std::string idle = std::to_string(*r.cpu_idle);
     limits.add("cpu.idle", idle, {{"cpu.idle", idle}}, *r.cpu_idle != 0);
   }
+  // A new group has none, so that this loosens. The period first, which the run time is part of.
+  std::vector<Setting::V1> realtime;
+  if (r.cpu_rt_period) realtime.push_back({"cpu.rt_period_us", std::to_string(*r.cpu_rt_period)});
+  if (r.cpu_rt_runtime) {
+    realtime.push_back({"cpu.rt_runtime_us", std::to_string(*r.cpu_rt_runtime)});
+  }
+  if (!realtime.empty()) {
+    limits.v1_only("cpu", realtime, r.cpu_rt_runtime ? "cpu/realtimeRuntime" : "cpu/realtimePeriod",
+                   false);
+  }
 }
 
 void add_memory(Limits& limits, const Resources& r) {
@@ -107,6 +134,19 @@ void add_memory(Limits& limits, const Resources& r) {
                               {{"memory.memsw.limit_in_bytes", std::to_string(both)}}, *swap >= 0);
     // Where the kernel has no swap, none can be used.
     limit.settings.front().if_there = *swap <= 0;
+  }
+  if (r.memory_kernel_tcp) {
+    limits.v1_only("memory",
+                   {{"memory.kmem.tcp.limit_in_bytes", std::to_string(*r.memory_kernel_tcp)}},
+                   "memory/kernelTCP", *r.memory_kernel_tcp >= 0);
+  }
+  if (r.memory_swappiness) {
+    limits.v1_only("memory", {{"memory.swappiness", std::to_string(*r.memory_swappiness)}},
+                   "memory/swappiness", false);
+  }
+  // A new group kills, so there is nothing to write where that is wanted.
+  if (r.memory_oom_kill_disabled.value_or(false)) {
+    limits.v1_only("memory", {{"memory.oom_control", "1"}}, "memory/disableOOMKiller", false);
   }
 }
 
@@ -306,6 +346,7 @@ std::vector<std::string> cgroup_needs(const Resources& resources) {
   if (!resources.devices.empty()) needs.insert("cgroup.devices");
   for (const Limit& limit : limits_of(resources)) {
     const Setting& first = limit.settings.front();
+    if (!first.pointer.empty()) continue;
     if (first.controller.empty()) {
       needs.insert("cgroup2");
     } else if (!limit.layer.empty()) {
@@ -317,6 +358,19 @@ std::vector<std::string> cgroup_needs(const Resources& resources) {
     needs.insert(std::move(files));
   }
   return {needs.begin(), needs.end()};
+}
+
+std::vector<Unenforced> unenforced_here(const Resources& resources, const Facts& facts) {
+  std::vector<Unenforced> fields;
+  for (const Limit& limit : limits_of(resources)) {
+    const Setting& first = limit.settings.front();
+    if (first.pointer.empty()) continue;
+    const bool there = std::all_of(first.v1.begin(), first.v1.end(), [&](const Setting::V1& v1) {
+      return facts.satisfied("cgroup:" + v1.file);
+    });
+    if (!there) fields.push_back({first.pointer, limit.confines ? limit.layer : Layer{}});
+  }
+  return fields;
 }
 
 std::vector<std::string> cgroup_controllers(const Resources& resources) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/base/facts.h"
 #include "harness/base/result.h"
 #include "harness/confine/assembler.h"
 #include "harness/policy/policy.h"
@@ -21,6 +22,9 @@ void add_cgroup_join(Assembler& plan);
 // The facts (harness/base/facts.h) that the limits depend on: "cgroup.memory",
 // "cgroup:memory.high". Empty when there are none.
 std::vector<std::string> cgroup_needs(const Resources& resources);
+// Fields that v1 alone has the means for, and no group of this host: they are left out here, as
+// runc leaves them out on v2.
+std::vector<Unenforced> unenforced_here(const Resources& resources, const Facts& facts);
 // The controllers that hold the limits, sorted.
 std::vector<std::string> cgroup_controllers(const Resources& resources);
 

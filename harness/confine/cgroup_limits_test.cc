@@ -103,6 +103,69 @@ TEST(CgroupLimits, MemoryForBoth) {
   EXPECT_FALSE(step_of(r, "cgroup.memory.swap.max").settings.front().if_there);
 }
 
+// What v1 alone has: no file of v2, and the field of config.json to tell where it is left out.
+TEST(CgroupLimits, MemoryOfV1Alone) {
+  Resources r;
+  r.memory_kernel_tcp = 700;
+  r.memory_swappiness = 0;
+  r.memory_oom_kill_disabled = true;
+  const Step tcp = step_of(r, "cgroup.memory.kmem.tcp.limit_in_bytes");
+  EXPECT_TRUE(tcp.confines);
+  EXPECT_EQ(tcp.layer, Layer::kCgroupMemory);
+  EXPECT_EQ(tcp.text, "memory.kmem.tcp.limit_in_bytes = 700");
+  ASSERT_EQ(tcp.settings.size(), 1U);
+  EXPECT_EQ(tcp.settings[0].controller, "memory");
+  EXPECT_EQ(tcp.settings[0].file, "");
+  EXPECT_EQ(tcp.settings[0].pointer, "/linux/resources/memory/kernelTCP");
+  EXPECT_THAT(made(tcp).v1, ElementsAre(V1{"memory.kmem.tcp.limit_in_bytes", "700"}));
+  const Step swappiness = step_of(r, "cgroup.memory.swappiness");
+  EXPECT_FALSE(swappiness.confines);
+  EXPECT_THAT(made(swappiness).v1, ElementsAre(V1{"memory.swappiness", "0"}));
+  const Step oom = step_of(r, "cgroup.memory.oom_control");
+  EXPECT_FALSE(oom.confines);
+  EXPECT_THAT(made(oom).v1, ElementsAre(V1{"memory.oom_control", "1"}));
+  r.memory_kernel_tcp = -1;
+  r.memory_oom_kill_disabled = false;
+  EXPECT_FALSE(step_of(r, "cgroup.memory.kmem.tcp.limit_in_bytes").confines);
+  EXPECT_EQ(steps_of(r).size(), 2U);
+}
+
+TEST(CgroupLimits, RealTimeOfV1Alone) {
+  Resources r;
+  r.cpu_rt_runtime = 4000;
+  Step step = step_of(r, "cgroup.cpu.rt_runtime_us");
+  EXPECT_FALSE(step.confines);  // without it a group has none
+  EXPECT_EQ(step.layer, Layer::kCgroupCpu);
+  EXPECT_THAT(made(step).v1, ElementsAre(V1{"cpu.rt_runtime_us", "4000"}));
+  r.cpu_rt_period = 500000;
+  step = step_of(r, "cgroup.cpu.rt_runtime_us");
+  EXPECT_THAT(made(step).v1,
+              ElementsAre(V1{"cpu.rt_period_us", "500000"}, V1{"cpu.rt_runtime_us", "4000"}));
+  EXPECT_EQ(step.settings[0].pointer, "/linux/resources/cpu/realtimeRuntime");
+  r.cpu_rt_runtime.reset();
+  step = step_of(r, "cgroup.cpu.rt_period_us");
+  EXPECT_EQ(step.settings[0].pointer, "/linux/resources/cpu/realtimePeriod");
+}
+
+TEST(CgroupLimits, WhatV1AloneHasIsNoNeedAndToldWhereItIsNot) {
+  Resources r;
+  r.memory_kernel_tcp = 700;
+  r.memory_swappiness = 10;
+  r.cpu_rt_runtime = 4000;
+  EXPECT_THAT(cgroup_needs(r), IsEmpty());
+  const Facts facts = Facts::probe();
+  const auto left = unenforced_here(r, facts);
+  const auto has = [&](const char* pointer, const Layer& layer) {
+    return std::find(left.begin(), left.end(), Unenforced{pointer, layer}) != left.end();
+  };
+  EXPECT_NE(has("/linux/resources/memory/kernelTCP", Layer::kCgroupMemory),
+            facts.satisfied("cgroup:memory.kmem.tcp.limit_in_bytes"));
+  EXPECT_NE(has("/linux/resources/memory/swappiness", Layer{}),
+            facts.satisfied("cgroup:memory.swappiness"));
+  EXPECT_NE(has("/linux/resources/cpu/realtimeRuntime", Layer{}),
+            facts.satisfied("cgroup:cpu.rt_runtime_us"));
+}
+
 TEST(CgroupLimits, IoByDevice) {
   Resources r;
   r.io_weight = 1000;

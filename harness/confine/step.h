@@ -26,7 +26,7 @@ enum Slot : uint8_t {
   kSlotExe,      // the program to execute (execveat), or -1
   kSlotFilter,   // the address of a sock_fprog over the compiled seccomp filter
   kSlotCgroup0,  // cgroup.procs of the first v1 hierarchy to join; the next ones follow
-  kSlotCgroupLast = kSlotCgroup0 + 7,
+  kSlotCgroupLast = kSlotCgroup0 + 9,
   kSlotNamespace0,  // Plan::namespace_paths, opened
   kSlotNamespaceLast = kSlotNamespace0 + 7,
   kSlotPidfd,    // SpawnRequest::join_pidfd
@@ -130,6 +130,11 @@ struct Step {
     std::vector<uint64_t> program{};
     // A kernel without the file has nothing that it could limit.
     bool if_there = false;
+    // What a v2 group has in place of `file`, by another name and scale ("io.bfq.weight").
+    std::vector<V1> instead{};
+    // Of what v1 alone has: the field of config.json, which is left out where no group has the
+    // file, and said to be.
+    std::string pointer{};
     friend bool operator==(const Setting&, const Setting&) = default;
   };
   std::vector<Setting> settings;

@@ -15,6 +15,10 @@ constexpr uint64_t kMostShares = 262144;
 constexpr int64_t kLeastQuota = 1000;
 constexpr uint64_t kLeastPeriod = 1000;
 constexpr uint64_t kMostPeriod = 1000000;
+constexpr uint64_t kMostSwappiness = 100;  // as runc has it; some kernels take 200
+// sched-rt-group.rst: the period of a new group, and the greatest that sched_rt_period_us can have.
+constexpr uint64_t kRealtimePeriod = 1000000;
+constexpr uint64_t kMostRealtime = INT32_MAX;
 constexpr uint32_t kLeastWeight = 10;
 constexpr uint32_t kMostWeight = 1000;
 constexpr int64_t kMostMinor = (int64_t{1} << 20) - 1;  // of MKDEV()
@@ -130,17 +134,22 @@ void read_memory(const JsonNode& memory, Policy& policy) {
     swap.fail("less than the limit of memory, which it includes",
               "at least " + std::to_string(*r.memory_limit));
   }
-  // Gone from the kernel (5.16), or tuning and no limit.
-  const bool limited = r.memory_limit.has_value();
-  for (const auto* name : {"kernel", "kernelTCP"}) {
-    const JsonNode field = memory.get(name);
-    if (field && field.signed_integer(INT64_MIN, INT64_MAX) > 0) {
-      note_unenforced(policy, field, limited ? Layer{} : Layer::kCgroupMemory);
-    }
+  // Of no effect since Linux 5.16; runc says so and ignores it.
+  const JsonNode kernel = memory.get("kernel");
+  if (kernel && kernel.signed_integer(-1, INT64_MAX) > 0) {
+    kernel.warn("limits of kernel memory are ignored: the kernel has none any more");
+    note_unenforced(policy, kernel, r.memory_limit ? Layer{} : Layer::kCgroupMemory);
   }
-  for (const auto* name : {"swappiness", "disableOOMKiller"}) {
-    note_unenforced(policy, memory.get(name), Layer{});
+  r.memory_kernel_tcp = limit(memory.get("kernelTCP"));
+  const JsonNode swappiness = memory.get("swappiness");
+  const uint64_t percent = swappiness.unsigned_integer(UINT64_MAX, UINT64_MAX);
+  if (percent <= kMostSwappiness) {
+    r.memory_swappiness = static_cast<uint32_t>(percent);
+  } else if (percent != UINT64_MAX) {  // runc's word for "not set"
+    swappiness.fail("out of range: " + std::to_string(percent), "0 to 100");
   }
+  const JsonNode disabled = memory.get("disableOOMKiller");
+  if (disabled) r.memory_oom_kill_disabled = disabled.boolean();
 }
 
 std::string read_list(const JsonNode& node, uint32_t most) {
@@ -183,9 +192,14 @@ void read_cpu(const JsonNode& cpu, Policy& policy) {
   if (idle) r.cpu_idle = idle.signed_integer(0, 1);
   r.cpuset_cpus = read_list(cpu.get("cpus"), kMostCpu);
   r.cpuset_mems = read_list(cpu.get("mems"), kMostNode);
-  // Of CONFIG_RT_GROUP_SCHED, on v1 alone.
-  for (const auto* name : {"realtimeRuntime", "realtimePeriod"}) {
-    note_unenforced(policy, cpu.get(name), Layer{});
+  const JsonNode runtime = cpu.get("realtimeRuntime");
+  r.cpu_rt_period = nonzero(cpu.get("realtimePeriod"), 1, kMostRealtime);
+  if (const int64_t us = runtime.signed_integer(0, INT64_MAX); us > 0) {
+    const uint64_t most = r.cpu_rt_period.value_or(kRealtimePeriod);
+    if (static_cast<uint64_t>(us) > most) {
+      runtime.fail("more than the period", "at most " + std::to_string(most));
+    }
+    r.cpu_rt_runtime = static_cast<uint64_t>(us);
   }
 }
 

@@ -155,11 +155,18 @@ Json write_resources(const Resources& r) {
   if (r.memory_limit) json["memory"]["limit"] = *r.memory_limit;
   if (r.memory_reservation) json["memory"]["reservation"] = *r.memory_reservation;
   if (r.memory_swap) json["memory"]["swap"] = *r.memory_swap;
+  if (r.memory_kernel_tcp) json["memory"]["kernelTCP"] = *r.memory_kernel_tcp;
+  if (r.memory_swappiness) json["memory"]["swappiness"] = *r.memory_swappiness;
+  if (r.memory_oom_kill_disabled) {
+    json["memory"]["disableOOMKiller"] = *r.memory_oom_kill_disabled;
+  }
   if (r.cpu_shares) json["cpu"]["shares"] = *r.cpu_shares;
   if (r.cpu_quota) json["cpu"]["quota"] = *r.cpu_quota;
   if (r.cpu_period) json["cpu"]["period"] = *r.cpu_period;
   if (r.cpu_burst) json["cpu"]["burst"] = *r.cpu_burst;
   if (r.cpu_idle) json["cpu"]["idle"] = *r.cpu_idle;
+  if (r.cpu_rt_runtime) json["cpu"]["realtimeRuntime"] = *r.cpu_rt_runtime;
+  if (r.cpu_rt_period) json["cpu"]["realtimePeriod"] = *r.cpu_rt_period;
   if (!r.cpuset_cpus.empty()) json["cpu"]["cpus"] = r.cpuset_cpus;
   if (!r.cpuset_mems.empty()) json["cpu"]["mems"] = r.cpuset_mems;
   if (r.pids_limit) json["pids"]["limit"] = *r.pids_limit;

@@ -30,9 +30,10 @@ constexpr const char* kEverything = R"({
   "devices": [{"allow": false, "access": "rwm"},
               {"allow": true, "type": "c", "major": 10, "minor": 200, "access": "rw"},
               {"allow": true, "type": "b", "major": 8, "minor": -1}],
-  "memory": {"limit": 1000, "reservation": 500, "swap": 3000},
+  "memory": {"limit": 1000, "reservation": 500, "swap": 3000, "kernelTCP": 700, "swappiness": 0,
+             "disableOOMKiller": true},
   "cpu": {"shares": 512, "quota": 20000, "period": 100000, "burst": 5000, "cpus": "0-1,3",
-          "mems": "0", "idle": 1},
+          "mems": "0", "idle": 1, "realtimeRuntime": 4000, "realtimePeriod": 500000},
   "pids": {"limit": 7},
   "blockIO": {"weight": 500, "weightDevice": [{"major": 8, "minor": 0, "weight": 100}],
               "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1}],
@@ -55,6 +56,11 @@ TEST(Resources, EveryFieldIsReadAndWrittenBack) {
   EXPECT_EQ(r.devices[2], (DeviceRule{true, 'b', 8, {}, "rwm"}));
   EXPECT_EQ(r.memory_reservation, 500);
   EXPECT_EQ(r.memory_swap, 3000);
+  EXPECT_EQ(r.memory_kernel_tcp, 700);
+  EXPECT_EQ(r.memory_swappiness, 0U);
+  EXPECT_EQ(r.memory_oom_kill_disabled, true);
+  EXPECT_EQ(r.cpu_rt_runtime, 4000U);
+  EXPECT_EQ(r.cpu_rt_period, 500000U);
   EXPECT_EQ(r.cpu_shares, 512U);
   EXPECT_EQ(r.cpu_quota, 20000);
   EXPECT_EQ(r.cpu_burst, 5000U);
@@ -84,28 +90,40 @@ TEST(Resources, EveryControllerCanBeTakenOut) {
 }
 
 TEST(Resources, ZeroIsUnsetAsForRunc) {
-  EXPECT_EQ(read(R"({"cpu": {"shares": 0, "quota": 0, "period": 0}, "blockIO": {"weight": 0},
-                     "memory": {"limit": 0, "swap": 0}})"),
+  EXPECT_EQ(read(R"({"cpu": {"shares": 0, "quota": 0, "period": 0, "realtimeRuntime": 0,
+                             "realtimePeriod": 0}, "blockIO": {"weight": 0},
+                     "memory": {"limit": 0, "swap": 0, "kernel": 0, "kernelTCP": 0,
+                                "swappiness": 18446744073709551615}})"),
             Resources{});
   // The kernel's own bounds, cpu.shares(v1).
   EXPECT_EQ(read(R"({"cpu": {"shares": 1}})").cpu_shares, 2U);
   EXPECT_EQ(read(R"({"cpu": {"shares": 999999999}})").cpu_shares, 262144U);
 }
 
+// As runc does since 1.1: said and ignored.
+TEST(Resources, KernelMemoryIsIgnored) {
+  auto read = parse_oci_policy(config(R"({"memory": {"limit": 5, "kernel": 7}})"), "t");
+  ASSERT_TRUE(read) << read.error().describe();
+  ASSERT_EQ(read->warnings.size(), 1U);
+  EXPECT_EQ(read->warnings[0].pointer, "/linux/resources/memory/kernel");
+  ASSERT_EQ(read->policy.unenforced.size(), 1U);
+  EXPECT_EQ(read->policy.unenforced[0], (Unenforced{"/linux/resources/memory/kernel", Layer{}}));
+  // Alone it would have been the limit.
+  read = parse_oci_policy(config(R"({"memory": {"kernel": 7}})"), "t");
+  ASSERT_TRUE(read && read->policy.unenforced.size() == 1);
+  EXPECT_EQ(read->policy.unenforced[0].layer, Layer::kCgroupMemory);
+}
+
 TEST(Resources, WhatIsTuningIsUnenforced) {
-  auto read = parse_oci_policy(
-      config(R"({"memory": {"limit": 5, "swappiness": 10, "kernel": 7, "disableOOMKiller": true},
-                 "cpu": {"realtimeRuntime": 5}, "blockIO": {"leafWeight": 10},
+  auto read = parse_oci_policy(config(R"({"blockIO": {"leafWeight": 10},
                  "network": {"classID": 1}, "rdma": {"mlx": {"hcaHandles": 1}}})"),
-      "t");
+                               "t");
   ASSERT_TRUE(read) << read.error().describe();
   std::vector<std::string> pointers;
   for (const auto& u : read->policy.unenforced) {
     pointers.push_back(u.pointer.substr(sizeof("/linux/resources")));
   }
-  EXPECT_THAT(pointers, ::testing::UnorderedElementsAre(
-                            "memory/swappiness", "memory/kernel", "memory/disableOOMKiller",
-                            "cpu/realtimeRuntime", "blockIO/leafWeight", "network", "rdma"));
+  EXPECT_THAT(pointers, ::testing::UnorderedElementsAre("blockIO/leafWeight", "network", "rdma"));
 }
 
 struct Refused {
@@ -128,6 +146,11 @@ const std::vector<Refused> kRefused = {
     {R"({"cpu": {"period": 1000001}})", "cpu/period", "1000 to 1000000"},
     {R"({"cpu": {"burst": 5}})", "cpu/burst", "quota beside it"},
     {R"({"cpu": {"quota": 2000, "burst": 2001}})", "cpu/burst", "at most 2000"},
+    {R"({"cpu": {"realtimeRuntime": -1}})", "cpu/realtimeRuntime", "0 to"},
+    {R"({"cpu": {"realtimeRuntime": 1000001}})", "cpu/realtimeRuntime", "at most 1000000"},
+    {R"({"cpu": {"realtimeRuntime": 11, "realtimePeriod": 10}})", "cpu/realtimeRuntime",
+     "at most 10"},
+    {R"({"cpu": {"realtimePeriod": 2147483648}})", "cpu/realtimePeriod", "1 to 2147483647"},
     {R"({"cpu": {"idle": 2}})", "cpu/idle", "0 to 1"},
     {R"({"cpu": {"cpus": "0-"}})", "cpu/cpus", "0-2,16"},
     {R"({"cpu": {"cpus": "3-1"}})", "cpu/cpus", "0-2,16"},
@@ -135,6 +158,10 @@ const std::vector<Refused> kRefused = {
     {R"({"cpu": {"cpus": "99999"}})", "cpu/cpus", "0-2,16"},
     {R"({"cpu": {"mems": "a"}})", "cpu/mems", "0-2,16"},
     {R"({"memory": {"limit": -2}})", "memory/limit", "-1 to"},
+    {R"({"memory": {"kernel": -2}})", "memory/kernel", "-1 to"},
+    {R"({"memory": {"kernelTCP": -2}})", "memory/kernelTCP", "-1 to"},
+    {R"({"memory": {"swappiness": 101}})", "memory/swappiness", "0 to 100"},
+    {R"({"memory": {"disableOOMKiller": 1}})", "memory/disableOOMKiller", "wrong type"},
     {R"({"memory": {"swap": 5}})", "memory/swap", "limit beside it"},
     {R"({"memory": {"limit": 10, "swap": 5}})", "memory/swap", "at least 10"},
     {R"({"hugepageLimits": [{"pageSize": "2M", "limit": 1}]})", "hugepageLimits/0/pageSize",

@@ -102,17 +102,23 @@ void drop_controller(Resources& r, const Layer& layer) {
     r.memory_limit.reset();
     r.memory_reservation.reset();
     r.memory_swap.reset();
+    r.memory_kernel_tcp.reset();
+    r.memory_swappiness.reset();
+    r.memory_oom_kill_disabled.reset();
   } else if (layer == Layer::kCgroupCpu) {
     r.cpu_shares.reset();
     r.cpu_quota.reset();
     r.cpu_period.reset();
     r.cpu_burst.reset();
     r.cpu_idle.reset();
+    r.cpu_rt_runtime.reset();
+    r.cpu_rt_period.reset();
   } else if (layer == Layer::kCgroupCpuset) {
     r.cpuset_cpus.clear();
     r.cpuset_mems.clear();
   } else if (layer == Layer::kCgroupIo) {
     r.io_weight.reset();
+    r.io_leaf_weight.reset();
     r.io_device_weights.clear();
     for (auto* rates : {&r.io_read_bps, &r.io_write_bps, &r.io_read_iops, &r.io_write_iops}) {
       rates->clear();

@@ -585,7 +585,12 @@ class Run {
 
 Result<RunResult> run(const Registry& registry, const Facts& facts, const RunOptions& options,
                       Observer& observer) {
-  return Run(facts, options, observer).run(registry);
+  if (!options.policy) return Run(facts, options, observer).run(registry);
+  RunOptions here = options;
+  for (auto& u : unenforced_here(options.policy->resources, facts)) {
+    here.policy->unenforced.push_back(std::move(u));
+  }
+  return Run(facts, here, observer).run(registry);
 }
 
 Result<size_t> janitor() { return sweep_cgroups(CgroupLayout::probe()); }

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <cmath>
 #include <csignal>
 #include <set>
 
@@ -19,7 +20,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 constexpr auto kPatience = std::chrono::seconds(10);
-constexpr int kSlice = 20;  // ms; the most that a missed event costs
+constexpr uint64_t kSecond = 1000000;  // us; cpu.rt_period_us of a new group
+constexpr int kSlice = 20;             // ms; the most that a missed event costs
 
 template <typename T>
 bool parse(std::string_view text, T& value) {
@@ -40,6 +42,19 @@ std::vector<std::string> groups_below(const std::string& directory) {
     if (exists(path + "/cgroup.procs")) below.push_back(std::move(path));
   }
   return below;
+}
+
+// The number in a file; `otherwise` where there is none.
+uint64_t number_in(const std::string& file, uint64_t otherwise) {
+  uint64_t value = 0;
+  const auto text = read_file(file);
+  return text && parse(trim(*text), value) ? value : otherwise;
+}
+
+// The part of a CPU that a v1 group gives to real time.
+double realtime_share(const std::string& directory) {
+  return static_cast<double>(number_in(directory + "/cpu.rt_runtime_us", 0)) /
+         static_cast<double>(number_in(directory + "/cpu.rt_period_us", kSecond));
 }
 
 // The process that a thread belongs to: "Tgid:" of its status. Itself when it is gone.
@@ -214,6 +229,36 @@ Status seed_cpuset(const std::string& parent, const std::string& directory) {
     if (auto ok = write_file(fmt::format("{}/{}", directory, file), trim(*given)); !ok) return ok;
   }
   return {};
+}
+
+Status set_realtime(const std::string& top, const std::string& directory, uint64_t runtime_us) {
+  constexpr int kTries = 20;  // others of the run make groups beside it
+  Status last;
+  for (int i = 0; i < kTries; ++i) {
+    // What the group takes of each second; of the way to it only the topmost has others below.
+    const double own = static_cast<double>(runtime_us) /
+                       static_cast<double>(number_in(directory + "/cpu.rt_period_us", kSecond));
+    last = {};
+    for (size_t at = top.size(); last && at < directory.size();
+         at = std::min(directory.find('/', at + 1), directory.size())) {
+      const std::string group = directory.substr(0, at);
+      const size_t next = std::min(directory.find('/', at + 1), directory.size());
+      double needed = own;
+      for (const auto& below : groups_below(group)) {
+        if (below != directory.substr(0, next)) needed += realtime_share(below);
+      }
+      const double period = static_cast<double>(number_in(group + "/cpu.rt_period_us", kSecond));
+      last = write_file(group + "/cpu.rt_runtime_us",
+                        std::to_string(static_cast<uint64_t>(std::ceil(needed * period))));
+    }
+    if (last) last = write_file(directory + "/cpu.rt_runtime_us", std::to_string(runtime_us));
+    if (last || last.error().err != EINVAL) return last;
+    pollfd none{-1, 0, 0};
+    sys::call(SYS_poll, sys::arg(&none), 0, 1);
+  }
+  Error error = last.error();
+  error.hint = "the groups above have no more real time to give: sched_rt_runtime_us is for all";
+  return tl::unexpected(std::move(error));
 }
 
 Result<uint64_t> keyed_value(std::string_view text, std::string_view key) {

@@ -76,6 +76,8 @@ CgroupLeaf& CgroupLeaf::operator=(CgroupLeaf&& other) noexcept {
     parts_ = std::move(other.parts_);
     unified_fd_ = std::move(other.unified_fd_);
     name_ = std::move(other.name_);
+    path_ = std::move(other.path_);
+    left_out_ = std::move(other.left_out_);
     device_program_ = other.device_program_;
     killed_ = other.killed_;
   }
@@ -90,8 +92,7 @@ const CgroupLeaf::Part* CgroupLeaf::part_of(const std::string& controller) const
   return it == parts_.end() ? nullptr : &*it;
 }
 
-Result<CgroupLeaf::Part*> CgroupLeaf::ensure_part(const std::string& controller,
-                                                  const std::string& leaf_name) {
+Result<CgroupLeaf::Part*> CgroupLeaf::ensure_part(const std::string& controller) {
   const CgroupLayout& layout = root_->layout();
   const bool unified = layout.unified_has(controller);
   const std::string v1 = layout.v1_point(controller);
@@ -103,22 +104,20 @@ Result<CgroupLeaf::Part*> CgroupLeaf::ensure_part(const std::string& controller,
   auto parent = root_->ensure(unified ? layout.unified_parent : v1,
                               unified ? handed : std::vector<std::string>{});
   if (!parent) return tl::unexpected(parent.error());
-  const std::string directory = fmt::format("{}/{}", *parent, leaf_name);
+  const std::string top = fmt::format("{}/{}", *parent, name_);
+  const std::string directory = top + path_;
   auto it = std::find_if(parts_.begin(), parts_.end(),
                          [&](const Part& part) { return part.directory == directory; });
   if (it == parts_.end()) {
-    if (auto made = make_group(directory); !made) return tl::unexpected(made.error());
-    if (!unified && v1 == layout.v1_point("cpuset")) {
-      if (auto seeded = seed_cpuset(*parent, directory); !seeded) {
-        return tl::unexpected(seeded.error());
-      }
-    }
     Part part;
     part.directory = directory;
+    part.top = top;
     part.point = unified ? layout.unified : v1;
     part.v1 = !unified;
     parts_.push_back(std::move(part));
     it = parts_.end() - 1;
+    // Known already, so that what was made goes with the leaf when the rest fails.
+    if (auto made = make_groups(*parent, *it); !made) return tl::unexpected(made.error());
     if (unified) {
       auto fd = sys::open(directory.c_str(), O_PATH | O_DIRECTORY);
       if (!fd) return tl::unexpected(fd.error());
@@ -130,19 +129,48 @@ Result<CgroupLeaf::Part*> CgroupLeaf::ensure_part(const std::string& controller,
     }
   }
   if (!controller.empty() && !contains(it->controllers, controller)) {
+    if (!handed.empty()) {
+      if (auto down = hand_down(*it, controller); !down) return tl::unexpected(down.error());
+    }
     it->controllers.push_back(controller);
   }
   return &*it;
 }
 
+Status CgroupLeaf::hand_down(const Part& part, const std::string& controller) {
+  for (size_t at = part.top.size(); at < part.directory.size();
+       at = std::min(part.directory.find('/', at + 1), part.directory.size())) {
+    const std::string file = part.directory.substr(0, at) + "/cgroup.subtree_control";
+    if (auto written = write_file(file, "+" + controller); !written) return written;
+  }
+  return {};
+}
+
+Status CgroupLeaf::make_groups(const std::string& parent, const Part& part) const {
+  const bool cpuset = part.v1 && part.point == root_->layout().v1_point("cpuset");
+  std::string above = parent;
+  for (size_t at = part.top.size();; at = part.directory.find('/', at + 1)) {
+    std::string directory = part.directory.substr(0, at);
+    if (auto made = make_group(directory); !made) return made;
+    if (cpuset) {
+      if (auto seeded = seed_cpuset(above, directory); !seeded) return seeded;
+    }
+    if (directory.size() == part.directory.size()) return {};
+    above = std::move(directory);
+  }
+}
+
 Result<CgroupLeaf> CgroupLeaf::create(const std::shared_ptr<CgroupRoot>& root,
                                       const std::vector<Step::Setting>& settings,
-                                      const std::string& leaf_name) {
+                                      const std::string& leaf_name, const std::string& path) {
   CgroupLeaf leaf;  // what was made so far goes with it when a step below fails
   leaf.root_ = root;
   leaf.name_ = leaf_name;
+  for (const auto name : split(path, '/')) {
+    if (!name.empty() && name != ".") leaf.path_ += fmt::format("/{}", name);
+  }
   if (!root->layout().unified.empty()) {
-    if (auto part = leaf.ensure_part({}, leaf_name); !part) return tl::unexpected(part.error());
+    if (auto part = leaf.ensure_part({}); !part) return tl::unexpected(part.error());
   }
   for (const Step::Setting& setting : settings) {
     if (auto made = leaf.set(setting); !made) return tl::unexpected(made.error());
@@ -151,14 +179,20 @@ Result<CgroupLeaf> CgroupLeaf::create(const std::shared_ptr<CgroupRoot>& root,
 }
 
 Status CgroupLeaf::set(const Step::Setting& setting) {
-  auto part = ensure_part(setting.controller, name_);
+  const CgroupLayout& layout = root_->layout();
+  if (!setting.pointer.empty() &&
+      (layout.unified_has(setting.controller) || layout.v1_point(setting.controller).empty())) {
+    left_out_.push_back(setting.pointer);
+    return {};
+  }
+  auto part = ensure_part(setting.controller);
   if (!part) return tl::unexpected(part.error());
   if (auto made = apply(**part, setting); !made) return made;
   device_program_ = device_program_ || (!(*part)->v1 && !setting.program.empty());
   return {};
 }
 
-Status CgroupLeaf::apply(const Part& part, const Step::Setting& setting) const {
+Status CgroupLeaf::apply(const Part& part, const Step::Setting& setting) {
   if (!part.v1 && !setting.program.empty()) {
     return attach_device_program(part.directory, setting.program);
   }
@@ -168,14 +202,23 @@ Status CgroupLeaf::apply(const Part& part, const Step::Setting& setting) const {
   } else if (!setting.file.empty()) {
     writes = {{part.v1 ? v1_name(setting.file) : setting.file,
                part.v1 ? v1_value(setting.file, setting.value) : setting.value}};
+    if (!part.v1 && !setting.instead.empty() && !has_file(part.directory, setting.file)) {
+      writes = setting.instead;
+    }
   }
   for (const auto& [names, value] : writes) {
     const std::string file = present_name(part.directory, names);
     // A kernel that has no such thing, rather than a value that it does not take.
     if (!has_file(part.directory, file)) {
+      if (!setting.pointer.empty()) left_out_.push_back(setting.pointer);
       if (setting.if_there) continue;
       return unsupported_error("set limit", fmt::format("{}/{}", part.directory, file), ENOENT,
                                "this kernel has no such limit");
+    }
+    if (file == "cpu.rt_runtime_us") {
+      const std::string run = part.top.substr(0, part.top.rfind('/'));
+      if (auto set = set_realtime(run, part.directory, std::stoull(value)); !set) return set;
+      continue;
     }
     // One line a write: the files that take a device take one.
     for (const auto line : split(value, '\n')) {
@@ -295,7 +338,7 @@ Status CgroupLeaf::destroy() {
   if (is_v1("freezer")) (void)thaw();
   for (Part& part : parts_) {
     part.procs.reset();
-    if (auto removed = remove_surely(part.directory); !removed) result = removed;
+    if (auto removed = remove_surely(part.top); !removed) result = removed;
   }
   parts_.clear();
   unified_fd_.reset();

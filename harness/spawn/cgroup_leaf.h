@@ -4,7 +4,9 @@
 //
 // Names: <parent>/ringfence-<owner pid>-<its pid namespace>-<random>/<leaf>; held by a lock as
 // base/held_directory.h has it, so that the janitor can tell whether the owner lives, in whatever
-// pid namespace. Sources: kernel Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
+// pid namespace. A path of a policy (linux.cgroupsPath) begins below the leaf: two runs with the
+// same path, or two targets of one run, share nothing. Sources: kernel
+// Documentation/admin-guide/cgroup-v1 and cgroup-v2.rst.
 #include <map>
 #include <memory>
 #include <string>
@@ -65,10 +67,11 @@ class CgroupLeaf {
  public:
   // A leaf with the controllers of `settings`, each setting made. On v2 without a needed
   // controller, v1 is used for it (hybrid); with neither, or on a kernel without the file:
-  // `unsupported`.
+  // `unsupported`. With `path` ("/a/b" or "a/b", without "..") the target's group is the one at
+  // that path below the leaf; the groups between limit nothing.
   static Result<CgroupLeaf> create(const std::shared_ptr<CgroupRoot>& root,
                                    const std::vector<Step::Setting>& settings,
-                                   const std::string& leaf_name);
+                                   const std::string& leaf_name, const std::string& path = {});
   CgroupLeaf(CgroupLeaf&&) noexcept;
   CgroupLeaf& operator=(CgroupLeaf&&) noexcept;
   ~CgroupLeaf();
@@ -85,6 +88,8 @@ class CgroupLeaf {
   // Whether the v2 group limits anything: it has controllers or a device program.
   [[nodiscard]] bool limits_by_unified() const;
   [[nodiscard]] const std::string& name() const { return name_; }
+  // Fields of the policy (Setting::pointer) that no group here has the means for.
+  [[nodiscard]] const std::vector<std::string>& left_out() const { return left_out_; }
   // The directory of a controller's group; "": the v2 one. Empty where there is none.
   [[nodiscard]] std::string directory(const std::string& controller) const;
   // The same, in a v1 hierarchy.
@@ -118,19 +123,25 @@ class CgroupLeaf {
   CgroupLeaf() = default;
   struct Part {
     std::string directory;
+    std::string top;    // what is removed with the leaf: the same, or above it by the path
     std::string point;  // where its hierarchy is mounted
     std::vector<std::string> controllers;
     bool v1 = false;
     UniqueFd procs;
   };
   [[nodiscard]] const Part* part_of(const std::string& controller) const;
-  Result<Part*> ensure_part(const std::string& controller, const std::string& leaf_name);
-  Status apply(const Part& part, const Step::Setting& setting) const;
+  Result<Part*> ensure_part(const std::string& controller);
+  // The directories from `part.top` to `part.directory`; and what v2's hand down on that way.
+  Status make_groups(const std::string& parent, const Part& part) const;
+  static Status hand_down(const Part& part, const std::string& controller);
+  Status apply(const Part& part, const Step::Setting& setting);
   Status set_frozen(bool frozen);
   std::shared_ptr<CgroupRoot> root_;
   std::vector<Part> parts_;
   UniqueFd unified_fd_;
   std::string name_;
+  std::string path_;  // "" or "/a/b"
+  std::vector<std::string> left_out_;
   bool device_program_ = false;
   bool killed_ = false;
 };

@@ -53,6 +53,7 @@ struct Plan {
   std::string cwd;
   std::string rootfs;                    // the directory bound as root; empty: a fresh tmpfs
   std::vector<std::string> controllers;  // cgroup controllers that a limit needs, sorted
+  std::string cgroups_path;              // Policy::cgroups_path: below the target's own group
   std::string program;                   // path of CompileOptions::program inside; empty: none
   std::vector<std::string> notes;        // "root.path rootfs does not exist: a fresh tmpfs"
   std::vector<std::string> namespace_paths;
