@@ -594,6 +594,7 @@ class Fields(Machines):
     SCRIPT = r"""
 set -e
 insmod /lib/modules/ringfence/loop.ko
+insmod /lib/modules/ringfence/bfq.ko
 mkdir -p /swap /var/tmp /usr/bin /lib /lib64
 mount -t ramfs none /swap
 dd if=/dev/zero of=/swap/file bs=1M count=96 2>/dev/null
@@ -603,11 +604,22 @@ swapon /dev/loop7
 exec "$@"
 """
 
-    def spawn_test(self, kernel, tests, cmdline=""):
+    # Hierarchies of v1 for what v2 does not have; memory only where v2 has let go of it.
+    V1_SCRIPT = r"""
+set -e
+mkdir -p /v1/net /v1/memory
+mount -t cgroup -o net_cls,net_prio none /v1/net
+if echo -memory > /sys/fs/cgroup/cgroup.subtree_control; then
+    mount -t cgroup -o memory none /v1/memory || echo no memory on v1
+fi
+exec "$@"
+"""
+
+    def spawn_test(self, kernel, tests, cmdline="", text=SCRIPT):
         script = self.here / "fields.sh"
-        script.write_text(self.SCRIPT)
+        script.write_text(text)
         got = run(RINGFENCE, "kernels", "exec", "--kernel", kernel, *self.SLOW_DAY, "--vmm", "qemu-tcg",
-                  *(("--cmdline", cmdline) if cmdline else ()), "--modules", "loop", "--with",
+                  *(("--cmdline", cmdline) if cmdline else ()), "--modules", "loop,bfq", "--with",
                   f"{script},{self.PROGRAM}", "--", "env", "RINGFENCE_TEST_DISPOSABLE=1", "sh", str(script),
                   self.PROGRAM, "--gtest_filter=" + ":".join(tests), "--gtest_brief=1", timeout=900)
         print(got.stdout[-3000:])
@@ -622,6 +634,16 @@ exec "$@"
     def test_6_12(self):
         out = self.spawn_test(NEW, self.TESTS)
         self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:lsm:selinux"])
+
+    def test_v1_6_1(self):
+        out = self.spawn_test(OLD, ["CgroupV1.*"], text=self.V1_SCRIPT)
+        self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:cgroup:cpu.rt_runtime_us"] * 2)
+
+    def test_v1_6_12(self):
+        out = self.spawn_test(NEW, ["CgroupV1.*"], text=self.V1_SCRIPT)
+        self.assertEqual(sorted(set(re.findall(r"(?m)^(?:needs|host-lacks):.*", out))), [
+            "host-lacks:cgroup:cpu.rt_runtime_us", "host-lacks:cgroup:memory.oom_control",
+            "host-lacks:cgroup:memory.swappiness"])
 
     def test_selinux_6_1(self):
         out = self.spawn_test(OLD, ["Label.SelinuxLabel"], "lsm=capability,selinux selinux=1")

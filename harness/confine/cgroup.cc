@@ -45,15 +45,17 @@ class Limits {
     return all_.emplace_back(std::move(limit));
   }
   // More of the same file: another device.
-  void more(const std::string& file, const std::string& value, std::vector<Setting::V1> v1) {
+  void more(const std::string& file, const std::string& value, std::vector<Setting::V1> v1,
+            std::vector<Setting::V1> instead = {}) {
     const auto it =
         std::find_if(all_.begin(), all_.end(), [&](const Limit& l) { return l.file == file; });
     if (it == all_.end()) {
-      add(file, value, std::move(v1), true);
+      add(file, value, std::move(v1), true).settings.back().instead = std::move(instead);
       return;
     }
     it->text += ", " + value;
     it->settings.push_back({controller_of_file(file), file, value, std::move(v1)});
+    it->settings.back().instead = std::move(instead);
   }
   // What v1 alone has, and is left out where no group has it: `pointer` below /linux/resources.
   Limit& v1_only(const std::string& controller, const std::vector<Setting::V1>& v1,
@@ -167,12 +169,24 @@ void add_io(Limits& limits, const Resources& r) {
     limits.more("io.weight", prefix + std::to_string(io_weight_of_blkio(value)),
                 {{device.empty() ? "blkio.bfq.weight|blkio.weight"
                                  : "blkio.bfq.weight_device|blkio.weight_device",
-                  prefix + plain}});
+                  prefix + plain}},
+                // A kernel without the cost model has BFQ's own, whose scale is v1's.
+                {{"io.bfq.weight", prefix + plain}});
   };
   if (r.io_weight) weight({}, *r.io_weight);
+  std::vector<Setting::V1> leaves;
   for (const auto& w : r.io_device_weights) {
-    weight(fmt::format("{}:{}", w.major, w.minor), w.weight);
+    const std::string device = fmt::format("{}:{}", w.major, w.minor);
+    if (w.weight > 0) weight(device, w.weight);
+    if (w.leaf_weight > 0) {
+      leaves.push_back({"blkio.leaf_weight_device", fmt::format("{} {}", device, w.leaf_weight)});
+    }
   }
+  if (r.io_leaf_weight) {
+    limits.v1_only("io", {{"blkio.leaf_weight", std::to_string(*r.io_leaf_weight)}},
+                   "blockIO/leafWeight", false);
+  }
+  if (!leaves.empty()) limits.v1_only("io", leaves, "blockIO/weightDevice", false);
   add_rates(limits, r.io_read_bps, "rbps", "read_bps");
   add_rates(limits, r.io_write_bps, "wbps", "write_bps");
   add_rates(limits, r.io_read_iops, "riops", "read_iops");
@@ -189,6 +203,27 @@ void add_hugetlb(Limits& limits, const Resources& r) {
         "hugetlb", prefix + ".rsvd.max", value, {{prefix + ".rsvd.limit_in_bytes", value}}};
     rsvd.if_there = true;
     limit.settings.push_back(std::move(rsvd));
+  }
+}
+
+void add_network(Limits& limits, const Resources& r) {
+  if (r.net_class_id) {
+    limits.v1_only("net_cls", {{"net_cls.classid", std::to_string(*r.net_class_id)}},
+                   "network/classID", false);
+  }
+  std::vector<Setting::V1> priorities;
+  for (const auto& [name, priority] : r.net_priorities) {
+    priorities.push_back({"net_prio.ifpriomap", fmt::format("{} {}", name, priority)});
+  }
+  if (!priorities.empty()) limits.v1_only("net_prio", priorities, "network/priorities", false);
+}
+
+void add_rdma(Limits& limits, const Resources& r) {
+  for (const auto& [device, limit] : r.rdma) {
+    std::string line = device;
+    if (limit.hca_handles) line += fmt::format(" hca_handle={}", *limit.hca_handles);
+    if (limit.hca_objects) line += fmt::format(" hca_object={}", *limit.hca_objects);
+    if (line != device) limits.more("rdma.max", line, {{"rdma.max", line}});
   }
 }
 
@@ -220,6 +255,20 @@ std::vector<Setting::V1> v1_of_io_max(const std::string& value) {
   return v1;
 }
 
+std::vector<Setting::V1> v1_of_bfq_weight(const std::string& value) {
+  std::vector<Setting::V1> v1;
+  for (const auto line : split(value, '\n')) {
+    const auto words = split(line, ' ');
+    if (words.empty()) continue;
+    if (words.size() == 1 || words[0] == "default") {
+      v1.push_back({"blkio.bfq.weight|blkio.weight", std::string(words.back())});
+    } else {
+      v1.push_back({"blkio.bfq.weight_device|blkio.weight_device", std::string(line)});
+    }
+  }
+  return v1;
+}
+
 // Empty where v1 has nothing of the kind.
 std::vector<Setting::V1> v1_of(const std::string& file, const std::string& value) {
   const std::string minus_one = value == "max" ? "-1" : value;
@@ -230,10 +279,11 @@ std::vector<Setting::V1> v1_of(const std::string& file, const std::string& value
     return {{"cpu.shares", std::to_string(cpu_shares_of_weight(std::stoul(value)))}};
   }
   if (file == "io.max") return v1_of_io_max(value);
+  if (file == "io.bfq.weight") return v1_of_bfq_weight(value);
   if (file.starts_with("hugetlb.") && file.ends_with(".max")) {
     return {{file.substr(0, file.size() - 3) + "limit_in_bytes", minus_one}};
   }
-  for (const char* same : {"pids.max", "cpuset.cpus", "cpuset.mems", "cpu.idle"}) {
+  for (const char* same : {"pids.max", "cpuset.cpus", "cpuset.mems", "cpu.idle", "rdma.max"}) {
     if (file == same) return {{file, value}};
   }
   return {};
@@ -262,6 +312,8 @@ std::vector<Limit> limits_of(const Resources& r) {
   }
   add_hugetlb(limits, r);
   add_io(limits, r);
+  add_network(limits, r);
+  add_rdma(limits, r);
   add_unified(limits, r);
   return limits.take();
 }
@@ -349,11 +401,12 @@ std::vector<std::string> cgroup_needs(const Resources& resources) {
     if (!first.pointer.empty()) continue;
     if (first.controller.empty()) {
       needs.insert("cgroup2");
-    } else if (!limit.layer.empty()) {
+    } else if (!limit.layer.empty() && first.controller != "rdma") {  // which is no fact's
       needs.insert(limit.layer.str());
     }
     if (first.if_there) continue;
     std::string files = "cgroup:" + first.file;
+    for (const auto& v2 : first.instead) files += "|" + v2.file;
     for (const auto& v1 : first.v1) files += "|" + v1.file;
     needs.insert(std::move(files));
   }

@@ -183,14 +183,67 @@ TEST(CgroupLimits, IoByDevice) {
   EXPECT_EQ(made(weight, 0).value, "10000");
   EXPECT_THAT(made(weight, 0).v1, ElementsAre(V1{"blkio.bfq.weight|blkio.weight", "1000"}));
   EXPECT_EQ(made(weight, 1).value, "8:0 1");
+  // BFQ's scale is v1's.
+  EXPECT_THAT(weight.settings[0].instead, ElementsAre(V1{"io.bfq.weight", "1000"}));
+  EXPECT_THAT(weight.settings[1].instead, ElementsAre(V1{"io.bfq.weight", "8:0 10"}));
+  r = {};
+  r.io_weight = 10;
+  EXPECT_THAT(
+      cgroup_needs(r),
+      ElementsAre("cgroup.io", "cgroup:io.weight|io.bfq.weight|blkio.bfq.weight|blkio.weight"));
+}
+
+TEST(CgroupLimits, LeafWeights) {
+  Resources r;
+  r.io_leaf_weight = 300;
+  r.io_device_weights = {{8, 0, 0, 100}, {8, 16, 200, 50}};
+  const Step leaf = step_of(r, "cgroup.blkio.leaf_weight");
+  EXPECT_EQ(leaf.layer, Layer::kCgroupIo);
+  EXPECT_THAT(made(leaf).v1, ElementsAre(V1{"blkio.leaf_weight", "300"}));
+  EXPECT_EQ(leaf.settings[0].pointer, "/linux/resources/blockIO/leafWeight");
+  EXPECT_THAT(made(step_of(r, "cgroup.blkio.leaf_weight_device")).v1,
+              ElementsAre(V1{"blkio.leaf_weight_device", "8:0 100"},
+                          V1{"blkio.leaf_weight_device", "8:16 50"}));
+  EXPECT_EQ(made(step_of(r, "cgroup.io.weight")).value,
+            "8:16 " + std::to_string(io_weight_of_blkio(200)));
+  EXPECT_EQ(steps_of(r).size(), 3U);
+}
+
+TEST(CgroupLimits, NetworkAndRdma) {
+  Resources r;
+  r.net_class_id = 0x100001;
+  r.net_priorities = {{"lo", 3}, {"eth0", 5}};
+  r.rdma = {{"mlx5_0", {2, 2000}}, {"mlx5_1", {{}, 7}}, {"siw0", {}}};
+  const Step id = step_of(r, "cgroup.net_cls.classid");
+  EXPECT_EQ(id.layer.name(), "cgroup.net_cls");
+  EXPECT_FALSE(id.confines);  // a tag
+  EXPECT_EQ(id.settings[0].controller, "net_cls");
+  EXPECT_THAT(made(id).v1, ElementsAre(V1{"net_cls.classid", "1048577"}));
+  const Step priorities = step_of(r, "cgroup.net_prio.ifpriomap");
+  EXPECT_EQ(priorities.settings[0].controller, "net_prio");
+  EXPECT_THAT(made(priorities).v1,
+              ElementsAre(V1{"net_prio.ifpriomap", "lo 3"}, V1{"net_prio.ifpriomap", "eth0 5"}));
+  const Step rdma = step_of(r, "cgroup.rdma.max");
+  EXPECT_EQ(rdma.layer.name(), "cgroup.rdma");
+  EXPECT_TRUE(rdma.confines);
+  ASSERT_EQ(rdma.settings.size(), 2U);
+  EXPECT_EQ(made(rdma, 0).value, "mlx5_0 hca_handle=2 hca_object=2000");
+  EXPECT_THAT(made(rdma, 1).v1, ElementsAre(V1{"rdma.max", "mlx5_1 hca_object=7"}));
+  EXPECT_THAT(cgroup_needs(r), ElementsAre("cgroup:rdma.max|rdma.max"));
+  EXPECT_THAT(cgroup_controllers(r), ElementsAre("net_cls", "net_prio", "rdma"));
 }
 
 TEST(CgroupLimits, UnifiedGoesToV1WhereThatHasTheLike) {
   Resources r;
-  r.unified = {{"cpu.max", "max"},          {"cpu.weight", "200"},
-               {"memory.max", "max"},       {"memory.high", "5"},
-               {"pids.max", "9"},           {"io.max", "8:0 rbps=7 wiops=max"},
-               {"hugetlb.2MB.max", "4096"}, {"cgroup.freeze", "0"}};
+  r.unified = {{"cpu.max", "max"},
+               {"cpu.weight", "200"},
+               {"memory.max", "max"},
+               {"memory.high", "5"},
+               {"pids.max", "9"},
+               {"io.max", "8:0 rbps=7 wiops=max"},
+               {"hugetlb.2MB.max", "4096"},
+               {"cgroup.freeze", "0"},
+               {"io.bfq.weight", "default 200\n8:0 300"}};
   EXPECT_THAT(made(step_of(r, "cgroup.cpu.max")).v1, ElementsAre(V1{"cpu.cfs_quota_us", "-1"}));
   EXPECT_THAT(made(step_of(r, "cgroup.cpu.weight")).v1, ElementsAre(V1{"cpu.shares", "2048"}));
   EXPECT_THAT(made(step_of(r, "cgroup.memory")).v1, ElementsAre(V1{"memory.limit_in_bytes", "-1"}));
@@ -201,7 +254,10 @@ TEST(CgroupLimits, UnifiedGoesToV1WhereThatHasTheLike) {
                           V1{"blkio.throttle.write_iops_device", "8:0 0"}));
   EXPECT_THAT(made(step_of(r, "cgroup.hugetlb.2MB.max")).v1,
               ElementsAre(V1{"hugetlb.2MB.limit_in_bytes", "4096"}));
-  EXPECT_EQ(steps_of(r).size(), 7U);  // no step for cgroup.freeze
+  EXPECT_THAT(made(step_of(r, "cgroup.io.bfq.weight")).v1,
+              ElementsAre(V1{"blkio.bfq.weight|blkio.weight", "200"},
+                          V1{"blkio.bfq.weight_device|blkio.weight_device", "8:0 300"}));
+  EXPECT_EQ(steps_of(r).size(), 8U);  // no step for cgroup.freeze
 }
 
 TEST(CgroupLimits, UnifiedHasTheLastWord) {

@@ -1,5 +1,7 @@
 // runtime-spec config-linux.md "Control groups". Out of range is refused here, by pointer; what the
 // kernel would refuse later only depends on the machine.
+#include <net/if.h>
+
 #include <algorithm>
 
 #include "harness/policy/oci_sections.h"
@@ -93,18 +95,21 @@ void read_block_io(const JsonNode& node, Policy& policy) {
   if (const auto weight = nonzero(node.get("weight"), kLeastWeight, kMostWeight)) {
     r.io_weight = static_cast<uint32_t>(*weight);
   }
-  // The kernel has had no leaf weights since Linux 5.0.
-  note_unenforced(policy, node.get("leafWeight"), Layer{});
+  if (const auto weight = nonzero(node.get("leafWeight"), kLeastWeight, kMostWeight)) {
+    r.io_leaf_weight = static_cast<uint32_t>(*weight);
+  }
   for (const auto& item : node.get("weightDevice").items()) {
     check_fields(item, {{"major", Kind::i64},
                         {"minor", Kind::i64},
                         {"weight", Kind::u32},
                         {"leafWeight", Kind::u32}});
-    note_unenforced(policy, item.get("leafWeight"), Layer{});
     const int64_t major = item.require("major").signed_integer(0, kMostMajor);
     const int64_t minor = item.require("minor").signed_integer(0, kMostMinor);
-    if (const auto weight = nonzero(item.get("weight"), kLeastWeight, kMostWeight)) {
-      r.io_device_weights.push_back({major, minor, static_cast<uint32_t>(*weight)});
+    const auto weight = nonzero(item.get("weight"), kLeastWeight, kMostWeight);
+    const auto leaf = nonzero(item.get("leafWeight"), kLeastWeight, kMostWeight);
+    if (weight || leaf) {
+      r.io_device_weights.push_back({major, minor, static_cast<uint32_t>(weight.value_or(0)),
+                                     static_cast<uint32_t>(leaf.value_or(0))});
     }
   }
   r.io_read_bps = read_rates(node.get("throttleReadBpsDevice"));
@@ -220,6 +225,40 @@ void read_hugepages(const JsonNode& list, Policy& policy) {
   }
 }
 
+// What a file of lines "NAME VALUE" can have for a name.
+bool is_word(const std::string& text) {
+  return !text.empty() && std::none_of(text.begin(), text.end(),
+                                       [](unsigned char c) { return c <= ' ' || c == '/'; });
+}
+
+void read_network(const JsonNode& network, Resources& r) {
+  check_fields(network, {{"classID", Kind::u32}, {"priorities", Kind::any}});
+  if (const uint32_t id = network.get("classID").u32(); id != 0) r.net_class_id = id;
+  for (const auto& item : network.get("priorities").items()) {
+    check_fields(item, {{"name", Kind::string}, {"priority", Kind::u32}});
+    const JsonNode name = item.require("name");
+    const std::string text = name.string();
+    if (!is_word(text) || text.size() >= IFNAMSIZ) {
+      name.fail("not the name of an interface: \"" + text + "\"", "at most 15 bytes, no space");
+    }
+    r.net_priorities.push_back({text, item.require("priority").u32()});
+  }
+}
+
+void read_rdma(const JsonNode& rdma, Resources& r) {
+  for (const auto& [device, limits] : rdma.members()) {
+    check_fields(limits, {{"hcaHandles", Kind::u32}, {"hcaObjects", Kind::u32}});
+    if (!is_word(device)) {
+      limits.fail("not the name of a device: \"" + device + "\"", "such as mlx5_0");
+    }
+    const auto limit = [&](const char* name) {
+      const JsonNode node = limits.get(name);
+      return node ? std::optional(node.u32(INT32_MAX)) : std::nullopt;
+    };
+    r.rdma[device] = {limit("hcaHandles"), limit("hcaObjects")};
+  }
+}
+
 }  // namespace
 
 void read_resources(const JsonNode& resources, Policy& policy) {
@@ -236,18 +275,8 @@ void read_resources(const JsonNode& resources, Policy& policy) {
   read_block_io(resources.get("blockIO"), policy);
   read_hugepages(resources.get("hugepageLimits"), policy);
 
-  const JsonNode network = resources.get("network");
-  check_fields(network, {{"classID", Kind::u32}, {"priorities", Kind::any}});
-  for (const auto& item : network.get("priorities").items()) {
-    check_fields(item, {{"name", Kind::string}, {"priority", Kind::u32}});
-  }
-  note_unenforced(policy, network, Layer{});
-
-  const JsonNode rdma = resources.get("rdma");
-  for (const auto& [device, limits] : rdma.members()) {
-    check_fields(limits, {{"hcaHandles", Kind::u32}, {"hcaObjects", Kind::u32}});
-  }
-  note_unenforced(policy, rdma, Layer{});
+  read_network(resources.get("network"), policy.resources);
+  read_rdma(resources.get("rdma"), policy.resources);
 
   for (const auto& [file, value] : resources.get("unified").members()) {
     const std::string text = value.string();

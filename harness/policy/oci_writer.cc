@@ -133,8 +133,12 @@ Json write_rates(const std::vector<DeviceRate>& rates) {
 Json write_block_io(const Resources& r) {
   Json json = Json::object();
   if (r.io_weight) json["weight"] = *r.io_weight;
+  if (r.io_leaf_weight) json["leafWeight"] = *r.io_leaf_weight;
   for (const auto& w : r.io_device_weights) {
-    json["weightDevice"].push_back({{"major", w.major}, {"minor", w.minor}, {"weight", w.weight}});
+    Json item = {{"major", w.major}, {"minor", w.minor}};
+    if (w.weight > 0) item["weight"] = w.weight;
+    if (w.leaf_weight > 0) item["leafWeight"] = w.leaf_weight;
+    json["weightDevice"].push_back(std::move(item));
   }
   if (!r.io_read_bps.empty()) json["throttleReadBpsDevice"] = write_rates(r.io_read_bps);
   if (!r.io_write_bps.empty()) json["throttleWriteBpsDevice"] = write_rates(r.io_write_bps);
@@ -173,6 +177,15 @@ Json write_resources(const Resources& r) {
   if (Json io = write_block_io(r); !io.empty()) json["blockIO"] = std::move(io);
   for (const auto& huge : r.hugepage_limits) {
     json["hugepageLimits"].push_back({{"pageSize", huge.page_size}, {"limit", huge.limit}});
+  }
+  if (r.net_class_id) json["network"]["classID"] = *r.net_class_id;
+  for (const auto& [name, priority] : r.net_priorities) {
+    json["network"]["priorities"].push_back({{"name", name}, {"priority", priority}});
+  }
+  for (const auto& [device, limit] : r.rdma) {
+    Json& item = json["rdma"][device] = Json::object();
+    if (limit.hca_handles) item["hcaHandles"] = *limit.hca_handles;
+    if (limit.hca_objects) item["hcaObjects"] = *limit.hca_objects;
   }
   if (!r.unified.empty()) json["unified"] = r.unified;
   return json;

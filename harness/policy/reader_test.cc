@@ -119,7 +119,6 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
         "memory": {"limit": 1000000, "swap": 2000000},
         "blockIO": {"weight": 100},
         "hugepageLimits": [{"pageSize": "2MB", "limit": 0}],
-        "network": {"classID": 1},
         "unified": {"io.max": "8:0 rbps=1", "memory.high": "5"}
       }
     })"));
@@ -130,8 +129,7 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
                                                        {"/linux/mountLabel", "lsm.selinux"},
                                                        {"/linux/intelRdt", ""},
                                                        {"/linux/netDevices", ""},
-                                                       {"/linux/seccomp/listenerPath", "seccomp"},
-                                                       {"/linux/resources/network", ""}};
+                                                       {"/linux/seccomp/listenerPath", "seccomp"}};
   EXPECT_EQ(found, expected);
   EXPECT_EQ(result.policy.resources.memory_limit, 1000000);
   EXPECT_EQ(result.policy.seccomp->listener_path, "/run/l");

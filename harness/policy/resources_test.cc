@@ -35,12 +35,16 @@ constexpr const char* kEverything = R"({
   "cpu": {"shares": 512, "quota": 20000, "period": 100000, "burst": 5000, "cpus": "0-1,3",
           "mems": "0", "idle": 1, "realtimeRuntime": 4000, "realtimePeriod": 500000},
   "pids": {"limit": 7},
-  "blockIO": {"weight": 500, "weightDevice": [{"major": 8, "minor": 0, "weight": 100}],
+  "blockIO": {"weight": 500, "leafWeight": 400,
+              "weightDevice": [{"major": 8, "minor": 0, "weight": 100},
+                               {"major": 8, "minor": 16, "leafWeight": 200}],
               "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 1}],
               "throttleWriteBpsDevice": [{"major": 8, "minor": 0, "rate": 2}],
               "throttleReadIOPSDevice": [{"major": 8, "minor": 0, "rate": 3}],
               "throttleWriteIOPSDevice": [{"major": 8, "minor": 0, "rate": 4}]},
   "hugepageLimits": [{"pageSize": "2MB", "limit": 4194304}],
+  "network": {"classID": 1048577, "priorities": [{"name": "eth0", "priority": 5}]},
+  "rdma": {"mlx5_0": {"hcaHandles": 3, "hcaObjects": 1000}, "siw0": {}},
   "unified": {"memory.high": "900", "io.max": "8:0 rbps=max wiops=7"}
 })";
 
@@ -68,6 +72,12 @@ TEST(Resources, EveryFieldIsReadAndWrittenBack) {
   EXPECT_EQ(r.io_weight, 500U);
   EXPECT_EQ(r.io_write_iops, (std::vector<DeviceRate>{{8, 0, 4}}));
   EXPECT_EQ(r.hugepage_limits, (std::vector<HugePageLimit>{{"2MB", 4194304}}));
+  EXPECT_EQ(r.io_leaf_weight, 400U);
+  EXPECT_EQ(r.io_device_weights, (std::vector<DeviceWeight>{{8, 0, 100}, {8, 16, 0, 200}}));
+  EXPECT_EQ(r.net_class_id, 1048577U);
+  EXPECT_EQ(r.net_priorities, (std::vector<NetPriority>{{"eth0", 5}}));
+  EXPECT_EQ(r.rdma.at("mlx5_0"), (RdmaLimit{3, 1000}));
+  EXPECT_EQ(r.rdma.at("siw0"), RdmaLimit{});
   EXPECT_EQ(r.unified.at("memory.high"), "900");
   auto again = parse_oci_policy(write_oci_policy(policy->policy), "t");
   ASSERT_TRUE(again) << again.error().describe();
@@ -80,7 +90,8 @@ TEST(Resources, EveryControllerCanBeTakenOut) {
   Policy policy = read->policy;
   for (const Layer& layer :
        {Layer::kCgroupPids, Layer::kCgroupMemory, Layer::kCgroupCpu, Layer::kCgroupCpuset,
-        Layer::kCgroupIo, Layer::kCgroupHugetlb, Layer::kCgroupDevices}) {
+        Layer::kCgroupIo, Layer::kCgroupHugetlb, Layer::kCgroupDevices, Layer{"cgroup.rdma"},
+        Layer{"cgroup.net_cls"}, Layer{"cgroup.net_prio"}}) {
     const Policy less = without(policy, layer);
     EXPECT_NE(less.resources, policy.resources) << layer.name();
     EXPECT_EQ(without(less, layer), less) << layer.name();
@@ -91,7 +102,8 @@ TEST(Resources, EveryControllerCanBeTakenOut) {
 
 TEST(Resources, ZeroIsUnsetAsForRunc) {
   EXPECT_EQ(read(R"({"cpu": {"shares": 0, "quota": 0, "period": 0, "realtimeRuntime": 0,
-                             "realtimePeriod": 0}, "blockIO": {"weight": 0},
+                             "realtimePeriod": 0}, "blockIO": {"weight": 0, "leafWeight": 0},
+                     "network": {"classID": 0}, "rdma": {},
                      "memory": {"limit": 0, "swap": 0, "kernel": 0, "kernelTCP": 0,
                                 "swappiness": 18446744073709551615}})"),
             Resources{});
@@ -114,18 +126,6 @@ TEST(Resources, KernelMemoryIsIgnored) {
   EXPECT_EQ(read->policy.unenforced[0].layer, Layer::kCgroupMemory);
 }
 
-TEST(Resources, WhatIsTuningIsUnenforced) {
-  auto read = parse_oci_policy(config(R"({"blockIO": {"leafWeight": 10},
-                 "network": {"classID": 1}, "rdma": {"mlx": {"hcaHandles": 1}}})"),
-                               "t");
-  ASSERT_TRUE(read) << read.error().describe();
-  std::vector<std::string> pointers;
-  for (const auto& u : read->policy.unenforced) {
-    pointers.push_back(u.pointer.substr(sizeof("/linux/resources")));
-  }
-  EXPECT_THAT(pointers, ::testing::UnorderedElementsAre("blockIO/leafWeight", "network", "rdma"));
-}
-
 struct Refused {
   const char* resources;
   const char* pointer;
@@ -134,6 +134,22 @@ struct Refused {
 const std::vector<Refused> kRefused = {
     {R"({"blockIO": {"weight": 9}})", "blockIO/weight", "10 to 1000"},
     {R"({"blockIO": {"weight": 1001}})", "blockIO/weight", "10 to 1000"},
+    {R"({"blockIO": {"leafWeight": 9}})", "blockIO/leafWeight", "10 to 1000"},
+    {R"({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "leafWeight": 5}]}})",
+     "blockIO/weightDevice/0/leafWeight", "10 to 1000"},
+    {R"({"network": {"classID": 4294967296}})", "network/classID", "0 to 4294967295"},
+    {R"({"network": {"priorities": [{"name": "eth0"}]}})", "network/priorities/0/priority",
+     "required"},
+    {R"({"network": {"priorities": [{"name": "a b", "priority": 1}]}})",
+     "network/priorities/0/name", "at most 15"},
+    {R"({"network": {"priorities": [{"name": "sixteen-bytes-xx", "priority": 1}]}})",
+     "network/priorities/0/name", "at most 15"},
+    {R"({"rdma": {"mlx5_0": {"hcaHandles": 2147483648}}})", "rdma/mlx5_0/hcaHandles",
+     "0 to 2147483647"},
+    {R"({"rdma": {"a b": {"hcaHandles": 1}}})", "rdma/a b", "such as mlx5_0"},
+    {R"({"unified": {"rdma.max": "mlx5_0"}})", "unified/rdma.max", "hca_handle="},
+    {R"({"unified": {"rdma.max": "mlx5_0 hca=1"}})", "unified/rdma.max", "hca_handle="},
+    {R"({"unified": {"io.bfq.weight": "1001"}})", "unified/io.bfq.weight", "1 to 1000"},
     {R"({"blockIO": {"weightDevice": [{"major": 8, "minor": 0, "weight": 5}]}})",
      "blockIO/weightDevice/0/weight", "10 to 1000"},
     {R"({"blockIO": {"throttleReadBpsDevice": [{"major": -1, "minor": 0, "rate": 5}]}})",
@@ -217,6 +233,8 @@ TEST(Resources, UnifiedTakesWhatTheKernelTakes) {
   fine("memory.low", "max");
   fine("io.weight", "8:16 200");
   fine("io.max", "8:0 rbps=1 wbps=max\n8:16 riops=5");
+  fine("io.bfq.weight", "default 200\n8:0 300");
+  fine("rdma.max", "mlx5_0 hca_handle=2 hca_object=max");
   fine("cpu.weight.nice", "-20");
   fine("cpuset.cpus", "0-3,7");
   fine("hugetlb.1GB.max", "1G");

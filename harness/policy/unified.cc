@@ -67,6 +67,14 @@ bool weight_line(std::string_view line, uint64_t most) {
          in_range(words[1], 1, most);
 }
 
+bool rdma_limit(std::string_view word) {
+  const size_t equal = word.find('=');
+  const std::string_view key = word.substr(0, equal);
+  if (equal == word.npos || (key != "hca_handle" && key != "hca_object")) return false;
+  const std::string_view value = word.substr(equal + 1);
+  return value == "max" || in_range(value, 0, INT32_MAX);
+}
+
 bool cpu_max(std::string_view text) {
   constexpr uint64_t kLeast = 1000;
   constexpr uint64_t kMost = 1000000;
@@ -134,6 +142,14 @@ constexpr std::array kRules = {
            return each_line(v, [](std::string_view line) { return weight_line(line, 1000); });
          },
          "1 to 1000, alone or after default or MAJOR:MINOR"},
+    Rule{"rdma.max",
+         [](std::string_view v) {
+           return each_line(v, [](std::string_view line) {
+             const auto words = split(line, ' ');
+             return words.size() > 1 && std::all_of(words.begin() + 1, words.end(), rdma_limit);
+           });
+         },
+         "DEVICE and hca_handle= or hca_object=, each 0 to 2147483647 or max"},
     // A target that begins frozen never gets to its program.
     Rule{"cgroup.freeze", [](std::string_view v) { return v == "0"; },
          "0: a frozen target would never start"},

@@ -123,6 +123,12 @@ void drop_controller(Resources& r, const Layer& layer) {
     for (auto* rates : {&r.io_read_bps, &r.io_write_bps, &r.io_read_iops, &r.io_write_iops}) {
       rates->clear();
     }
+  } else if (controller == "rdma") {
+    r.rdma.clear();
+  } else if (controller == "net_cls") {
+    r.net_class_id.reset();
+  } else if (controller == "net_prio") {
+    r.net_priorities.clear();
   } else if (layer == Layer::kCgroupHugetlb) {
     r.hugepage_limits.clear();
   } else if (layer == Layer::kCgroupDevices) {

@@ -231,6 +231,55 @@ TEST_F(CgroupFields, IoLatency) {
   }
 }
 
+// BFQ's own weight, of v2 or v1, and OCI's weight where a group has no io.weight.
+TEST_F(CgroupFields, BfqWeight) {
+  if (!here_.offers("io")) GTEST_SKIP() << "needs:cgroup.io";
+  const bool v1 = !here_.unified_has("io");
+  const std::string file = v1 ? "blkio.bfq.weight" : "io.bfq.weight";
+  const auto weight_of = [&](const CgroupLeaf& group) {
+    const auto text = read_file(group.directory("io") + "/" + file);
+    return text ? std::string(trim(*text)) : "?";
+  };
+  auto open = group_for(here_, open_policy(), {"io"});
+  ASSERT_TRUE(open) << open.error().describe();
+  if (weight_of(*open) == "?") GTEST_SKIP() << "host-lacks:cgroup:" << file;
+  const std::string plain = v1 ? "" : "default ";
+  EXPECT_EQ(weight_of(*open), plain + "100");  // the control
+  Policy policy = open_policy();
+  policy.resources.unified = {{"io.bfq.weight", "default 300"}};
+  auto group = group_for(here_, policy);
+  ASSERT_TRUE(group) << group.error().describe();
+  EXPECT_EQ(weight_of(*group), plain + "300");
+  if (v1) return;
+  policy = open_policy();
+  policy.resources.io_weight = 400;
+  auto settings = compile(policy)->settings();
+  ASSERT_EQ(settings.size(), 1U);
+  settings[0].file = "io.weight_of_no_kernel";
+  ASSERT_TRUE(group->set(settings[0]));
+  EXPECT_EQ(weight_of(*group), "default 400");
+}
+
+// Without a device nobody can be limited: the kernel is asked, and knows of none.
+TEST_F(CgroupFields, RdmaMax) {
+  if (!here_.offers("rdma")) GTEST_SKIP() << "needs:cgroup.rdma";
+  std::string device = "ringfence-none";
+  const auto devices = list_directory("/sys/class/infiniband");
+  const bool there = devices && !devices->empty();
+  if (there) device = devices->front();
+  Policy policy = open_policy();
+  policy.resources.rdma[device] = {2, 2000};
+  auto group = group_for(here_, policy);
+  if (there) {
+    ASSERT_TRUE(group) << group.error().describe();
+    EXPECT_THAT(group->read("rdma", "rdma.max").value_or(""),
+                HasSubstr(device + " hca_handle=2 hca_object=2000"));
+  } else {
+    ASSERT_FALSE(group);
+    EXPECT_THAT(group.error().describe(), HasSubstr("rdma.max: No such device"));
+  }
+}
+
 // What has no effect that a test could tell from chance: the kernel has it as it was written.
 TEST_F(CgroupFields, TheKernelHasWhatWasWritten) {
   for (const char* controller : {"cpu", "memory", "io"}) {

@@ -232,33 +232,36 @@ Status seed_cpuset(const std::string& parent, const std::string& directory) {
 }
 
 Status set_realtime(const std::string& top, const std::string& directory, uint64_t runtime_us) {
-  constexpr int kTries = 20;  // others of the run make groups beside it
-  Status last;
-  for (int i = 0; i < kTries; ++i) {
+  // Others of the run make groups beside it; and a group that was removed counts for a while.
+  const auto deadline = Clock::now() + std::chrono::milliseconds(500);
+  for (;;) {
     // What the group takes of each second; of the way to it only the topmost has others below.
     const double own = static_cast<double>(runtime_us) /
                        static_cast<double>(number_in(directory + "/cpu.rt_period_us", kSecond));
-    last = {};
+    Status last;
     for (size_t at = top.size(); last && at < directory.size();
          at = std::min(directory.find('/', at + 1), directory.size())) {
       const std::string group = directory.substr(0, at);
-      const size_t next = std::min(directory.find('/', at + 1), directory.size());
+      const std::string way = directory.substr(0, directory.find('/', at + 1));
       double needed = own;
       for (const auto& below : groups_below(group)) {
-        if (below != directory.substr(0, next)) needed += realtime_share(below);
+        if (below != way) needed += realtime_share(below);
       }
+      if (needed <= realtime_share(group)) continue;
       const double period = static_cast<double>(number_in(group + "/cpu.rt_period_us", kSecond));
       last = write_file(group + "/cpu.rt_runtime_us",
                         std::to_string(static_cast<uint64_t>(std::ceil(needed * period))));
     }
     if (last) last = write_file(directory + "/cpu.rt_runtime_us", std::to_string(runtime_us));
     if (last || last.error().err != EINVAL) return last;
+    if (Clock::now() > deadline) {
+      Error error = last.error();
+      error.hint = "the groups above have no more to give: sched_rt_runtime_us is for all";
+      return tl::unexpected(std::move(error));
+    }
     pollfd none{-1, 0, 0};
-    sys::call(SYS_poll, sys::arg(&none), 0, 1);
+    sys::call(SYS_poll, sys::arg(&none), 0, 2);
   }
-  Error error = last.error();
-  error.hint = "the groups above have no more real time to give: sched_rt_runtime_us is for all";
-  return tl::unexpected(std::move(error));
 }
 
 Result<uint64_t> keyed_value(std::string_view text, std::string_view key) {

@@ -26,8 +26,8 @@ Status freeze_v1_group(const std::string& directory, bool frozen);
 // A v1 cpuset takes tasks only when it has CPUs and memory nodes: those of the group above.
 Status seed_cpuset(const std::string& parent, const std::string& directory);
 // cpu.rt_runtime_us of a v1 group, in the period that it has. The groups from `top` to the one
-// above it get what those below them have together: a group gives away no more than its own, and
-// a new one has nothing. Linux sched-rt-group.rst.
+// above it get at least what those below them have together: a group gives away no more than its
+// own, and a new one has nothing. Linux sched-rt-group.rst.
 Status set_realtime(const std::string& top, const std::string& directory, uint64_t runtime_us);
 // "value" in a line "key value".
 Result<uint64_t> keyed_value(std::string_view text, std::string_view key);

@@ -62,7 +62,8 @@ TEST_F(CgroupV1, SwappinessAndKernelTcp) {
 // Who fills its memory is killed, or waits for ever where nobody is to be killed.
 TEST_F(CgroupV1, WithoutAnOomKillerTheTargetWaits) {
   if (!has("memory", "memory.oom_control")) GTEST_SKIP() << "host-lacks:cgroup:memory.oom_control";
-  const std::string fill = "dd if=/dev/zero of=/dev/null bs=64M count=1";
+  // Touched by the program itself: of what the kernel fills in a call there would be less.
+  const std::string fill = "x=0123456789abcdef; while :; do x=$x$x; done";
   for (const bool disabled : {true, false}) {
     Policy policy = open_policy();
     policy.resources.memory_limit = 8 * kMib;
@@ -133,16 +134,48 @@ TEST_F(CgroupV1, RealTimeOfManyTargetsOfOneRun) {
   ASSERT_TRUE(first && second);
   const std::string above = std::filesystem::path(first->directory("cpu")).parent_path();
   EXPECT_EQ(trim(read_file(above + "/cpu.rt_runtime_us").value_or("?")), "110000");
-  // What a target of the past had is given to the next one.
+  // What a target of the past had is the next one's.
   *second = *leaf(20000, 0, "third");
   EXPECT_EQ(trim(read_file(above + "/cpu.rt_runtime_us").value_or("?")), "130000");
   auto fourth = leaf(10000, 0, "fourth");
   ASSERT_TRUE(fourth) << fourth.error().describe();
-  EXPECT_EQ(trim(read_file(above + "/cpu.rt_runtime_us").value_or("?")), "40000");
+  EXPECT_EQ(trim(read_file(above + "/cpu.rt_runtime_us").value_or("?")), "130000");
   // More than there is for all groups of the machine.
   const auto much = leaf(1000000, 0, "much");
   ASSERT_FALSE(much);
-  EXPECT_THAT(much.error().describe(), HasSubstr("no more real time to give"));
+  EXPECT_THAT(much.error().describe(), HasSubstr("no more to give"));
+}
+
+// ---- Network ------------------------------------------------------------------------------------
+
+// A priority of the loopback interface, and a class that tc(8) can match.
+TEST_F(CgroupV1, ClassAndPrioritiesOfTheNetwork) {
+  if (!has("net_cls", "net_cls.classid")) GTEST_SKIP() << "host-lacks:cgroup:net_cls.classid";
+  if (!has("net_prio", "net_prio.ifpriomap"))
+    GTEST_SKIP() << "host-lacks:cgroup:net_prio.ifpriomap";
+  Policy policy = open_policy();
+  policy.resources.net_class_id = 0x100001;
+  policy.resources.net_priorities = {{"lo", 5}};
+  auto group = group_for(here_, policy);
+  ASSERT_TRUE(group) << group.error().describe();
+  EXPECT_THAT(group->left_out(), IsEmpty());
+  EXPECT_EQ(in(*group, "net_cls", "net_cls.classid"), "1048577");
+  EXPECT_THAT(in(*group, "net_prio", "net_prio.ifpriomap"), HasSubstr("lo 5"));
+  auto child = start(*compile(policy), "while :; do :; done", &*group);
+  ASSERT_TRUE(child) << child.error().describe();
+  const auto where = read_file(fmt::format("/proc/{}/cgroup", child->pid()));
+  const std::string own = group->directory("net_cls").substr(here_.v1_point("net_cls").size());
+  EXPECT_THAT(where.value_or(""), HasSubstr(":" + own + "\n"));
+  // The control.
+  auto open = group_for(here_, open_policy(), {"net_cls", "net_prio"});
+  ASSERT_TRUE(open) << open.error().describe();
+  EXPECT_EQ(in(*open, "net_cls", "net_cls.classid"), "0");
+  EXPECT_THAT(in(*open, "net_prio", "net_prio.ifpriomap"), HasSubstr("lo 0"));
+  // An interface that is not there.
+  policy.resources.net_priorities = {{"ringfence-none", 5}};
+  const auto none = group_for(here_, policy);
+  ASSERT_FALSE(none);
+  EXPECT_THAT(none.error().describe(), HasSubstr("net_prio.ifpriomap: No such device"));
 }
 
 // ---- Where v2 has the group ---------------------------------------------------------------------
@@ -154,12 +187,18 @@ TEST_F(CgroupV1, IsLeftOutOnV2AndSaid) {
   policy.resources.memory_swappiness = 7;
   policy.resources.memory_kernel_tcp = 16 * kMib;
   policy.resources.memory_oom_kill_disabled = true;
+  policy.resources.io_leaf_weight = 100;
+  policy.resources.io_device_weights = {{8, 0, 0, 100}};
+  policy.resources.net_class_id = 1;
+  policy.resources.net_priorities = {{"lo", 5}};
   auto group = group_for(only_v2(here_), policy);
   ASSERT_TRUE(group) << group.error().describe();
-  EXPECT_THAT(group->left_out(),
-              ElementsAre("/linux/resources/cpu/realtimeRuntime",
-                          "/linux/resources/memory/kernelTCP", "/linux/resources/memory/swappiness",
-                          "/linux/resources/memory/disableOOMKiller"));
+  EXPECT_THAT(
+      group->left_out(),
+      ElementsAre("/linux/resources/cpu/realtimeRuntime", "/linux/resources/memory/kernelTCP",
+                  "/linux/resources/memory/swappiness", "/linux/resources/memory/disableOOMKiller",
+                  "/linux/resources/blockIO/leafWeight", "/linux/resources/blockIO/weightDevice",
+                  "/linux/resources/network/classID", "/linux/resources/network/priorities"));
   EXPECT_EQ(run(*compile(policy), "echo alive", &*group).out, "alive\n");
 }
 
