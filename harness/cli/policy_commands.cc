@@ -65,6 +65,15 @@ struct SpawnArguments {
   std::vector<std::string> command;
 };
 
+Result<CgroupLeaf> group_of(const Plan& plan, std::vector<Step::Setting> settings) {
+  const CgroupLayout layout = CgroupLayout::probe();
+  auto root = CgroupRoot::create(layout);
+  if (!root) return tl::unexpected(root.error());
+  // Without v2 a group that limits nothing stands in a hierarchy all the same.
+  if (settings.empty() && layout.offers("pids")) settings.push_back({"pids"});
+  return CgroupLeaf::create(*root, settings, "spawn", plan.cgroups_path);
+}
+
 int spawn_command(const SpawnArguments& args) {
   auto loaded = load(args.policy, args.rootfs);
   if (!loaded) return complain(loaded.error());
@@ -76,12 +85,17 @@ int spawn_command(const SpawnArguments& args) {
   if (!plan) return complain(plan.error());
 
   std::optional<CgroupLeaf> leaf;
-  if (const auto settings = plan->settings(); !settings.empty()) {
-    auto root = CgroupRoot::create(CgroupLayout::probe());
-    if (!root) return complain(root.error());
-    auto made = CgroupLeaf::create(*root, settings, "spawn");
-    if (!made) return complain(made.error());
-    leaf = std::move(*made);
+  if (const auto settings = plan->settings(); !settings.empty() || !plan->cgroups_path.empty()) {
+    auto made = group_of(*plan, settings);
+    if (!made && !settings.empty()) return complain(made.error());
+    if (made) {
+      leaf = std::move(*made);
+    } else {  // a name alone, which limits nothing
+      fmt::print(stderr, "ringfence: warning: {}: /linux/cgroupsPath: {}\n", args.policy,
+                 made.error().describe());
+    }
+  }
+  if (leaf) {
     for (const auto& pointer : leaf->left_out()) {
       fmt::print(stderr, "ringfence: warning: {}: {}: no group of this host has it\n", args.policy,
                  pointer);

@@ -426,6 +426,18 @@ std::vector<Unenforced> unenforced_here(const Resources& resources, const Facts&
   return fields;
 }
 
+Policy as_enforced_here(Policy policy, const Facts& facts) {
+  for (auto& u : unenforced_here(policy.resources, facts)) {
+    policy.unenforced.push_back(std::move(u));
+  }
+  if (!policy.cgroups_path.empty() && !facts.satisfied("cgroup2") &&
+      !facts.satisfied("cgroup.pids")) {
+    policy.cgroups_path.clear();
+    policy.unenforced.push_back({"/linux/cgroupsPath", {}});
+  }
+  return policy;
+}
+
 std::vector<std::string> cgroup_controllers(const Resources& resources) {
   std::set<std::string> controllers;
   if (!resources.devices.empty()) controllers.insert("devices");

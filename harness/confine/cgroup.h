@@ -25,6 +25,9 @@ std::vector<std::string> cgroup_needs(const Resources& resources);
 // Fields that v1 alone has the means for, and no group of this host: they are left out here, as
 // runc leaves them out on v2.
 std::vector<Unenforced> unenforced_here(const Resources& resources, const Facts& facts);
+// The policy as this host can have it: those fields are recorded as unenforced, and so is a path of
+// its group where no group can be made.
+Policy as_enforced_here(Policy policy, const Facts& facts);
 // The controllers that hold the limits, sorted.
 std::vector<std::string> cgroup_controllers(const Resources& resources);
 

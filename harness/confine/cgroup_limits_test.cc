@@ -166,6 +166,19 @@ TEST(CgroupLimits, WhatV1AloneHasIsNoNeedAndToldWhereItIsNot) {
             facts.satisfied("cgroup:cpu.rt_runtime_us"));
 }
 
+TEST(CgroupLimits, APathIsForgottenWhereNoGroupCanBeMade) {
+  Policy policy;
+  policy.cgroups_path = "/app";
+  const Facts facts = Facts::probe();
+  const Policy here = as_enforced_here(policy, facts);
+  if (facts.satisfied("cgroup2") || facts.satisfied("cgroup.pids")) {
+    EXPECT_EQ(here, policy);
+  } else {
+    EXPECT_EQ(here.cgroups_path, "");
+    EXPECT_THAT(here.unenforced, ElementsAre(Unenforced{"/linux/cgroupsPath", Layer{}}));
+  }
+}
+
 TEST(CgroupLimits, IoByDevice) {
   Resources r;
   r.io_weight = 1000;

@@ -101,6 +101,8 @@ const std::vector<Malformed> kMalformed = {
     {"time-offset-without-time", "/linux/timeOffsets", R"(type time)"},
     {"device-type", "/linux/devices/0/type", R"(unknown word)"},
     {"cgroups-path-up", "/linux/cgroupsPath", R"("..")"},
+    {"cgroups-path-of-a-file", "/linux/cgroupsPath", R"(no group can have this name)"},
+    {"cgroups-path-long", "/linux/cgroupsPath", R"(more than 255)"},
     {"pids-negative", "/linux/resources/pids/limit", R"(-1 to)"},
     {"memory-string", "/linux/resources/memory/limit", R"(wrong type: string)"},
     {"cpu-shares-negative", "/linux/resources/cpu/shares", R"(out of range)"},

@@ -123,8 +123,15 @@ void read_sysctl(const JsonNode& node, Policy& policy) {
 
 std::string read_cgroups_path(const JsonNode& node) {
   std::string path = node.string();
+  constexpr size_t kMostName = 255;  // NAME_MAX
   for (const auto part : split(path, '/')) {
     if (part == "..") node.fail("\"..\" in cgroupsPath", "a path below the cgroup mount point");
+    if (part.size() > kMostName) node.fail("a name of more than 255 bytes", "shorter names");
+    // kernel/cgroup/cgroup.c, cgroup_mkdir(), and the names of the files that every group has.
+    if (part.find('\n') != std::string_view::npos || part.starts_with("cgroup.") ||
+        part == "tasks" || part == "notify_on_release") {
+      node.fail("no group can have this name: \"" + std::string(part) + "\"", "another name");
+    }
   }
   return path;
 }

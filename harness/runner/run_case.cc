@@ -262,14 +262,15 @@ class CaseRun {
         settings.push_back({controller});
       }
     }
-    if (settings.empty() && needs_cgroup(case_, context_)) {
+    if (settings.empty() && needs_cgroup(case_, context_) &&
+        (plan.cgroups_path.empty() || context_.cgroups->layout().offers("pids"))) {
       settings.push_back({"pids", "pids.max", "max"});
     }
     // Where the group is what a case is about, its name holds the secret: who reads the host's path
     // of it has it. Elsewhere that would be a way to the secret that is not the attempt's.
     const bool about_groups = case_.expected == Layer::kCgroupNs;
     return CgroupLeaf::create(context_.cgroups, settings,
-                              "t-" + (about_groups ? spec.secret : spec.nonce));
+                              "t-" + (about_groups ? spec.secret : spec.nonce), plan.cgroups_path);
   }
 
   const Case& case_;
@@ -292,7 +293,10 @@ Result<Plan> compile_for_decoy(const Policy& policy, CompileOptions options) {
 
 bool needs_cgroup(const Case& c, const RunContext& context) {
   const auto limits = [](const Policy& p) { return p.resources != Resources{}; };
-  if (context.mode == Mode::policy_mode && limits(*context.policy)) return true;
+  if (context.mode == Mode::policy_mode &&
+      (limits(*context.policy) || !context.policy->cgroups_path.empty())) {
+    return true;
+  }
   return limits(c.policy) ||
          std::any_of(c.needs.begin(), c.needs.end(),
                      [](const std::string& need) { return need.starts_with("cgroup."); });

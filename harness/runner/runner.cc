@@ -587,9 +587,7 @@ Result<RunResult> run(const Registry& registry, const Facts& facts, const RunOpt
                       Observer& observer) {
   if (!options.policy) return Run(facts, options, observer).run(registry);
   RunOptions here = options;
-  for (auto& u : unenforced_here(options.policy->resources, facts)) {
-    here.policy->unenforced.push_back(std::move(u));
-  }
+  here.policy = as_enforced_here(*options.policy, facts);
   return Run(facts, here, observer).run(registry);
 }
 

@@ -129,6 +129,12 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   auto controllers = add_cgroup_limits(assembler, policy);
   if (!controllers) return tl::unexpected(controllers.error());
   plan.controllers = std::move(*controllers);
+  if (!policy.cgroups_path.empty()) {
+    Step path = Assembler::setup(
+        {}, "cgroup.path", fmt::format("a group at {} below the run's own", policy.cgroups_path));
+    path.where = Where::parent;
+    if (assembler.add(std::move(path))) plan.cgroups_path = policy.cgroups_path;
+  }
   auto namespaces = add_clone_namespaces(assembler, policy, options.entry == Entry::unshare);
   if (!namespaces) return tl::unexpected(namespaces.error());
   // In the spawner's own namespace, or one that is joined, nothing is changed.
