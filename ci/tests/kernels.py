@@ -619,7 +619,7 @@ exec "$@"
         script = self.here / "fields.sh"
         script.write_text(text)
         got = run(RINGFENCE, "kernels", "exec", "--kernel", kernel, *self.SLOW_DAY, "--vmm", "qemu-tcg",
-                  *(("--cmdline", cmdline) if cmdline else ()), "--modules", "loop,bfq", "--with",
+                  *(("--cmdline", cmdline) if cmdline else ()), "--modules", "loop,bfq,tcp_diag", "--with",
                   f"{script},{self.PROGRAM}", "--", "env", "RINGFENCE_TEST_DISPOSABLE=1", "sh", str(script),
                   self.PROGRAM, "--gtest_filter=" + ":".join(tests), "--gtest_brief=1", timeout=900)
         print(got.stdout[-3000:])

@@ -2,9 +2,18 @@
 // them and by what they do, and said to be left out where the group is one of v2.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <linux/inet_diag.h>
+#include <linux/netlink.h>
+#include <linux/rtnetlink.h>
+#include <linux/sock_diag.h>
+#include <netinet/in.h>
 #include <sched.h>
+#include <sys/socket.h>
 
+#include <array>
 #include <chrono>
+#include <csignal>
+#include <cstring>
 #include <filesystem>
 
 #include "harness/spawn/test_groups.h"
@@ -148,6 +157,94 @@ TEST_F(CgroupV1, RealTimeOfManyTargetsOfOneRun) {
 
 // ---- Network ------------------------------------------------------------------------------------
 
+// A socket that listens, as sock_diag(7) tells of it.
+struct Listening {
+  uint16_t port = 0;
+  std::optional<uint32_t> class_id;
+};
+
+// Who listens in this network namespace, by an answer of the kernel's tcp_diag; nothing without it.
+std::vector<Listening> listening() {
+  std::vector<Listening> list;
+  const UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_SOCK_DIAG));
+  struct {
+    nlmsghdr head;
+    inet_diag_req_v2 body;
+  } request{};
+  request.head.nlmsg_len = sizeof request;
+  request.head.nlmsg_type = SOCK_DIAG_BY_FAMILY;
+  request.head.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP;
+  request.body.sdiag_family = AF_INET;
+  request.body.sdiag_protocol = IPPROTO_TCP;
+  request.body.idiag_ext = 1 << (INET_DIAG_TCLASS - 1);  // INET_DIAG_CLASS_ID comes with it
+  request.body.idiag_states = 1 << 10;                   // TCP_LISTEN
+  if (fd.get() < 0 || send(fd.get(), &request, sizeof request, 0) < 0) return list;
+  alignas(nlmsghdr) std::array<char, 32768> buffer{};
+  for (bool more = true; more;) {
+    const ssize_t got = recv(fd.get(), buffer.data(), buffer.size(), 0);
+    if (got <= 0) return list;
+    auto left = static_cast<unsigned>(got);
+    for (auto* m = reinterpret_cast<nlmsghdr*>(buffer.data()); NLMSG_OK(m, left);
+         m = NLMSG_NEXT(m, left)) {
+      more = more && m->nlmsg_type == SOCK_DIAG_BY_FAMILY;
+      if (!more) break;
+      const auto* socket = static_cast<const inet_diag_msg*>(NLMSG_DATA(m));
+      Listening one{ntohs(socket->id.idiag_sport), {}};
+      auto rest = static_cast<unsigned>(m->nlmsg_len - NLMSG_LENGTH(sizeof *socket));
+      for (auto* a = reinterpret_cast<const rtattr*>(socket + 1); RTA_OK(a, rest);
+           a = RTA_NEXT(a, rest)) {
+        if (a->rta_type != INET_DIAG_CLASS_ID) continue;
+        uint32_t id = 0;
+        std::memcpy(&id, RTA_DATA(a), sizeof id);
+        one.class_id = id;
+      }
+      list.push_back(one);
+    }
+  }
+  return list;
+}
+
+// The class of a socket that a member of the group makes; nothing where the kernel does not tell.
+std::optional<uint32_t> class_of_a_socket(CgroupLeaf& group) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return std::nullopt;
+  const UniqueFd in(fds[0]);
+  UniqueFd out(fds[1]);
+  int go[2];
+  if (pipe2(go, O_CLOEXEC) != 0) return std::nullopt;
+  const UniqueFd wait(go[0]);
+  UniqueFd start(go[1]);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    char byte = 0;
+    if (read(wait.get(), &byte, 1) != 1) _exit(1);  // until it is in the group
+    const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* plain = reinterpret_cast<sockaddr*>(&address);
+    if (bind(fd, plain, size) != 0 || listen(fd, 1) != 0 || getsockname(fd, plain, &size) != 0 ||
+        write(out.get(), &address.sin_port, sizeof address.sin_port) < 0) {
+      _exit(1);
+    }
+    for (;;) pause();
+  }
+  out.reset();
+  uint16_t port = 0;
+  std::optional<uint32_t> found;
+  if (group.add(pid) && write(start.get(), "x", 1) == 1 &&
+      read(in.get(), &port, sizeof port) == sizeof port) {
+    for (const Listening& one : listening()) {
+      if (one.port == ntohs(port)) found = one.class_id;
+    }
+  }
+  (void)::kill(pid, SIGKILL);
+  int status = 0;
+  EXPECT_EQ(waitpid(pid, &status, 0), pid);
+  return found;
+}
+
 // A priority of the loopback interface, and a class that tc(8) can match.
 TEST_F(CgroupV1, ClassAndPrioritiesOfTheNetwork) {
   if (!has("net_cls", "net_cls.classid")) GTEST_SKIP() << "host-lacks:cgroup:net_cls.classid";
@@ -166,11 +263,16 @@ TEST_F(CgroupV1, ClassAndPrioritiesOfTheNetwork) {
   const auto where = read_file(fmt::format("/proc/{}/cgroup", child->pid()));
   const std::string own = group->directory("net_cls").substr(here_.v1_point("net_cls").size());
   EXPECT_THAT(where.value_or(""), HasSubstr(":" + own + "\n"));
+  // It is the sockets' of the group: what tc(8) goes by.
+  ASSERT_TRUE(child->kill());
+  const auto seen = class_of_a_socket(*group);
+  EXPECT_EQ(seen, 0x100001U);
   // The control.
   auto open = group_for(here_, open_policy(), {"net_cls", "net_prio"});
   ASSERT_TRUE(open) << open.error().describe();
   EXPECT_EQ(in(*open, "net_cls", "net_cls.classid"), "0");
   EXPECT_THAT(in(*open, "net_prio", "net_prio.ifpriomap"), HasSubstr("lo 0"));
+  EXPECT_EQ(class_of_a_socket(*open), 0U);
   // An interface that is not there.
   policy.resources.net_priorities = {{"ringfence-none", 5}};
   const auto none = group_for(here_, policy);
