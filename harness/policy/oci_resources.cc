@@ -251,11 +251,10 @@ void read_rdma(const JsonNode& rdma, Resources& r) {
     if (!is_word(device)) {
       limits.fail("not the name of a device: \"" + device + "\"", "such as mlx5_0");
     }
-    const auto limit = [&](const char* name) {
-      const JsonNode node = limits.get(name);
+    const auto limit = [](const JsonNode& node) {
       return node ? std::optional(node.u32(INT32_MAX)) : std::nullopt;
     };
-    r.rdma[device] = {limit("hcaHandles"), limit("hcaObjects")};
+    r.rdma[device] = {limit(limits.get("hcaHandles")), limit(limits.get("hcaObjects"))};
   }
 }
 

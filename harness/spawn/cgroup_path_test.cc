@@ -23,7 +23,7 @@ std::vector<std::string> groups(const CgroupLayout& layout, const std::string& n
   for (const auto& [controller, point] : layout.v1) tops.insert(point);
   std::vector<std::string> found;
   for (const auto& top : tops) {
-    if (std::filesystem::exists(top + "/" + name)) found.push_back(top);
+    if (std::filesystem::exists(std::filesystem::path(top) / name)) found.push_back(top);
   }
   return found;
 }
