@@ -615,12 +615,23 @@ fi
 exec "$@"
 """
 
-    def spawn_test(self, kernel, tests, cmdline="", text=SCRIPT):
+    # Software RDMA is in the generic flavour alone.
+    GENERIC = "debian:6.1.*[0-9]-amd64"
+    RDMA_SCRIPT = r"""
+set -e
+for module in udp_tunnel ip6_udp_tunnel ib_core ib_uverbs crc32_generic rdma_rxe; do
+    insmod /lib/modules/ringfence/$module.ko
+done
+rdma link add rxe0 type rxe netdev lo
+exec "$@"
+"""
+
+    def spawn_test(self, kernel, tests, cmdline="", text=SCRIPT, modules="loop,bfq,tcp_diag", also=""):
         script = self.here / "fields.sh"
         script.write_text(text)
         got = run(RINGFENCE, "kernels", "exec", "--kernel", kernel, *self.SLOW_DAY, "--vmm", "qemu-tcg",
-                  *(("--cmdline", cmdline) if cmdline else ()), "--modules", "loop,bfq,tcp_diag", "--with",
-                  f"{script},{self.PROGRAM}", "--", "env", "RINGFENCE_TEST_DISPOSABLE=1", "sh", str(script),
+                  *(("--cmdline", cmdline) if cmdline else ()), "--modules", modules, "--with",
+                  f"{script},{self.PROGRAM}{also}", "--", "env", "RINGFENCE_TEST_DISPOSABLE=1", "sh", str(script),
                   self.PROGRAM, "--gtest_filter=" + ":".join(tests), "--gtest_brief=1", timeout=900)
         print(got.stdout[-3000:])
         self.assertEqual(got.returncode, 0, got.stdout[-4000:] + got.stderr[-1000:])
@@ -629,11 +640,13 @@ exec "$@"
 
     def test_6_1(self):
         out = self.spawn_test(OLD, self.TESTS)
-        self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:lsm:selinux"])
+        self.assertEqual(sorted(re.findall(r"(?m)^(?:needs|host-lacks):.*", out)),
+                         ["host-lacks:lsm:selinux", "host-lacks:rdma device"])
 
     def test_6_12(self):
         out = self.spawn_test(NEW, self.TESTS)
-        self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:lsm:selinux"])
+        self.assertEqual(sorted(re.findall(r"(?m)^(?:needs|host-lacks):.*", out)),
+                         ["host-lacks:lsm:selinux", "host-lacks:rdma device"])
 
     def test_v1_6_1(self):
         out = self.spawn_test(OLD, ["CgroupV1.*"], text=self.V1_SCRIPT)
@@ -644,6 +657,16 @@ exec "$@"
         self.assertEqual(sorted(set(re.findall(r"(?m)^(?:needs|host-lacks):.*", out))), [
             "host-lacks:cgroup:cpu.rt_runtime_us", "host-lacks:cgroup:memory.oom_control",
             "host-lacks:cgroup:memory.swappiness"])
+
+    def test_rdma_6_1(self):
+        rdma = shutil.which("rdma")
+        if rdma is None:
+            self.skipTest("host-lacks:rdma")
+        if Fetch.lacks_package(Fetch.uname(self.GENERIC)):
+            self.skipTest("host-lacks:package:" + self.GENERIC)
+        out = self.spawn_test(self.GENERIC, ["CgroupFields.Rdma*"], text=self.RDMA_SCRIPT,
+                              modules="rdma_rxe,crc32_generic", also="," + rdma)
+        self.assertNotIn("SKIPPED", out)
 
     def test_selinux_6_1(self):
         out = self.spawn_test(OLD, ["Label.SelinuxLabel"], "lsm=capability,selinux selinux=1")

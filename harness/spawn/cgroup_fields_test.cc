@@ -1,9 +1,12 @@
 // Fields of the control groups that a small host lacks the means for: memory nodes, protection and
 // swap, weights of block I/O, huge pages. Each by its effect, where the machine has what it takes.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <rdma/ib_user_verbs.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/wait.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -130,7 +133,7 @@ TEST_F(CgroupFields, MemoryLowIsTakenLast) {
 
 TEST_F(CgroupFields, SwapMaxBoundsWhatIsSwapped) {
   if (!here_.unified_has("memory")) GTEST_SKIP() << "needs:cgroup2";
-  if (swap_total() < 64 * 1024) GTEST_SKIP() << "host-lacks:swap";
+  if (swap_total() < uint64_t{65536}) GTEST_SKIP() << "host-lacks:swap";
   const auto filled = [&](int64_t memory_and_swap) {
     Policy policy = open_policy();
     policy.resources.memory_limit = 8 * kMib;
@@ -258,6 +261,52 @@ TEST_F(CgroupFields, BfqWeight) {
   settings[0].file = "io.weight_of_no_kernel";
   ASSERT_TRUE(group->set(settings[0]));
   EXPECT_EQ(weight_of(*group), "default 400");
+}
+
+// The errno of a member of the group that opens a context of the device (which is what hca_handle
+// counts), by uverbs' own command; 0 for success.
+int open_rdma_context(CgroupLeaf& group, const std::string& device_file) {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return errno;
+  const UniqueFd wait(fds[0]);
+  UniqueFd go(fds[1]);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    char byte = 0;
+    if (read(wait.get(), &byte, 1) != 1) _exit(EIO);  // until it is in the group
+    ib_uverbs_get_context_resp answer{};
+    struct {
+      ib_uverbs_cmd_hdr head;
+      __u64 response;
+    } command{};
+    command.head = {IB_USER_VERBS_CMD_GET_CONTEXT, sizeof command / 4, sizeof answer / 4};
+    command.response = reinterpret_cast<__u64>(&answer);
+    const int fd = open(device_file.c_str(), O_RDWR | O_CLOEXEC);
+    if (fd < 0) _exit(errno);
+    _exit(write(fd, &command, sizeof command) < 0 ? errno : 0);
+  }
+  const bool in = group.add(pid).has_value() && write(go.get(), "x", 1) == 1;
+  go.reset();
+  int status = 0;
+  EXPECT_EQ(waitpid(pid, &status, 0), pid);
+  return in && WIFEXITED(status) ? WEXITSTATUS(status) : EIO;
+}
+
+TEST_F(CgroupFields, RdmaHandlesAreCounted) {
+  if (!here_.offers("rdma")) GTEST_SKIP() << "needs:cgroup.rdma";
+  const auto devices = list_directory("/sys/class/infiniband");
+  if (!devices || devices->empty()) GTEST_SKIP() << "host-lacks:rdma device";
+  const std::string node = "/dev/infiniband/uverbs0";
+  if (!std::filesystem::exists(node)) GTEST_SKIP() << "host-lacks:path:" << node;
+  const auto opened = [&](uint32_t handles) {
+    Policy policy = open_policy();
+    policy.resources.rdma[devices->front()] = {handles, {}};
+    auto group = group_for(here_, policy);
+    EXPECT_TRUE(group) << group.error().describe();
+    return group ? open_rdma_context(*group, node) : EIO;
+  };
+  EXPECT_EQ(opened(0), EAGAIN);
+  EXPECT_EQ(opened(1), 0);  // the control
 }
 
 // Without a device nobody can be limited: the kernel is asked, and knows of none.
