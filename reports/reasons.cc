@@ -114,7 +114,7 @@ const std::vector<Reason>& reasons() {
        "Run on hardware virtualization (VMX or SVM), or in an SVM VM."},
       {"unenforced:",
        "The case depends on a part of the policy that was read and that ringfence does not "
-       "enforce yet (the argument is its JSON pointer).",
+       "enforce, yet or on this host (the argument is its JSON pointer).",
        "Take the part out of the policy, or test it with another target."},
       {"not-judged:",
        "The case has no consequence outside a target, so nothing of it is judged under a given "
