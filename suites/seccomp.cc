@@ -38,12 +38,18 @@ void add_actions(std::vector<Case>& cases) {
       Action{"trap", SeccompAction::trap, kKilled},
       Action{"kill_thread", SeccompAction::kill_thread, kKilled},
       Action{"kill_process", SeccompAction::kill_process, kKilled},
+      Action{"notify", SeccompAction::notify, kFiltered},
   };
   for (const Action& a : actions) {
+    const std::vector<std::string> calls = {"sethostname"};
+    Policy policy = filtered(calls, a.action);
+    const bool asks = a.action == SeccompAction::notify;
+    if (asks) policy.seccomp->answers = {{calls, NotifyAnswer::How::refuse, EPERM}};
     cases.push_back(filter_case(fmt::format("seccomp.action.{}", a.word),
                                 fmt::format("call what the filter answers with {}", a.word),
-                                filtered({"sethostname"}, a.action), {"sethostname", {"breached"}},
+                                std::move(policy), {"sethostname", {"breached"}},
                                 {Sight::hostname_changed}, {a.proof}));
+    if (asks) cases.back().needs = {"seccomp_notify"};
     cases.back().liveness = {"setdomainname", {"benign"}};
   }
 }

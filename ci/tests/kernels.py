@@ -586,7 +586,8 @@ class Fields(Machines):
     machine's, since a kernel lets only one of the two label a program."""
 
     PROGRAM = str(BIN / "ringfence_spawn_test")
-    TESTS = ["Scheduling.*", "Label.*", "CgroupFields.*", "CgroupPath.*", "Filter.*", "CgroupIo.WritesAreThrottledByDevice",
+    TESTS = ["Scheduling.*", "Label.*", "CgroupFields.*", "CgroupPath.*", "Filter.*", "Supervisor.*",
+             "CgroupIo.WritesAreThrottledByDevice",
              *(f"Isolation.{name}" for name in (
                  "EachNamespaceAlone", "AllNamespacesAndMaps", "FiveCapabilitySetsEachBySetAlone",
                  "IdsGroupsSessionAndDescriptors", "EveryRlimitAndTheUmask", "AccessTimesOfMounts"))]

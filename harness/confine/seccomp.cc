@@ -23,6 +23,9 @@
 namespace ringfence {
 namespace {
 
+// linux/seccomp.h has it from Linux 5.19 on.
+constexpr uint64_t kWaitKillable = 1UL << 5;
+
 struct ReleaseFilter {
   void operator()(void* filter) const { seccomp_release(filter); }
 };
@@ -183,12 +186,9 @@ Status add_foreign(Filter& filter, const Seccomp& seccomp, uint32_t fallback) {
 }  // namespace
 
 Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp) {
-  const auto refuses_notify = [](SeccompAction action) { return action == SeccompAction::notify; };
-  bool notify = refuses_notify(seccomp.default_action);
-  for (const SeccompRule& rule : seccomp.rules) notify = notify || refuses_notify(rule.action);
-  if (notify) {
-    return unsupported_error("compile seccomp", "/linux/seccomp", 0,
-                             "SCMP_ACT_NOTIFY: nobody here answers a listener");
+  if (seccomp.default_action == SeccompAction::notify) {
+    return usage_error("compile seccomp", "/linux/seccomp/defaultAction",
+                       "SCMP_ACT_NOTIFY is for single calls");
   }
   const uint32_t fallback = library_action(seccomp.default_action, seccomp.default_errno);
   auto filter = new_filter(fallback);
@@ -215,26 +215,91 @@ Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp) {
 }
 
 Result<uint64_t> seccomp_flags(const Seccomp& seccomp) {
-  uint64_t flags = 0;
+  struct Flag {
+    std::string_view name;
+    uint64_t bit;
+  };
+  constexpr std::array kFlags = {
+      Flag{"SECCOMP_FILTER_FLAG_LOG", SECCOMP_FILTER_FLAG_LOG},
+      Flag{"SECCOMP_FILTER_FLAG_SPEC_ALLOW", SECCOMP_FILTER_FLAG_SPEC_ALLOW},
+      Flag{"SECCOMP_FILTER_FLAG_TSYNC", SECCOMP_FILTER_FLAG_TSYNC},
+      Flag{"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV", kWaitKillable},
+  };
+  uint64_t flags = seccomp.notified().empty() ? 0 : SECCOMP_FILTER_FLAG_NEW_LISTENER;
   for (const auto& name : seccomp.flags) {
-    if (name == "SECCOMP_FILTER_FLAG_LOG") {
-      flags |= SECCOMP_FILTER_FLAG_LOG;
-    } else if (name == "SECCOMP_FILTER_FLAG_SPEC_ALLOW") {
-      flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
-    } else if (name == "SECCOMP_FILTER_FLAG_TSYNC") {
-      continue;  // the target starts with one thread
-    } else {
-      return unsupported_error("compile seccomp", "/linux/seccomp/flags", 0,
-                               name + ": LOG, SPEC_ALLOW and TSYNC are carried out");
+    const auto* it =
+        std::find_if(kFlags.begin(), kFlags.end(), [&](const Flag& f) { return f.name == name; });
+    if (it == kFlags.end()) {
+      return usage_error("compile seccomp", "/linux/seccomp/flags", "unknown flag " + name);
     }
+    flags |= it->bit;
   }
+  if ((flags & kWaitKillable) != 0 && (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0) {
+    return usage_error("compile seccomp", "/linux/seccomp/flags",
+                       "WAIT_KILLABLE_RECV is for notified calls, and there is none");
+  }
+  // Both would return a number: which thread was in the way, and the listener.
+  constexpr uint64_t kBoth = SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_NEW_LISTENER;
+  if ((flags & kBoth) == kBoth) flags |= SECCOMP_FILTER_FLAG_TSYNC_ESRCH;
   return flags;
 }
 
-bool add_seccomp(Assembler& plan, size_t instructions, uint64_t flags) {
-  Step step = Assembler::confining(Layer::kSeccomp, "seccomp",
-                                   fmt::format("load the filter of {} instructions", instructions));
-  step.ops.push_back(make_op(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, slot_arg(kSlotFilter)));
+Result<std::optional<Listener>> make_listener(const Policy& policy) {
+  if (!policy.seccomp) return std::optional<Listener>();
+  const Seccomp& seccomp = *policy.seccomp;
+  const auto notified = seccomp.notified();
+  if (notified.empty()) return std::optional<Listener>();
+  Listener listener;
+  listener.path = seccomp.listener_path;
+  listener.metadata = seccomp.listener_metadata;
+  listener.oci_version = policy.oci_version;
+  listener.annotations = policy.annotations;
+  const size_t slash = policy.name.rfind('/');
+  listener.bundle = slash == std::string::npos ? "." : policy.name.substr(0, slash + 1);
+  if (!listener.path.empty()) return std::optional(std::move(listener));
+
+  auto architectures = foreign_architectures(seccomp);
+  if (!architectures) return tl::unexpected(architectures.error());
+  for (const auto& name : notified) {
+    const auto answers = [&](const NotifyAnswer& answer) {
+      return std::find(answer.names.begin(), answer.names.end(), name) != answer.names.end();
+    };
+    const auto it = std::find_if(seccomp.answers.begin(), seccomp.answers.end(), answers);
+    if (it == seccomp.answers.end()) {
+      return usage_error("compile seccomp", "/linux/seccomp",
+                         "SCMP_ACT_NOTIFY for " + name + ", and nobody answers");
+    }
+    const auto add = [&](uint32_t arch, int nr) {
+      if (nr >= 0) listener.answers.push_back({arch, nr, it->how, it->value});
+    };
+    add(seccomp_arch_native(), resolve(name, false));
+    for (const uint32_t arch : *architectures) {
+      add(arch, seccomp_syscall_resolve_name_arch(arch, name.c_str()));
+    }
+  }
+  return std::optional(std::move(listener));
+}
+
+bool add_seccomp(Assembler& plan, const std::vector<uint64_t>& program, uint64_t flags) {
+  Step step =
+      Assembler::confining(Layer::kSeccomp, "seccomp",
+                           fmt::format("load the filter of {} instructions", program.size()));
+  Op load = make_op(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, slot_arg(kSlotFilter));
+  if ((flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0) {
+    step.ops.push_back(load);
+    return plan.add(std::move(step));
+  }
+  // Under the filter the child may not be able to wait by a call.
+  const bool may_wait = passes(program, make_op(SYS_futex));
+  load.out = kSlotListener;
+  step.ops.push_back(make_op(kCallListener, kListenerComes));
+  step.ops.push_back(load);
+  step.ops.push_back(
+      make_op(kCallListener, may_wait ? kListenerWait : kListenerSpin, slot_arg(kSlotListener)));
+  // While the child holds it, too, a call would wait for an answer that nobody is left to give.
+  if (passes(program, make_op(SYS_close))) {
+    step.ops.push_back(make_op(SYS_close, slot_arg(kSlotListener)));
+  }
   return plan.add(std::move(step));
 }
 

@@ -16,6 +16,7 @@ namespace ringfence {
 namespace {
 
 constexpr uint32_t kArchI386 = 0x40000003;
+constexpr uint32_t kArchX8664 = 0xc000003e;
 constexpr uint32_t kArchArm64 = 0xc00000b7;
 
 uint32_t action_of(SeccompAction action, std::optional<uint32_t> data) {
@@ -192,20 +193,53 @@ TEST(Seccomp, LongerThanTheKernelTakesIsRefusedHere) {
 }
 
 TEST(Seccomp, RefusesWhatItCannotCarryOut) {
-  auto notify = compile_seccomp(one_rule("mount", SeccompAction::notify));
-  ASSERT_FALSE(notify);
-  EXPECT_EQ(notify.error().kind, Error::Kind::unsupported);
-  EXPECT_EQ(notify.error().object, "/linux/seccomp");
   Seccomp seccomp = one_rule("mount", SeccompAction::errno_);
   seccomp.architectures = {"SCMP_ARCH_ABACUS"};
   auto arch = compile_seccomp(seccomp);
   ASSERT_FALSE(arch);
   EXPECT_EQ(arch.error().kind, Error::Kind::usage);
+  seccomp.default_action = SeccompAction::notify;
+  EXPECT_FALSE(compile_seccomp(seccomp));
+  seccomp.flags = {"SECCOMP_FILTER_FLAG_ABACUS"};
+  EXPECT_FALSE(seccomp_flags(seccomp));
+  // Nobody would be asked.
   seccomp.flags = {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"};
   EXPECT_FALSE(seccomp_flags(seccomp));
+}
+
+TEST(Seccomp, Flags) {
+  Seccomp seccomp = one_rule("mount", SeccompAction::errno_);
+  EXPECT_EQ(seccomp_flags(seccomp).value_or(99), 0U);
   seccomp.flags = {"SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"};
   EXPECT_EQ(seccomp_flags(seccomp).value_or(0),
             uint64_t{SECCOMP_FILTER_FLAG_LOG | SECCOMP_FILTER_FLAG_SPEC_ALLOW});
+  seccomp.flags = {"SECCOMP_FILTER_FLAG_TSYNC"};
+  EXPECT_EQ(seccomp_flags(seccomp).value_or(0), uint64_t{SECCOMP_FILTER_FLAG_TSYNC});
+  seccomp.rules[0].action = SeccompAction::notify;
+  EXPECT_EQ(seccomp_flags(seccomp).value_or(0),
+            uint64_t{SECCOMP_FILTER_FLAG_TSYNC | SECCOMP_FILTER_FLAG_TSYNC_ESRCH |
+                     SECCOMP_FILTER_FLAG_NEW_LISTENER});
+  seccomp.flags = {"SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"};
+  EXPECT_EQ(seccomp_flags(seccomp).value_or(0),
+            uint64_t{SECCOMP_FILTER_FLAG_NEW_LISTENER | 1U << 5});
+}
+
+TEST(Seccomp, EachNotifiedCallHasItsAnswer) {
+  Policy policy;
+  policy.seccomp = one_rule("mount", SeccompAction::notify);
+  policy.seccomp->architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"};
+  auto none = make_listener(policy);
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().kind, Error::Kind::usage);
+  policy.seccomp->answers = {{{"mount"}, NotifyAnswer::How::refuse, EXDEV}};
+  auto made = make_listener(policy);
+  ASSERT_TRUE(made && *made);
+  const std::vector<Listener::Answer> answers = {
+      {kArchX8664, SYS_mount, NotifyAnswer::How::refuse, EXDEV},
+      {kArchI386, 21, NotifyAnswer::How::refuse, EXDEV}};
+  EXPECT_EQ((*made)->answers, answers);
+  policy.seccomp->rules[0].action = SeccompAction::allow;
+  EXPECT_FALSE(make_listener(policy).value_or(Listener{}));
 }
 
 }  // namespace

@@ -29,8 +29,9 @@ enum Slot : uint8_t {
   kSlotCgroupLast = kSlotCgroup0 + 9,
   kSlotNamespace0,  // Plan::namespace_paths, opened
   kSlotNamespaceLast = kSlotNamespace0 + 7,
-  kSlotPidfd,    // SpawnRequest::join_pidfd
-  kSlotMapped0,  // Plan::mapped_trees, made
+  kSlotPidfd,     // SpawnRequest::join_pidfd
+  kSlotListener,  // of the seccomp filter, from when it was loaded
+  kSlotMapped0,   // Plan::mapped_trees, made
   kSlotMappedLast = kSlotMapped0 + 7,
   kSlotFree,
   kSlots = 64
@@ -53,7 +54,13 @@ enum PseudoCall : long {
   // Goes on in a new child, for a pid namespace that takes children only: clone3(2) with
   // CLONE_PARENT, so that the spawner has it for a child.
   kCallReborn = -9,
+  // The listener of a seccomp filter, on its way to the spawner. Arguments: ListenerPart; the slot
+  // that has it.
+  kCallListener = -10,
 };
+// Before the filter is loaded; afterwards, waiting until it was taken, by futex(2) or where the
+// filter does not let that pass by looking again and again.
+enum ListenerPart : uint8_t { kListenerComes, kListenerWait, kListenerSpin };
 enum CapsetPart : uint8_t { kCapsetInheritable, kCapsetPermitted, kCapsetEffective };
 
 struct Op {

@@ -139,8 +139,6 @@ std::string read_cgroups_path(const JsonNode& node) {
 void read_seccomp(const JsonNode& node, Policy& policy) {
   if (!node) return;
   policy.seccomp = read_seccomp_object(node, HostProfile::current(), nullptr);
-  // Nobody listens: a notified syscall would fail with ENOSYS.
-  note_unenforced(policy, node.get("listenerPath"), Layer::kSeccomp);
 }
 
 void check_user_namespace(const JsonNode& node, const Policy& policy) {

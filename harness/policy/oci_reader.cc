@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "harness/base/file.h"
+#include "harness/policy/notify.h"
 #include "harness/policy/oci_sections.h"
 #include "harness/policy/ringfence_annotations.h"
 
@@ -155,6 +156,7 @@ Result<ReadPolicy> parse_oci_policy(std::string_view json, const std::string& fi
   policy.domainname = read_uts_name(top.get("domainname"), policy);
   check_hooks(top.get("hooks"), policy);
   read_annotations(top.get("annotations"), policy);
+  check_listener(linux_section.get("seccomp"), policy);
   if (!policy.mounts.empty() && !policy.has(Ns::mnt)) {
     top.get("mounts").warn("mounts without a mount namespace would be the host's");
   }

@@ -215,6 +215,17 @@ std::optional<SeccompAction> seccomp_action_by_name(std::string_view name) {
   return static_cast<SeccompAction>(*index);
 }
 std::string_view seccomp_op_name(SeccompOp op) { return kOpNames.at(static_cast<size_t>(op)); }
+std::vector<std::string> Seccomp::notified() const {
+  std::vector<std::string> calls;
+  for (const SeccompRule& rule : rules) {
+    if (rule.action != SeccompAction::notify) continue;
+    for (const auto& name : rule.names) {
+      if (std::find(calls.begin(), calls.end(), name) == calls.end()) calls.push_back(name);
+    }
+  }
+  return calls;
+}
+
 std::optional<SeccompOp> seccomp_op_by_name(std::string_view name) {
   const auto index = index_of(kOpNames, name);
   if (!index) return std::nullopt;

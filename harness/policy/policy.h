@@ -112,14 +112,28 @@ struct SeccompRule {
   friend bool operator==(const SeccompRule&, const SeccompRule&) = default;
 };
 
+// What the harness answers to calls with the action `notify`, seccomp_unotify(2). Letting a call go
+// on is no protection: its arguments can be changed after they were looked at.
+struct NotifyAnswer {
+  enum class How : uint8_t { refuse, pretend, proceed };
+  std::vector<std::string> names;
+  How how = How::refuse;
+  int64_t value = 0;  // refuse: the errno; pretend: what the call returns without being made
+  friend bool operator==(const NotifyAnswer&, const NotifyAnswer&) = default;
+};
+
 struct Seccomp {
   SeccompAction default_action = SeccompAction::errno_;
   std::optional<uint32_t> default_errno;
   std::vector<std::string> architectures;  // "SCMP_ARCH_X86_64"; empty: the native one
   std::vector<std::string> flags;          // "SECCOMP_FILTER_FLAG_LOG"
+  // Who answers for `notify`: a socket that gets the listener, or the harness.
   std::string listener_path;
   std::string listener_metadata;
+  std::vector<NotifyAnswer> answers;  // annotation "ringfence.seccomp.notify"
   std::vector<SeccompRule> rules;
+  // The calls that have to be answered, each once, in the order of the rules.
+  [[nodiscard]] std::vector<std::string> notified() const;
   friend bool operator==(const Seccomp&, const Seccomp&) = default;
 };
 

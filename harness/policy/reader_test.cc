@@ -113,7 +113,6 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
       "mountLabel": "system_u:object_r:x_t:s0",
       "intelRdt": {"closID": "a"},
       "netDevices": {"eth0": {"name": "e"}},
-      "seccomp": {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": "/run/l"},
       "resources": {
         "cpu": {"shares": 512, "cpus": "0-1"},
         "memory": {"limit": 1000000, "swap": 2000000},
@@ -128,11 +127,9 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
   const std::map<std::string, std::string> expected = {{"/hooks", ""},
                                                        {"/linux/mountLabel", "lsm.selinux"},
                                                        {"/linux/intelRdt", ""},
-                                                       {"/linux/netDevices", ""},
-                                                       {"/linux/seccomp/listenerPath", "seccomp"}};
+                                                       {"/linux/netDevices", ""}};
   EXPECT_EQ(found, expected);
   EXPECT_EQ(result.policy.resources.memory_limit, 1000000);
-  EXPECT_EQ(result.policy.seccomp->listener_path, "/run/l");
 }
 
 TEST(OciReader, TakesHarmlessPartsInItsStride) {

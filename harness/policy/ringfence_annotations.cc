@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "harness/base/file.h"
+#include "harness/policy/notify.h"
 
 namespace ringfence {
 namespace {
@@ -102,7 +103,7 @@ void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
     if (!key.starts_with(kPrefix)) continue;
     constexpr std::array kKnown = {
         kRootFlags,        kRootFresh, kRootNone,    kNewSession, kSetUser, kUnsetCapabilities,
-        kCloseDescriptors, kTime,      kTimeOffsets, kInit,       kNetwork};
+        kCloseDescriptors, kTime,      kTimeOffsets, kInit,       kNetwork, kNotify};
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
       fail_unknown(value, "annotation", key, {kKnown.begin(), kKnown.end()});
     }
@@ -135,6 +136,7 @@ void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
   }
   if (const JsonNode init = node.get(kInit)) policy.init = truth(init);
   read_time(node, policy);
+  read_notify(node.get(kNotify), policy);
   if (const JsonNode network = node.get(kNetwork)) {
     read_network(network, policy.network);
     const Namespace* own = policy.find(Ns::net);
@@ -168,6 +170,9 @@ std::map<std::string, std::string> write_ringfence_annotations(const Policy& pol
   }
   if (!unset.empty()) add(kUnsetCapabilities, unset);
   if (!policy.network.empty()) add(kNetwork, write_network(policy.network));
+  if (policy.seccomp && !policy.seccomp->answers.empty()) {
+    add(kNotify, write_notify(policy.seccomp->answers));
+  }
   if (!before_1_1(policy)) return list;
   if (const Namespace* time = policy.find(Ns::time)) {
     add(kTime, time->path.empty() ? "new" : time->path);

@@ -31,6 +31,8 @@ inline constexpr std::string_view kTime = "ringfence.time";
 inline constexpr std::string_view kTimeOffsets = "ringfence.time.offsets";
 // The interfaces of the target's network namespace, as a JSON text: see network.h.
 inline constexpr std::string_view kNetwork = "ringfence.network";
+// What the harness answers to notified calls, as a JSON text: see notify.h.
+inline constexpr std::string_view kNotify = "ringfence.seccomp.notify";
 
 inline constexpr std::string_view kFreshRootPath = "rootfs";
 inline constexpr std::string_view kNoRootPath = "/";

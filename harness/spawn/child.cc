@@ -59,6 +59,8 @@ RINGFENCE_CHILD long real_call(long nr) {
       return SYS_openat;
     case kCallReborn:
       return SYS_clone3;
+    case kCallListener:
+      return SYS_futex;
     default:
       return nr;
   }
@@ -162,6 +164,29 @@ RINGFENCE_CHILD int64_t wait_for_maps(ChildStart* start) {
   }
 }
 
+// Once the filter is loaded every call may be one that waits for an answer, or ends us.
+RINGFENCE_CHILD int64_t hand_over_listener(ChildStart* start, uint64_t part, uint64_t fd) {
+  ChildReport* report = start->report;
+  if (part == kListenerComes) {
+    __atomic_store_n(&report->listener, uint32_t{kComing}, __ATOMIC_RELEASE);
+    sys::call(SYS_futex, sys::arg(&report->listener), FUTEX_WAKE, 1);
+    return 0;
+  }
+  report->listener_fd = static_cast<int32_t>(fd);
+  __atomic_store_n(&report->listener, uint32_t{kThere}, __ATOMIC_RELEASE);
+  for (;;) {
+    const uint32_t taken = __atomic_load_n(&report->listener_taken, __ATOMIC_ACQUIRE);
+    if (taken == kGo) return 0;
+    if (taken == kNoGo) leave(127);
+    if (part == kListenerWait) {
+      timespec brief{0, 20'000'000};
+      sys::call(SYS_futex, sys::arg(&report->listener_taken), FUTEX_WAIT, taken, sys::arg(&brief));
+    } else {
+      asm volatile("pause");
+    }
+  }
+}
+
 // The new child has all of ours but the pid; we wait (CLONE_VFORK) until its program has started.
 RINGFENCE_CHILD int64_t be_reborn(ChildStart* start) {
   clone_args args{};
@@ -199,6 +224,8 @@ RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
       return wait_for_maps(start);
     case kCallReborn:
       return be_reborn(start);
+    case kCallListener:
+      return hand_over_listener(start, a[0], a[1]);
     case SYS_openat2: {
       // EAGAIN: anybody's mount or rename came between, and ".." could not be trusted, openat2(2).
       int64_t r = -EAGAIN;

@@ -33,12 +33,15 @@ struct ChildReport {
   uint32_t go;       // the parent has written them (1), or could not (2)
   uint32_t failed;   // the rest is valid
   uint32_t reached_exec;
-  int32_t reborn;  // pid of the child that goes on in our place (kCallReborn), 0 for none
+  uint32_t listener;        // one is coming (kComing), or is there (kThere)
+  uint32_t listener_taken;  // by the spawner (kGo), or it could not be (kNoGo)
+  int32_t listener_fd;      // its number in the child
+  int32_t reborn;           // pid of the child that goes on in our place (kCallReborn), 0 for none
   uint32_t step;
   int32_t err;
   int64_t nr;
 };
-enum : uint32_t { kWaiting = 1, kOver = 2, kGo = 1, kNoGo = 2 };
+enum : uint32_t { kWaiting = 1, kOver = 2, kGo = 1, kNoGo = 2, kComing = 1, kThere = 2 };
 
 struct GivenFd {
   int inside;

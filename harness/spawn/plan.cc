@@ -37,6 +37,7 @@ Step parent_death(const char* key, bool check) {
 struct Filter {
   std::vector<uint64_t> program;
   uint64_t flags = 0;
+  std::optional<Listener> listener;
 };
 
 // Ids, capabilities, no_new_privs and the filter, in runc's order: the filter last where that is
@@ -52,8 +53,8 @@ Status add_privileges(Assembler& plan, const Policy& policy, const NamespacePlan
   const bool last = how.no_new_privs || keeps_sys_admin(policy);
   bool loaded = false;
   if (!last && policy.seccomp) {
-    loaded = add_seccomp(plan, filter.program.size(), filter.flags);
-    if (!loaded) filter.program.clear();
+    loaded = add_seccomp(plan, filter.program, filter.flags);
+    if (!loaded) filter = {};
   }
   const size_t first = plan.size();
   add_credentials(plan, policy, how);
@@ -77,9 +78,7 @@ Status add_privileges(Assembler& plan, const Policy& policy, const NamespacePlan
     }
   }
   if (how.no_new_privs) plan.append(std::move(nnp));
-  if (last && policy.seccomp && !add_seccomp(plan, filter.program.size(), filter.flags)) {
-    filter.program.clear();
-  }
+  if (last && policy.seccomp && !add_seccomp(plan, filter.program, filter.flags)) filter = {};
   return {};
 }
 
@@ -123,7 +122,15 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
     if (!program) return tl::unexpected(program.error());
     auto flags = seccomp_flags(*policy.seccomp);
     if (!flags) return tl::unexpected(flags.error());
-    filter = {std::move(*program), *flags};
+    auto listener = make_listener(policy);
+    if (!listener) return tl::unexpected(listener.error());
+    filter = {std::move(*program), *flags, std::move(*listener)};
+    if (filter.listener && !filter.listener->path.empty() &&
+        !passes(filter.program, make_op(SYS_close))) {
+      return usage_error("compile policy", "/linux/seccomp/listenerPath",
+                         "the filter must allow close: else the target's start would wait for a "
+                         "listener that is gone");
+    }
   }
 
   auto controllers = add_cgroup_limits(assembler, policy);
@@ -182,6 +189,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   plan.rootfs = mounts->rootfs;
   plan.program = options.program.empty() ? "" : mounts->has_root ? kProgramInside : options.program;
   plan.seccomp_program = std::move(filter.program);
+  plan.listener = std::move(filter.listener);
   return plan;
 }
 

@@ -2,11 +2,13 @@
 // Plan: a Policy compiled in the parent into a flat list of steps. Immutable, free of descriptors,
 // so that one plan serves any number of spawns, in threads or in forked workers.
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "harness/base/result.h"
 #include "harness/confine/mounts.h"
+#include "harness/confine/seccomp.h"
 #include "harness/confine/step.h"
 #include "harness/policy/policy.h"
 
@@ -60,6 +62,7 @@ struct Plan {
   NetworkPolicy network;  // what the steps with a network effect make
   // The compiled filter, classic BPF; empty when there is none. Evaluate with bpf_evaluate().
   std::vector<uint64_t> seccomp_program;
+  std::optional<Listener> listener;  // where calls are notified
 
   [[nodiscard]] const Step* find(std::string_view key) const;
   // Whether something is made while the child waits: id maps, interfaces.

@@ -37,6 +37,8 @@ std::string_view pseudo_name(long nr) {
       return "futex(until the id maps are written)";
     case kCallReborn:
       return "clone3(CLONE_PARENT)";
+    case kCallListener:
+      return "the listener, to the spawner";
     default:
       return "capset";
   }
@@ -56,6 +58,7 @@ std::string quoted(const std::string& bytes) {
 std::string slot_text(uint64_t slot) {
   if (slot == kSlotExe) return "exe";
   if (slot == kSlotFilter) return "filter";
+  if (slot == kSlotListener) return "listener";
   if (slot >= kSlotCgroup0 && slot <= kSlotCgroupLast) {
     return fmt::format("cgroup{}", slot - kSlotCgroup0);
   }

@@ -22,6 +22,7 @@
 #include "harness/spawn/id_map_writer.h"
 #include "harness/spawn/mapped_tree.h"
 #include "harness/spawn/reap.h"
+#include "harness/spawn/supervisor.h"
 #include "probes/inmate/init_image.h"
 
 namespace ringfence {
@@ -346,6 +347,8 @@ struct Cloned {
   long pid = -1;
   int pidfd = -1;
   std::optional<IdMapWriter::Failure> map_failure;
+  std::unique_ptr<Supervisor> supervisor;
+  std::optional<Error> no_listener;
 };
 
 // The child gets the v2 group's cgroup.procs next to those of v1, for the step that joins.
@@ -400,6 +403,11 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
   if (plan.needs_helper() || plan.maps_in_child) {
     if (auto started = writer.start(); !started) return tl::unexpected(started.error());
   }
+  if (plan.listener) {
+    auto started = Supervisor::start(plan, p.start.report, &parent_tid);
+    if (!started) return tl::unexpected(started.error());
+    cloned.supervisor = std::move(*started);
+  }
   cloned.pid = clone_and_run(&args, sizeof args, run_child, &p.start);
   // CLONE_INTO_CGROUP is Linux 5.7: before, the child joins by itself. No child was made, so the
   // helper is still waiting for one.
@@ -407,13 +415,14 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
     auto joined = join_by_itself(*group, p);
     if (!joined) {
       writer.finish();
-      return tl::unexpected(joined.error());
+      return tl::unexpected(joined.error());  // the supervisor's end waits for nobody
     }
     args.flags &= ~static_cast<uint64_t>(CLONE_INTO_CGROUP);
     cloned.pid = clone_and_run(&args, CLONE_ARGS_SIZE_VER1, run_child, &p.start);
   }
   writer.finish();
   cloned.map_failure = writer.failure();
+  if (cloned.supervisor) cloned.no_listener = cloned.supervisor->begun();
   if (request.counted_ports != nullptr) *request.counted_ports = writer.counted_ports();
   if (cloned.pid < 0) {
     const int err = static_cast<int>(-cloned.pid);
@@ -456,6 +465,11 @@ Error failed_child(const SpawnRequest& request, const Cloned& cloned, const Chil
     what.err = cloned.map_failure->error.err;
     error = cloned.map_failure->error;
     error.what = fmt::format("step {}: {}", what.key, error.what);
+  } else if (cloned.no_listener) {
+    const Step* step = plan.find("seccomp");
+    what = {static_cast<size_t>(step - plan.steps.data()), step->key, step->layer, SYS_pidfd_getfd,
+            cloned.no_listener->err};
+    error = *cloned.no_listener;
   } else if (report.failed != 0) {
     what.step = report.step;
     what.nr = report.nr;
@@ -516,17 +530,24 @@ Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure) {
     }
   }
 
-  const bool failed = report.failed != 0 || report.reached_exec == 0 || cloned->map_failure;
+  const bool failed =
+      report.failed != 0 || report.reached_exec == 0 || cloned->map_failure || cloned->no_listener;
+  child.supervisor_ = std::move(cloned->supervisor);
   if (!failed && !ended_unstarted(child.pid_, child.pidfd_.get())) return child;
   child.ended_ = reap(child.pid_, child.pidfd_.get());
   return tl::unexpected(failed_child(request, *cloned, report,
                                      child.ended_ ? child.ended_->describe() : "", failure));
 }
 
+Child::Child() = default;
+
+uint64_t Child::answered() const { return supervisor_ ? supervisor_->answered() : 0; }
+
 Child::Child(Child&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       pidfd_(std::move(other.pidfd_)),
-      ended_(std::exchange(other.ended_, std::nullopt)) {}
+      ended_(std::exchange(other.ended_, std::nullopt)),
+      supervisor_(std::move(other.supervisor_)) {}
 
 Child& Child::operator=(Child&& other) noexcept {
   if (this != &other) {
@@ -534,6 +555,7 @@ Child& Child::operator=(Child&& other) noexcept {
     pid_ = std::exchange(other.pid_, -1);
     pidfd_ = std::move(other.pidfd_);
     ended_ = std::exchange(other.ended_, std::nullopt);
+    supervisor_ = std::move(other.supervisor_);
   }
   return *this;
 }

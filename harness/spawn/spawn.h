@@ -7,6 +7,7 @@
 // (a helper thread writes id maps, since the caller is suspended); *apart*, without CLONE_VM.
 // Needs clone3 (Linux 5.3) and pidfds. Sources: clone(2), pidfd_open(2), execveat(2).
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,6 +18,8 @@
 #include "harness/spawn/plan.h"
 
 namespace ringfence {
+
+class Supervisor;
 
 struct SpawnRequest {
   const Plan* plan = nullptr;
@@ -72,13 +75,16 @@ class Child {
   // Waits for the end, or until the time is over (nothing then).
   Result<std::optional<ExitStatus>> wait(std::optional<std::chrono::milliseconds> timeout = {});
   Status kill(int signal = 9);
+  // How many notified calls were answered by the harness, so far.
+  [[nodiscard]] uint64_t answered() const;
 
  private:
   friend Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure);
-  Child() = default;
+  Child();
   int pid_ = -1;
   UniqueFd pidfd_;
   std::optional<ExitStatus> ended_;
+  std::unique_ptr<Supervisor> supervisor_;  // answers until the child's handle is gone
 };
 
 // Returns once the program has started (exec succeeded) or a step failed; then the child is gone,
