@@ -586,7 +586,8 @@ class Fields(Machines):
     machine's, since a kernel lets only one of the two label a program."""
 
     PROGRAM = str(BIN / "ringfence_spawn_test")
-    TESTS = ["Scheduling.*", "Label.*", "CgroupFields.*", "Filter.*", "CgroupIo.WritesAreThrottledByDevice",
+    TESTS = ["Scheduling.*", "Label.*", "MountLabel.*", "CgroupFields.*", "Filter.*", "Copies.*", "Tmpfs.*",
+             "CgroupIo.WritesAreThrottledByDevice",
              *(f"Isolation.{name}" for name in (
                  "EachNamespaceAlone", "AllNamespacesAndMaps", "FiveCapabilitySetsEachBySetAlone",
                  "IdsGroupsSessionAndDescriptors", "EveryRlimitAndTheUmask", "AccessTimesOfMounts"))]
@@ -617,14 +618,14 @@ exec "$@"
 
     def test_6_1(self):
         out = self.spawn_test(OLD, self.TESTS)
-        self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:lsm:selinux"])
+        self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:lsm:selinux"] * 2)
 
     def test_6_12(self):
         out = self.spawn_test(NEW, self.TESTS)
-        self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:lsm:selinux"])
+        self.assertEqual(re.findall(r"(?m)^(?:needs|host-lacks):.*", out), ["host-lacks:lsm:selinux"] * 2)
 
     def test_selinux_6_1(self):
-        out = self.spawn_test(OLD, ["Label.SelinuxLabel"], "lsm=capability,selinux selinux=1")
+        out = self.spawn_test(OLD, ["Label.SelinuxLabel", "Label.MountLabel"], "lsm=capability,selinux selinux=1")
         self.assertNotIn("SKIPPED", out)
 
 

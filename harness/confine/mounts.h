@@ -58,6 +58,8 @@ void add_default_devices(Assembler& plan);
 void add_device(Assembler& plan, const Device& device, bool user_namespace);
 void add_masked_path(Assembler& plan, const std::string& path);
 void add_readonly_path(Assembler& plan, const std::string& path);
+// Those of namespaces that are the target's own; another one is an error.
+Status add_sysctls(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces);
 // MOUNT_ATTR_* for MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW.
 uint64_t mount_attribute(uint64_t ms_flag);
 

@@ -53,6 +53,9 @@ enum PseudoCall : long {
   // Goes on in a new child, for a pid namespace that takes children only: clone3(2) with
   // CLONE_PARENT, so that the spawner has it for a child.
   kCallReborn = -9,
+  // Copies what is below one directory into another one, which is empty: from, to; argument 2:
+  // owner, mode and times of the directory itself as well.
+  kCallCopyTree = -12,
 };
 enum CapsetPart : uint8_t { kCapsetInheritable, kCapsetPermitted, kCapsetEffective };
 

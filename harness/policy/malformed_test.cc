@@ -169,6 +169,7 @@ const std::vector<Malformed> kMalformed = {
      R"(did you mean tcp?)"},
     {"network-allow-nothing", "/annotations/ringfence.network/allow", R"(nothing to filter)"},
     {"network-without-namespace", "/annotations/ringfence.network", R"(of type network)"},
+    {"tmpcopyup-proc", "/mounts/0/options", R"(a mount of type tmpfs)"},
     {"hook-path-relative", "/hooks/poststop/0/path", R"(not an absolute path)"},
     {"cut-off", "@", R"(unexpected end of input)"},
     {"empty", "@1:1", R"(unexpected end of input)"},

@@ -224,9 +224,7 @@ void read_linux(const JsonNode& node, Policy& policy) {
   policy.readonly_paths = node.get("readonlyPaths").absolute_paths();
   check_mount_namespace(node, policy);
 
-  const JsonNode label = node.get("mountLabel");
-  (void)label.string();
-  note_unenforced(policy, label, Layer{"lsm.selinux"});
+  policy.mount_label = read_label(node.get("mountLabel"), Layer::kSelinux, policy);
   const JsonNode rdt = node.get("intelRdt");
   check_fields(rdt, {{"closID", Kind::string},
                      {"schemata", Kind::strings},

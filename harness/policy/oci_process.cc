@@ -83,6 +83,8 @@ std::vector<Rlimit> read_rlimits(const JsonNode& node) {
   return limits;
 }
 
+}  // namespace
+
 // A label is for a security module of the kernel's; where it has none nobody carries it out.
 std::string read_label(const JsonNode& node, const Layer& layer, Policy& policy) {
   std::string label = node.string();
@@ -92,8 +94,6 @@ std::string read_label(const JsonNode& node, const Layer& layer, Policy& policy)
   }
   return label;
 }
-
-}  // namespace
 
 void read_process(const JsonNode& process, Policy& policy) {
   using Kind = FieldType::Kind;

@@ -196,6 +196,7 @@ Json write_linux(const Policy& policy) {
   if (policy.rootfs_propagation != 0) {
     json["rootfsPropagation"] = propagation_word(policy.rootfs_propagation);
   }
+  if (!policy.mount_label.empty()) json["mountLabel"] = policy.mount_label;
   if (!policy.masked_paths.empty()) json["maskedPaths"] = policy.masked_paths;
   if (!policy.readonly_paths.empty()) json["readonlyPaths"] = policy.readonly_paths;
   if (policy.personality) {

@@ -109,7 +109,7 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
     "hooks": {"poststop": [{"path": "/bin/true"}]},
     "mounts": [{"destination": "/m", "type": "bind", "source": "/m", "options": ["rbind", "rro"]}],
     "linux": {
-      "namespaces": [{"type": "mount"}],
+      "namespaces": [{"type": "mount"}, {"type": "network"}],
       "mountLabel": "system_u:object_r:x_t:s0",
       "intelRdt": {"closID": "a"},
       "netDevices": {"eth0": {"name": "e"}},
@@ -135,6 +135,21 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
   EXPECT_EQ(found, expected);
   EXPECT_EQ(result.policy.resources.memory_limit, 1000000);
   EXPECT_EQ(result.policy.seccomp->listener_path, "/run/l");
+}
+
+TEST(OciReader, CopiesAndMountLabelComeBack) {
+  const auto result = read(config(R"(
+    "mounts": [{"destination": "/etc", "type": "tmpfs", "source": "tmpfs",
+                "options": ["size=1m", "tmpcopyup", "sync", "dirsync"]}],
+    "linux": {"namespaces": [{"type": "mount"}],
+              "mountLabel": "system_u:object_r:x_t:s0:c1,c2"})"));
+  const Policy& p = result.policy;
+  EXPECT_THAT(result.warnings, IsEmpty());
+  EXPECT_EQ(p.mount_label, "system_u:object_r:x_t:s0:c1,c2");
+  EXPECT_TRUE(p.mounts.at(0).copy_up);
+  EXPECT_EQ(p.mounts.at(0).data, "size=1m");
+  EXPECT_EQ(p.mounts.at(0).flag_set, static_cast<uint64_t>(MS_SYNCHRONOUS | MS_DIRSYNC));
+  EXPECT_EQ(read(write_oci_policy(p)).policy, p);
 }
 
 TEST(OciReader, TakesHarmlessPartsInItsStride) {

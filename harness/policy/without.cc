@@ -186,6 +186,7 @@ Policy without(Policy policy, const Layer& layer) {
     policy.apparmor_profile.clear();
   } else if (layer == Layer::kSelinux) {
     policy.selinux_label.clear();
+    policy.mount_label.clear();
   } else if (layer == Layer::kFd) {
     policy.close_descriptors = false;
   }

@@ -13,6 +13,7 @@
 #include <ctime>
 
 #include "harness/base/sys.h"
+#include "harness/spawn/child_files.h"
 #include "harness/spawn/child_mounts.h"
 
 #ifdef __SANITIZE_THREAD__
@@ -59,6 +60,8 @@ RINGFENCE_CHILD long real_call(long nr) {
       return SYS_openat;
     case kCallReborn:
       return SYS_clone3;
+    case kCallCopyTree:
+      return SYS_write;
     default:
       return nr;
   }
@@ -199,6 +202,8 @@ RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
       return wait_for_maps(start);
     case kCallReborn:
       return be_reborn(start);
+    case kCallCopyTree:
+      return copy_tree(a[0], a[1], a[2] != 0);
     case SYS_openat2: {
       // EAGAIN: anybody's mount or rename came between, and ".." could not be trusted, openat2(2).
       int64_t r = -EAGAIN;

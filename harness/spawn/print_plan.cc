@@ -37,6 +37,8 @@ std::string_view pseudo_name(long nr) {
       return "futex(until the id maps are written)";
     case kCallReborn:
       return "clone3(CLONE_PARENT)";
+    case kCallCopyTree:
+      return "copy_tree";
     default:
       return "capset";
   }
