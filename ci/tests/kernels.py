@@ -587,7 +587,7 @@ class Fields(Machines):
 
     PROGRAM = str(BIN / "ringfence_spawn_test")
     TESTS = ["Scheduling.*", "Label.*", "MountLabel.*", "CgroupFields.*", "Filter.*", "Copies.*", "Tmpfs.*",
-             "CgroupIo.WritesAreThrottledByDevice",
+             "Terminal.*", "SpawnNetworkDevices.*", "CgroupIo.WritesAreThrottledByDevice",
              *(f"Isolation.{name}" for name in (
                  "EachNamespaceAlone", "AllNamespacesAndMaps", "FiveCapabilitySetsEachBySetAlone",
                  "IdsGroupsSessionAndDescriptors", "EveryRlimitAndTheUmask", "AccessTimesOfMounts"))]

@@ -17,6 +17,7 @@
 #include "harness/base/sys.h"
 #include "harness/confine/attach.h"
 #include "harness/confine/paths.h"
+#include "harness/confine/terminal.h"
 #include "harness/policy/overlay_options.h"
 
 namespace ringfence {
@@ -453,7 +454,7 @@ uint64_t mount_attribute(uint64_t ms_flag) {
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
                              const std::string& staging, const std::string& rootfs,
                              const std::string& rootfs_at, const std::string& program,
-                             bool disposable_mounts) {
+                             bool disposable_mounts, bool terminal) {
   MountPlan mounts;
   mounts.own_namespace = namespaces.has(Ns::mnt);
   mounts.user_namespace = namespaces.has(Ns::user);
@@ -539,6 +540,7 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
   }
   if (mounts.has_root && !program.empty()) add_program(plan, program);
   for (const Device& device : policy.devices) add_device(plan, device, mounts.user_namespace);
+  if (terminal) mounts.own_terminal = add_own_terminal(plan, policy, list, mounts.has_root);
   add_working_directory(plan, policy, mounts);
   if (auto added = add_sysctls(plan, policy, namespaces); !added) {
     return tl::unexpected(added.error());

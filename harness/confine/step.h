@@ -32,6 +32,8 @@ enum Slot : uint8_t {
   kSlotPidfd,    // SpawnRequest::join_pidfd
   kSlotMapped0,  // Plan::mapped_trees, made
   kSlotMappedLast = kSlotMapped0 + 7,
+  kSlotTerminal,    // the target's end of its terminal: the spawner's making, or a step's
+  kSlotTerminalTo,  // a socket by which the other end goes to the spawner
   kSlotFree,
   kSlots = 64
 };
@@ -56,6 +58,8 @@ enum PseudoCall : long {
   // Copies what is below one directory into another one, which is empty: from, to; argument 2:
   // owner, mode and times of the directory itself as well.
   kCallCopyTree = -12,
+  // sendmsg(2) with SCM_RIGHTS: a socket, the descriptor to send.
+  kCallSendFd = -13,
 };
 enum CapsetPart : uint8_t { kCapsetInheritable, kCapsetPermitted, kCapsetEffective };
 
@@ -109,7 +113,8 @@ struct Step {
       address,
       neighbour,
       up,
-      route
+      route,
+      take  // one of Plan::net_devices: `interface` counts them
     };
     Effect effect = Effect::none;
     uint16_t interface = 0;  // index into NetworkPolicy::interfaces

@@ -16,6 +16,7 @@
 #include "harness/policy/network.h"
 #include "harness/policy/resources.h"
 #include "harness/policy/scheduling.h"
+#include "harness/policy/terminal.h"
 
 namespace ringfence {
 
@@ -196,6 +197,7 @@ struct Policy {
   std::vector<std::string> env;
   std::string cwd = "/";
   bool terminal = false;
+  std::optional<ConsoleSize> console_size;  // with a terminal
   User user;
   Capabilities capabilities;
   std::vector<Rlimit> rlimits;
@@ -238,6 +240,8 @@ struct Policy {
   std::optional<Seccomp> seccomp;
   uint64_t rootfs_propagation = 0;  // 0: MS_PRIVATE
   std::string mount_label;          // SELinux's context of the mounts that are made
+  // The spawner's interfaces that move into the new network namespace, and their names there.
+  std::map<std::string, std::string> net_devices;
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
   std::map<std::string, std::string> sysctl;

@@ -137,14 +137,21 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
   EXPECT_EQ(result.policy.seccomp->listener_path, "/run/l");
 }
 
-TEST(OciReader, CopiesAndMountLabelComeBack) {
+TEST(OciReader, TerminalNetDevicesAndCopiesComeBack) {
   const auto result = read(config(R"(
     "mounts": [{"destination": "/etc", "type": "tmpfs", "source": "tmpfs",
                 "options": ["size=1m", "tmpcopyup", "sync", "dirsync"]}],
-    "linux": {"namespaces": [{"type": "mount"}],
-              "mountLabel": "system_u:object_r:x_t:s0:c1,c2"})"));
+    "linux": {"namespaces": [{"type": "mount"}, {"type": "network"}],
+              "mountLabel": "system_u:object_r:x_t:s0:c1,c2",
+              "netDevices": {"eth0": {"name": "e"}, "eth1": {}}})",
+                                  R"(, "consoleSize": {"height": 24, "width": 80},
+                                     "terminal": true)"));
   const Policy& p = result.policy;
   EXPECT_THAT(result.warnings, IsEmpty());
+  EXPECT_TRUE(p.terminal);
+  EXPECT_EQ(p.console_size, (ConsoleSize{24, 80}));
+  const std::map<std::string, std::string> devices = {{"eth0", "e"}, {"eth1", ""}};
+  EXPECT_EQ(p.net_devices, devices);
   EXPECT_EQ(p.mount_label, "system_u:object_r:x_t:s0:c1,c2");
   EXPECT_TRUE(p.mounts.at(0).copy_up);
   EXPECT_EQ(p.mounts.at(0).data, "size=1m");

@@ -59,6 +59,7 @@ void drop_namespace(Policy& policy, Ns kind) {
       break;
     case Ns::net:
       policy.network = NetworkPolicy{};
+      policy.net_devices.clear();
       drop_sysctl("net.");
       drop_sysctl("net/");
       break;

@@ -62,6 +62,8 @@ RINGFENCE_CHILD long real_call(long nr) {
       return SYS_clone3;
     case kCallCopyTree:
       return SYS_write;
+    case kCallSendFd:
+      return SYS_sendmsg;
     default:
       return nr;
   }
@@ -204,6 +206,8 @@ RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
       return be_reborn(start);
     case kCallCopyTree:
       return copy_tree(a[0], a[1], a[2] != 0);
+    case kCallSendFd:
+      return send_descriptor(a[0], a[1]);
     case SYS_openat2: {
       // EAGAIN: anybody's mount or rename came between, and ".." could not be trusted, openat2(2).
       int64_t r = -EAGAIN;

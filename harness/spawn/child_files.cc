@@ -1,8 +1,10 @@
 #include "harness/spawn/child_files.h"
 
 #include <fcntl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 
 #include <cerrno>
 
@@ -184,6 +186,24 @@ RINGFENCE_CHILD int64_t copy_tree(uint64_t from, uint64_t to, bool whole) {
   }
   close_one(source);
   return r;
+}
+
+RINGFENCE_CHILD int64_t send_descriptor(uint64_t socket, uint64_t fd) {
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  auto* header = reinterpret_cast<cmsghdr*>(&control[0]);
+  header->cmsg_len = CMSG_LEN(sizeof(int));
+  header->cmsg_level = SOL_SOCKET;
+  header->cmsg_type = SCM_RIGHTS;
+  *reinterpret_cast<int*>(CMSG_DATA(header)) = static_cast<int>(fd);
+  char byte = 0;
+  iovec part{&byte, 1};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  message.msg_control = &control[0];
+  message.msg_controllen = sizeof control;
+  const int64_t r = sys::call(SYS_sendmsg, socket, sys::arg(&message), MSG_NOSIGNAL);
+  return r < 0 ? r : 0;
 }
 
 }  // namespace ringfence

@@ -1,8 +1,8 @@
 #pragma once
-// Trees that are copied by the child. As all of the child's code:
+// Trees that are copied, and descriptors that are sent, by the child. As all of the child's code:
 // no allocation, no lock, no library function. Internal to spawn/.
 //
-// Sources: getdents64(2), openat(2).
+// Sources: getdents64(2), openat(2), unix(7) "SCM_RIGHTS".
 #include <cstdint>
 
 namespace ringfence {
@@ -15,5 +15,8 @@ namespace ringfence {
 // (ENAMETOOLONG), since each takes from a stack that does not grow. 0 or -errno.
 inline constexpr int kCopyDepth = 40;
 int64_t copy_tree(uint64_t from, uint64_t to, bool whole);
+
+// The descriptor `fd` over the socket `socket`, with one byte. 0 or -errno.
+int64_t send_descriptor(uint64_t socket, uint64_t fd);
 
 }  // namespace ringfence

@@ -72,12 +72,15 @@ class Child {
   // Waits for the end, or until the time is over (nothing then).
   Result<std::optional<ExitStatus>> wait(std::optional<std::chrono::milliseconds> timeout = {});
   Status kill(int signal = 9);
+  // Our end of the terminal that the plan gives it, -1 without one. It hangs up with the handle.
+  [[nodiscard]] int terminal() const { return terminal_.get(); }
 
  private:
   friend Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure);
   Child() = default;
   int pid_ = -1;
   UniqueFd pidfd_;
+  UniqueFd terminal_;
   std::optional<ExitStatus> ended_;
 };
 
