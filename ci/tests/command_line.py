@@ -4,14 +4,19 @@
 usage: command_line.py [TestClass...]     with $RINGFENCE_BIN, the directory of the programs.
 Cases that a host cannot run are skipped there; everything else runs everywhere.
 """
+import fcntl
 import json
 import os
 import pathlib
 import re
+import select
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
+import time
 import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -539,6 +544,46 @@ class Spawn(CommandLine):
         for command in (["spawn", "--policy", "policy.json", "--", "/bin/true"],):
             done = self.ringfence(*command)
             self.assertIn("policy.json: /process/apparmorProfile: read, not carried out", done.stderr)
+
+
+    def terminal(self, **fields):
+        policy = self.profile("none")
+        policy["process"].update({"terminal": True, **fields})
+        self.write("policy.json", policy)
+        return ["spawn", "--policy", "policy.json", "--", "/bin/sh", "-c"]
+
+    def test_joins_pipes_to_a_terminal(self):
+        command = [RINGFENCE, *self.terminal(consoleSize={"height": 12, "width": 34}),
+                   "stty size; stty -echo; while read line; do echo got $line; done; exit 7"]
+        done = subprocess.run(command, cwd=self.here, input="one\ntwo\n", text=True, capture_output=True,
+                              check=False, timeout=60)
+        self.assertEqual(done.returncode, 7, done.stderr)
+        self.assertIn("12 34", done.stdout)
+        self.assertIn("got one\ngot two\n", done.stdout)  # text mode makes \n of the terminal's \r\n
+
+    def test_does_not_wait_for_who_is_left_behind(self):
+        started = time.monotonic()
+        done = self.ringfence(*self.terminal(), "(trap '' HUP; sleep 30) & echo said")
+        self.assertIn("said", done.stdout)
+        self.assertLess(time.monotonic() - started, 20)
+
+    def test_joins_a_terminal_and_leaves_it_as_it_was(self):
+        ours, theirs = os.openpty()
+        self.addCleanup(os.close, ours)
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("4H", 21, 43, 0, 0))
+        before = termios.tcgetattr(theirs)
+        program = subprocess.Popen([RINGFENCE, *self.terminal(), "stty size; read line; echo got $line; tty"],
+                                   cwd=self.here, stdin=theirs, stdout=theirs, stderr=theirs)
+        said = b""
+        os.write(ours, b"word\r")
+        while b"/dev/pts/" not in said:
+            self.assertTrue(select.select([ours], [], [], 30)[0], said)
+            said += os.read(ours, 4096)
+        self.assertEqual(program.wait(30), 0)
+        self.assertIn(b"21 43\r\n", said)
+        self.assertIn(b"got word\r\n", said)
+        self.assertEqual(termios.tcgetattr(theirs), before)
+        os.close(theirs)
 
 
 class Completion(CommandLine):

@@ -586,8 +586,8 @@ class Fields(Machines):
     machine's, since a kernel lets only one of the two label a program."""
 
     PROGRAM = str(BIN / "ringfence_spawn_test")
-    TESTS = ["Scheduling.*", "Label.*", "CgroupFields.*", "CgroupPath.*", "Filter.*", "Supervisor.*",
-             "CgroupIo.WritesAreThrottledByDevice",
+    TESTS = ["Scheduling.*", "Label.*", "MountLabel.*", "CgroupFields.*", "CgroupPath.*", "Filter.*", "Supervisor.*",
+             "Copies.*", "Tmpfs.*", "Terminal.*", "SpawnNetworkDevices.*", "CgroupIo.WritesAreThrottledByDevice",
              *(f"Isolation.{name}" for name in (
                  "EachNamespaceAlone", "AllNamespacesAndMaps", "FiveCapabilitySetsEachBySetAlone",
                  "IdsGroupsSessionAndDescriptors", "EveryRlimitAndTheUmask", "AccessTimesOfMounts"))]
@@ -642,12 +642,12 @@ exec "$@"
     def test_6_1(self):
         out = self.spawn_test(OLD, self.TESTS)
         self.assertEqual(sorted(re.findall(r"(?m)^(?:needs|host-lacks):.*", out)),
-                         ["host-lacks:lsm:selinux", "host-lacks:rdma device"])
+                         ["host-lacks:lsm:selinux"] * 2 + ["host-lacks:rdma device"])
 
     def test_6_12(self):
         out = self.spawn_test(NEW, self.TESTS)
         self.assertEqual(sorted(re.findall(r"(?m)^(?:needs|host-lacks):.*", out)),
-                         ["host-lacks:lsm:selinux", "host-lacks:rdma device"])
+                         ["host-lacks:lsm:selinux"] * 2 + ["host-lacks:rdma device"])
 
     def test_v1_6_1(self):
         out = self.spawn_test(OLD, ["CgroupV1.*"], text=self.V1_SCRIPT)
@@ -670,7 +670,7 @@ exec "$@"
         self.assertNotIn("SKIPPED", out)
 
     def test_selinux_6_1(self):
-        out = self.spawn_test(OLD, ["Label.SelinuxLabel"], "lsm=capability,selinux selinux=1")
+        out = self.spawn_test(OLD, ["Label.SelinuxLabel", "Label.MountLabel"], "lsm=capability,selinux selinux=1")
         self.assertNotIn("SKIPPED", out)
 
 

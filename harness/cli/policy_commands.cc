@@ -8,6 +8,7 @@
 
 #include "harness/cli/commands.h"
 #include "harness/cli/load.h"
+#include "harness/cli/relay.h"
 #include "harness/policy/read.h"
 #include "harness/spawn/cgroup_leaf.h"
 #include "harness/spawn/spawn.h"
@@ -44,9 +45,11 @@ int check(const std::string& name) {
   return 0;
 }
 
+// As `spawn` carries it out.
 Result<Plan> plan_of(const Loaded& loaded) {
   CompileOptions options;
   options.rootfs = loaded.rootfs;
+  options.attended = true;
   return compile(loaded.policy, options);
 }
 
@@ -77,6 +80,9 @@ Result<CgroupLeaf> group_of(const Plan& plan, std::vector<Step::Setting> setting
 int spawn_command(const SpawnArguments& args) {
   auto loaded = load(args.policy, args.rootfs);
   if (!loaded) return complain(loaded.error());
+  // Here somebody runs a program for its own sake, and it takes them along.
+  std::erase_if(loaded->policy.unenforced,
+                [](const Unenforced& u) { return u.pointer == "/linux/netDevices"; });
   warn_of_unenforced(args.policy, loaded->policy);
   if (auto swept = sweep_cgroups(CgroupLayout::probe()); swept && *swept > 0) {
     fmt::print(stderr, "ringfence: {}\n", swept_text(*swept));
@@ -110,7 +116,7 @@ int spawn_command(const SpawnArguments& args) {
   if (request.env.empty()) {
     for (char** entry = environ; *entry != nullptr; ++entry) request.env.emplace_back(*entry);
   }
-  request.fds = {{0, 0}, {1, 1}, {2, 2}};
+  if (plan->terminal == Plan::Terminal::none) request.fds = {{0, 0}, {1, 1}, {2, 2}};
   request.cgroup = leaf ? &*leaf : nullptr;
   SpawnFailure failure;
   auto child = spawn(request, &failure);
@@ -124,6 +130,11 @@ int spawn_command(const SpawnArguments& args) {
   }
   // Ctrl-C belongs to the program; its end is ours.
   signal(SIGINT, SIG_IGN);
+  if (child->terminal() >= 0) {
+    if (auto done = relay(*child, loaded->policy.console_size.has_value()); !done) {
+      return complain(done.error());
+    }
+  }
   auto status = child->wait();
   if (!status) return complain(status.error());
   constexpr int kSignalBase = 128;  // as shells do

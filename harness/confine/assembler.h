@@ -65,6 +65,7 @@ enum PlanSlot : uint8_t {
   kSlotDir,
   kSlotFile,
   kSlotUmask,
+  kSlotCovered,  // a directory on which something was mounted
 };
 
 class Assembler {

@@ -134,6 +134,18 @@ void add_bind_on(Assembler& plan, Step& step, const std::string& source, bool re
   step.ops.push_back(close_slot(kSlotTree));
 }
 
+void add_bind_of(Assembler& plan, Step& step, int from, int target) {
+  Sequence sequence(step, {});
+  sequence.call(into(make_op(SYS_open_tree, slot_arg(from), plan.text(""),
+                             AT_EMPTY_PATH | OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
+                     kSlotTree));
+  sequence.last(move_onto(plan, kSlotTree, target));
+  sequence.instead(
+      make_op(kCallMountAt, 0, slot_arg(target), 0, bind_flags(false), 0, slot_arg(from)));
+  sequence.finish();
+  step.ops.push_back(close_slot(kSlotTree));
+}
+
 void add_bind_on_itself(Assembler& plan, Step& step, int from, int root, const std::string& path,
                         Guard guard) {
   Sequence sequence(step, guard);

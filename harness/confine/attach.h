@@ -35,6 +35,9 @@ void add_filesystem_on(Assembler& plan, Step& step, const NewFilesystem& fs, int
 // A copy of the mount at `source` (a path of the spawner's), with those below it for `recursive`.
 void add_bind_on(Assembler& plan, Step& step, const std::string& source, bool recursive, int target,
                  Guard guard = {});
+// A copy of the mount whose root is the file or directory in slot `from`, which is of a mount of
+// this mount namespace.
+void add_bind_of(Assembler& plan, Step& step, int from, int target);
 // The same for what slot `from` stands for, on itself; kSlotTree stands for the new mount then.
 // `path` below slot `root` is where it is.
 void add_bind_on_itself(Assembler& plan, Step& step, int from, int root, const std::string& path,

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <linux/openat2.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -11,10 +12,12 @@
 #include <array>
 #include <optional>
 
+#include "harness/base/facts.h"
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
 #include "harness/confine/attach.h"
 #include "harness/confine/paths.h"
+#include "harness/confine/terminal.h"
 #include "harness/policy/overlay_options.h"
 
 namespace ringfence {
@@ -51,6 +54,22 @@ int64_t stat_type(const std::string& path) {
   struct stat st {};
   const int64_t r = sys::call(SYS_newfstatat, AT_FDCWD, sys::arg(path.c_str()), sys::arg(&st), 0);
   return r < 0 ? r : static_cast<int64_t>(st.st_mode & S_IFMT);
+}
+
+// "context=", which mount(2) has in quotes: a label may have commas.
+void add_context(NewFilesystem& fs, const std::string& label) {
+  constexpr std::array<std::string_view, 3> kOwnContexts = {"proc", "sysfs", "mqueue"};
+  const bool own =
+      std::find(kOwnContexts.begin(), kOwnContexts.end(), fs.type) != kOwnContexts.end();
+  const bool given = std::any_of(fs.options.begin(), fs.options.end(), [](const std::string& o) {
+    return o.starts_with("context=") || o.starts_with("fscontext=") ||
+           o.starts_with("defcontext=") || o.starts_with("rootcontext=");
+  });
+  if (own || given || label.empty() || !Facts::probe().satisfied("lsm:selinux")) return;
+  if (fs.data.empty()) fs.data = fmt::format("{}", fmt::join(fs.options, ","));
+  if (!fs.data.empty()) fs.data += ',';
+  fs.data += "context=\"" + label + '"';
+  fs.options.push_back("context=" + label);
 }
 
 // What is mounted anew; the flags that confine have steps of their own.
@@ -212,6 +231,23 @@ Result<int> add_id_mapped(Assembler& plan, const Policy& policy, MountPlan& moun
   return slot;
 }
 
+// What the directory had that is covered now, onto the tmpfs that covers it ("tmpcopyup").
+void add_copy(Assembler& plan, const Mount& mount) {
+  Step step = Assembler::setup({}, "mount.copy:" + mount.destination,
+                               fmt::format("copy onto {} what it had", mount.destination));
+  const auto options = split(mount.data, ',');
+  const bool given = std::any_of(options.begin(), options.end(), [](std::string_view option) {
+    return option.starts_with("mode=") || option.starts_with("uid=") || option.starts_with("gid=");
+  });
+  add_open(plan, step, kSlotRoot, path_in_root(mount.destination), O_PATH, kSlotTarget);
+  step.ops.push_back(
+      when(make_op(kCallCopyTree, slot_arg(kSlotCovered), slot_arg(kSlotTarget), given ? 0 : 1),
+           kSlotCovered));
+  step.ops.push_back(close_slot(kSlotTarget));
+  step.ops.push_back(close_slot(kSlotCovered));
+  plan.add(std::move(step));
+}
+
 Status add_one_mount(Assembler& plan, const Policy& policy, MountPlan& mounts, const Mount& mount) {
   if (auto fits = check_target(policy, mounts, mount); !fits) return fits;
   const bool bind = is_bind(mount);
@@ -234,10 +270,18 @@ Status add_one_mount(Assembler& plan, const Policy& policy, MountPlan& mounts, c
   } else if (bind) {
     add_bind_on(plan, step, mount.source, (mount.flags & MS_REC) != 0, kSlotTarget);
   } else {
-    add_filesystem_on(plan, step, new_filesystem(mount, mounts), kSlotTarget);
+    if (mount.copy_up) {
+      step.ops.push_back(into(make_op(SYS_openat, slot_arg(kSlotTarget), plan.text("."),
+                                      O_RDONLY | O_DIRECTORY | O_CLOEXEC),
+                              kSlotCovered));
+    }
+    NewFilesystem fs = new_filesystem(mount, mounts);
+    add_context(fs, policy.mount_label);
+    add_filesystem_on(plan, step, fs, kSlotTarget);
   }
   step.ops.push_back(close_slot(kSlotTarget));
   plan.add(std::move(step));
+  if (mount.copy_up) add_copy(plan, mount);
   return {};
 }
 
@@ -335,52 +379,6 @@ void add_working_directory(Assembler& plan, const Policy& policy, const MountPla
   plan.add(std::move(step));
 }
 
-// "net.ipv4.ip_forward" and "net/ipv4/ip_forward" name the same file. The separator that comes
-// first is the one; the other then stands for a dot within a name (an interface), sysctl.d(5).
-std::string sysctl_path(std::string name) {
-  const size_t first = name.find_first_of("./");
-  if (first == std::string::npos || name[first] == '/') return name;
-  for (char& c : name) {
-    if (c == '.' || c == '/') c = c == '.' ? '/' : '.';
-  }
-  return name;
-}
-
-// Which namespace a sysctl belongs to, sysctl documentation and runc's validator.
-std::optional<Ns> sysctl_namespace(std::string name) {
-  std::replace(name.begin(), name.end(), '/', '.');
-  if (name.starts_with("net.")) return Ns::net;
-  if (name.starts_with("user.")) return Ns::user;
-  if (name.starts_with("fs.mqueue.") || name.starts_with("kernel.msg") ||
-      name.starts_with("kernel.shm") || name == "kernel.sem") {
-    return Ns::ipc;
-  }
-  if (name == "kernel.domainname" || name == "kernel.hostname") return Ns::uts;
-  return std::nullopt;
-}
-
-Status add_sysctls(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces) {
-  for (const auto& [name, value] : policy.sysctl) {
-    const auto ns = sysctl_namespace(name);
-    if (!ns) {
-      return usage_error("compile policy", "/linux/sysctl/" + name,
-                         "only sysctls of a namespace can be set (net.*, kernel.shm*, ...)");
-    }
-    if (!namespaces.has(*ns)) {
-      plan.note(
-          fmt::format("{} is not set: the {} namespace is the spawner's", name, ns_name(*ns)));
-      continue;
-    }
-    Step step = Assembler::setup({}, "sysctl:" + name, fmt::format("set {} to {}", name, value));
-    add_open(plan, step, kSlotRoot, "proc/sys/" + path_in_root(sysctl_path(name)), O_WRONLY,
-             kSlotFile);
-    step.ops.push_back(make_op(SYS_write, slot_arg(kSlotFile), plan.text(value), value.size()));
-    step.ops.push_back(close_slot(kSlotFile));
-    plan.add(std::move(step));
-  }
-  return {};
-}
-
 Step enter_root(Assembler& plan, const MountPlan& mounts) {
   Step step = Assembler::confining(
       Layer::kRoot, "mount.root",
@@ -456,7 +454,7 @@ uint64_t mount_attribute(uint64_t ms_flag) {
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
                              const std::string& staging, const std::string& rootfs,
                              const std::string& rootfs_at, const std::string& program,
-                             bool disposable_mounts) {
+                             bool disposable_mounts, bool terminal) {
   MountPlan mounts;
   mounts.own_namespace = namespaces.has(Ns::mnt);
   mounts.user_namespace = namespaces.has(Ns::user);
@@ -542,6 +540,7 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
   }
   if (mounts.has_root && !program.empty()) add_program(plan, program);
   for (const Device& device : policy.devices) add_device(plan, device, mounts.user_namespace);
+  if (terminal) mounts.own_terminal = add_own_terminal(plan, policy, list, mounts.has_root);
   add_working_directory(plan, policy, mounts);
   if (auto added = add_sysctls(plan, policy, namespaces); !added) {
     return tl::unexpected(added.error());

@@ -36,6 +36,7 @@ struct MountPlan {
   bool user_namespace = false;
   bool in_user_namespace = false;  // ... or the spawner is in one
   bool enters_root = false;        // mount.root was kept
+  bool own_terminal = false;       // kSlotTerminal is of a devpts of the target's
   std::string rootfs;              // what is bound as root
   std::string rootfs_at;           // the path under which the spawner finds it
   std::string staging;
@@ -43,11 +44,11 @@ struct MountPlan {
 };
 
 // All mount steps. `rootfs`, `rootfs_at`, `program` and `disposable_mounts` as CompileOptions has
-// them.
+// them. `terminal`: one is opened, where the target gets a devpts.
 Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces,
                              const std::string& staging, const std::string& rootfs,
                              const std::string& rootfs_at, const std::string& program,
-                             bool disposable_mounts);
+                             bool disposable_mounts, bool terminal);
 
 // --- parts, each in a file of its own -----------------------------------------------------------
 // A cgroup or cgroup2 mount, as runc makes it: on v2 a fresh cgroup2 (in a cgroup namespace) or a
@@ -58,6 +59,8 @@ void add_default_devices(Assembler& plan);
 void add_device(Assembler& plan, const Device& device, bool user_namespace);
 void add_masked_path(Assembler& plan, const std::string& path);
 void add_readonly_path(Assembler& plan, const std::string& path);
+// Those of namespaces that are the target's own; another one is an error.
+Status add_sysctls(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces);
 // MOUNT_ATTR_* for MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW.
 uint64_t mount_attribute(uint64_t ms_flag);
 

@@ -86,7 +86,8 @@ void add_unshare(Assembler& plan, const Policy& policy, NamespacePlan& namespace
   Step step = ns_step(ns, false, {});
   step.ops.push_back(make_op(SYS_unshare, ns_clone_flag(ns)));
   // Once, when all that is written or made meanwhile has its namespace.
-  const bool network = namespaces.makes_net && !policy.network.empty();
+  const bool network =
+      namespaces.makes_net && (!policy.network.empty() || !policy.net_devices.empty());
   if (ns == (network ? Ns::net : Ns::user)) step.ops.push_back(make_op(kCallWaitMaps));
   namespaces.own.at(static_cast<size_t>(ns)) = plan.add(std::move(step));
 }

@@ -77,6 +77,8 @@ struct LinkInfo {
 struct AddressInfo {
   int index = 0;
   IpNetwork address;
+  bool global = false;     // RT_SCOPE_UNIVERSE: not of a link, nor of the host
+  bool permanent = false;  // given by somebody, and not learned for a while
 };
 
 class Netlink {

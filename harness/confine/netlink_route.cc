@@ -379,6 +379,8 @@ Result<std::vector<AddressInfo>> Netlink::addresses() {
     info.index = static_cast<int>(header->ifa_index);
     info.address.address.family = header->ifa_family;
     info.address.prefix = header->ifa_prefixlen;
+    info.global = header->ifa_scope == RT_SCOPE_UNIVERSE;
+    info.permanent = (header->ifa_flags & IFA_F_PERMANENT) != 0;
     bool local = false;
     for_each_attribute(m, sizeof *header, [&](const nlattr* a) {
       const uint16_t type = mnl_attr_get_type(a);

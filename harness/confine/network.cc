@@ -106,7 +106,20 @@ void add_network(Assembler& plan, const NetworkPolicy& network) {
   for (size_t i = 0; i < network.interfaces.size(); ++i) steps.add(i);
 }
 
-Result<NetworkMaker> NetworkMaker::open(const NetworkPolicy& network, int pid) {
+void add_net_devices(Assembler& plan, const NetDevices& devices) {
+  for (size_t i = 0; i < devices.size(); ++i) {
+    const auto& [device, name] = devices[i];
+    Step step = Assembler::setup(Layer::kNet, "net.device:" + device,
+                                 name.empty() ? "move the spawner's " + device + " in"
+                                              : fmt::format("move it in, as {}", name));
+    step.where = Where::helper;
+    step.network = {Effect::take, static_cast<uint16_t>(i), 0};
+    plan.add(std::move(step));
+  }
+}
+
+Result<NetworkMaker> NetworkMaker::open(const NetworkPolicy& network, const NetDevices& devices,
+                                        int pid) {
   auto outside = Netlink::open();
   if (!outside) return tl::unexpected(outside.error());
   auto events = Netlink::open_events();
@@ -118,8 +131,8 @@ Result<NetworkMaker> NetworkMaker::open(const NetworkPolicy& network, int pid) {
   }
   auto inside = Netlink::open();
   if (!inside) return tl::unexpected(inside.error());
-  return NetworkMaker(network, pid, std::move(*outside), std::move(*events), std::move(*inside),
-                      std::move(*netns));
+  return NetworkMaker(network, devices, pid, std::move(*outside), std::move(*events),
+                      std::move(*inside), std::move(*netns));
 }
 
 Result<int> NetworkMaker::inner(const NetworkInterface& wanted) {
@@ -161,7 +174,27 @@ Status NetworkMaker::make_link(const NetworkInterface& wanted, size_t number) {
   return quiet(inside_, *moved);
 }
 
+Status NetworkMaker::take(const std::string& device, const std::string& name) {
+  const auto index = outside_.index_of(device);
+  if (!index) return tl::unexpected(index.error());
+  const auto addresses = outside_.addresses();
+  if (!addresses) return tl::unexpected(addresses.error());
+  // It loses its addresses on the way.
+  if (auto ok = outside_.move_to_fd(*index, netns_.get(), name); !ok) return ok;
+  const auto moved = inside_.index_of(name.empty() ? device : name);
+  if (!moved) return tl::unexpected(moved.error());
+  for (const AddressInfo& had : *addresses) {
+    if (had.index != *index || !had.global || !had.permanent) continue;
+    if (auto ok = inside_.add_address(*moved, had.address); !ok) return ok;
+  }
+  return inside_.set_up(*moved);
+}
+
 Status NetworkMaker::make(const Step::Network& step) {
+  if (step.effect == Effect::take) {
+    const auto& [device, name] = devices_->at(step.interface);
+    return take(device, name);
+  }
   const NetworkInterface& wanted = network_->interfaces.at(step.interface);
   const auto outer = outer_.find(step.interface);
   const auto outside = [&](auto&& change) -> Status {
@@ -175,6 +208,7 @@ Status NetworkMaker::make(const Step::Network& step) {
   };
   switch (step.effect) {
     case Effect::none:
+    case Effect::take:
       return {};
     case Effect::bridge: {
       auto made = outside_.add_link("bridge", wanted.bridge);

@@ -107,8 +107,8 @@ void add_rlimits(Assembler& plan, const Policy& policy) {
   }
 }
 
-void add_session(Assembler& plan, const Policy& policy) {
-  if (policy.new_session) {
+void add_session(Assembler& plan, const Policy& policy, bool terminal) {
+  if (policy.new_session || terminal) {
     Step step = Assembler::confining(Layer::kSession, "session", "new session");
     step.ops.push_back(make_op(SYS_setsid));
     plan.add(std::move(step));

@@ -33,6 +33,8 @@ enum Slot : uint8_t {
   kSlotListener,  // of the seccomp filter, from when it was loaded
   kSlotMapped0,   // Plan::mapped_trees, made
   kSlotMappedLast = kSlotMapped0 + 7,
+  kSlotTerminal,    // the target's end of its terminal: the spawner's making, or a step's
+  kSlotTerminalTo,  // a socket by which the other end goes to the spawner
   kSlotFree,
   kSlots = 64
 };
@@ -57,6 +59,11 @@ enum PseudoCall : long {
   // The listener of a seccomp filter, on its way to the spawner. Arguments: ListenerPart; the slot
   // that has it.
   kCallListener = -10,
+  // Copies what is below one directory into another one, which is empty: from, to; argument 2:
+  // owner, mode and times of the directory itself as well.
+  kCallCopyTree = -12,
+  // sendmsg(2) with SCM_RIGHTS: a socket, the descriptor to send.
+  kCallSendFd = -13,
 };
 // Before the filter is loaded; afterwards, waiting until it was taken, by futex(2) or where the
 // filter does not let that pass by looking again and again.
@@ -113,7 +120,8 @@ struct Step {
       address,
       neighbour,
       up,
-      route
+      route,
+      take  // one of Plan::net_devices: `interface` counts them
     };
     Effect effect = Effect::none;
     uint16_t interface = 0;  // index into NetworkPolicy::interfaces

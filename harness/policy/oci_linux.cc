@@ -1,8 +1,10 @@
 // runtime-spec config-linux.md, without control groups and seccomp.
+#include <net/if.h>
 #include <sys/mount.h>
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "harness/base/file.h"
 #include "harness/policy/oci_sections.h"
@@ -171,6 +173,39 @@ void check_mount_namespace(const JsonNode& node, const Policy& policy) {
   }
 }
 
+// netdevice(7) and dev_valid_name() of the kernel: what an interface can be called.
+void check_interface_name(const JsonNode& node, const std::string& name) {
+  const bool bad = name.empty() || name.size() >= IFNAMSIZ || name == "." || name == ".." ||
+                   name.find_first_of("/: \t\n\v\f\r%") != std::string::npos;
+  if (bad) {
+    node.fail("no name of an interface: \"" + name + "\"",
+              "1 to 15 characters without '/', ':', '%' and white space");
+  }
+}
+
+// config-linux.md "Network Devices" of runtime-spec 1.3.
+void read_net_devices(const JsonNode& node, Policy& policy) {
+  std::set<std::string> inside;
+  for (const auto& [name, device] : node.members()) {
+    device.object({"name"});
+    check_interface_name(device, name);
+    const JsonNode renamed = device.get("name");
+    const std::string other = renamed.string();
+    if (!other.empty()) check_interface_name(renamed, other);
+    if (!inside.insert(other.empty() ? name : other).second) {
+      device.fail("two interfaces of one name", "names that differ in the target");
+    }
+    policy.net_devices[name] = other;
+  }
+  // Unless who spawns it takes them along (CompileOptions::attended): no case does.
+  note_unenforced(policy, node, Layer{});
+  const Namespace* net = policy.find(Ns::net);
+  if (!policy.net_devices.empty() && (net == nullptr || !net->path.empty())) {
+    node.fail("interfaces would stay where they are",
+              "a new namespace of type network in /linux/namespaces");
+  }
+}
+
 }  // namespace
 
 std::vector<IdMap> read_id_maps(const JsonNode& node) {
@@ -229,9 +264,7 @@ void read_linux(const JsonNode& node, Policy& policy) {
   policy.readonly_paths = node.get("readonlyPaths").absolute_paths();
   check_mount_namespace(node, policy);
 
-  const JsonNode label = node.get("mountLabel");
-  (void)label.string();
-  note_unenforced(policy, label, Layer{"lsm.selinux"});
+  policy.mount_label = read_label(node.get("mountLabel"), Layer::kSelinux, policy);
   const JsonNode rdt = node.get("intelRdt");
   check_fields(rdt, {{"closID", Kind::string},
                      {"schemata", Kind::strings},
@@ -242,11 +275,7 @@ void read_linux(const JsonNode& node, Policy& policy) {
                      {"enableMonitoring", Kind::boolean}});
   note_unenforced(policy, rdt, Layer{});
   policy.personality = read_personality(node.get("personality"));
-  const JsonNode net_devices = node.get("netDevices");
-  for (const auto& [name, device] : net_devices.members()) {
-    check_fields(device, {{"name", Kind::string}});
-  }
-  note_unenforced(policy, net_devices, Layer{});
+  read_net_devices(node.get("netDevices"), policy);
   policy.memory_policy = read_memory_policy(node.get("memoryPolicy"));
 }
 

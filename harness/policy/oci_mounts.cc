@@ -85,6 +85,9 @@ void read_mount(const JsonNode& item, Policy& policy) {
   }
   if (mount.type == "overlay" && !bind) check_overlay(item, mount);
   check_id_maps(item, mount, policy);
+  if (mount.copy_up && (bind || mount.type != "tmpfs")) {
+    item.get("options").fail("tmpcopyup on a mount that is no tmpfs", "a mount of type tmpfs");
+  }
   policy.mounts.push_back(std::move(mount));
 }
 

@@ -83,6 +83,18 @@ std::vector<Rlimit> read_rlimits(const JsonNode& node) {
   return limits;
 }
 
+// Both, and no more than TIOCSWINSZ can say. Without a terminal it says nothing, and is kept.
+std::optional<ConsoleSize> read_console_size(const JsonNode& node) {
+  if (!node) return std::nullopt;
+  node.object({"height", "width"});
+  ConsoleSize size;
+  size.height = static_cast<uint16_t>(node.require("height").u32(UINT16_MAX));
+  size.width = static_cast<uint16_t>(node.require("width").u32(UINT16_MAX));
+  return size;
+}
+
+}  // namespace
+
 // A label is for a security module of the kernel's; where it has none nobody carries it out.
 std::string read_label(const JsonNode& node, const Layer& layer, Policy& policy) {
   std::string label = node.string();
@@ -93,15 +105,12 @@ std::string read_label(const JsonNode& node, const Layer& layer, Policy& policy)
   return label;
 }
 
-}  // namespace
-
 void read_process(const JsonNode& process, Policy& policy) {
-  using Kind = FieldType::Kind;
   process.object({"terminal", "consoleSize", "user", "args", "commandLine", "env", "cwd",
                   "capabilities", "rlimits", "noNewPrivileges", "apparmorProfile", "oomScoreAdj",
                   "scheduler", "selinuxLabel", "ioPriority", "execCPUAffinity"});
   policy.terminal = process.get("terminal").boolean();
-  check_fields(process.get("consoleSize"), {{"height", Kind::u64}, {"width", Kind::u64}});
+  policy.console_size = read_console_size(process.get("consoleSize"));
   policy.user = read_user(process.get("user"));
   const JsonNode args = process.require("args");
   policy.args = args.strings();

@@ -24,6 +24,9 @@ std::optional<MemoryPolicy> read_memory_policy(const JsonNode& node);
 
 std::vector<IdMap> read_id_maps(const JsonNode& node);
 
+// A label of a security module; unenforced where the kernel has none.
+std::string read_label(const JsonNode& node, const Layer& layer, Policy& policy);
+
 // After read_linux(): what a mount may be depends on the namespaces.
 void read_mounts(const JsonNode& mounts, Policy& policy);
 

@@ -49,9 +49,13 @@ Json write_memory_policy(const MemoryPolicy& m) {
 }
 
 Json write_process(const Policy& policy) {
-  Json json = {{"terminal", policy.terminal},
-               {"user", write_user(policy.user)},
-               {"args", policy.args.empty() ? std::vector<std::string>{"sh"} : policy.args}};
+  Json json = {{"terminal", policy.terminal}};
+  if (policy.console_size) {
+    json["consoleSize"] = {{"height", policy.console_size->height},
+                           {"width", policy.console_size->width}};
+  }
+  json["user"] = write_user(policy.user);
+  json["args"] = policy.args.empty() ? std::vector<std::string>{"sh"} : policy.args;
   if (!policy.env.empty()) json["env"] = policy.env;
   json["cwd"] = policy.cwd;
   json["capabilities"] = write_capabilities(policy.capabilities);
@@ -215,6 +219,11 @@ Json write_linux(const Policy& policy) {
   if (policy.seccomp) json["seccomp"] = write_seccomp(*policy.seccomp);
   if (policy.rootfs_propagation != 0) {
     json["rootfsPropagation"] = propagation_word(policy.rootfs_propagation);
+  }
+  if (!policy.mount_label.empty()) json["mountLabel"] = policy.mount_label;
+  for (const auto& [name, inside] : policy.net_devices) {
+    json["netDevices"][name] = Json::object();
+    if (!inside.empty()) json["netDevices"][name]["name"] = inside;
   }
   if (!policy.masked_paths.empty()) json["maskedPaths"] = policy.masked_paths;
   if (!policy.readonly_paths.empty()) json["readonlyPaths"] = policy.readonly_paths;

@@ -118,9 +118,7 @@ constexpr std::array kFlagOptions = {
     // Accepted, and nothing to confine with.
     MountOption{"lazytime", 0, 0}, MountOption{"nolazytime", 0, 0}, MountOption{"iversion", 0, 0},
     MountOption{"noiversion", 0, 0}, MountOption{"silent", 0, 0}, MountOption{"loud", 0, 0},
-    MountOption{"mand", 0, 0}, MountOption{"nomand", 0, 0}, MountOption{"defaults", 0, 0},
-    // For the runtime, never for the file system.
-    MountOption{"tmpcopyup", 0, 0}};
+    MountOption{"mand", 0, 0}, MountOption{"nomand", 0, 0}, MountOption{"defaults", 0, 0}};
 // mount_setattr(2) with AT_RECURSIVE, runtime-spec 1.1.
 constexpr std::array kRecursiveOptions = {MountOption{"rro", MS_RDONLY, 0},
                                           MountOption{"rrw", 0, MS_RDONLY},
@@ -247,6 +245,7 @@ void parse_mount_options(Mount& mount) {
                         ? Mount::IdMapped::no
                         : Mount::IdMapped::mount;
   mount.data.clear();
+  mount.copy_up = false;
   for (const auto& word : mount.options) {
     if (apply(kCreateOptions, word, mount.flags)) continue;
     if (apply(kFlagOptions, word, mount.flag_set)) continue;
@@ -254,6 +253,10 @@ void parse_mount_options(Mount& mount) {
     if (apply_recursive(word, mount)) continue;
     if (word == "idmap" || word == "ridmap") {
       mount.id_mapped = word == "idmap" ? Mount::IdMapped::mount : Mount::IdMapped::tree;
+      continue;
+    }
+    if (word == "tmpcopyup") {
+      mount.copy_up = true;
       continue;
     }
     if (!mount.data.empty()) mount.data += ',';

@@ -16,6 +16,7 @@
 #include "harness/policy/network.h"
 #include "harness/policy/resources.h"
 #include "harness/policy/scheduling.h"
+#include "harness/policy/terminal.h"
 
 namespace ringfence {
 
@@ -156,10 +157,12 @@ struct Mount {
   // by these maps, or by those of the policy's user namespace.
   enum class IdMapped : uint8_t { no, mount, tree };
   IdMapped id_mapped = IdMapped::no;
+  // "tmpcopyup": the new tmpfs begins with a copy of the directory that it covers.
+  bool copy_up = false;
   std::vector<IdMap> uid_mappings, gid_mappings;
   friend bool operator==(const Mount&, const Mount&) = default;
 };
-// Fills flags, flag_set, propagation, data, recursive_* and id_mapped from options.
+// Fills flags, flag_set, propagation, data, recursive_*, id_mapped and copy_up from options.
 void parse_mount_options(Mount& mount);
 
 // ---- The rest ----------------------------------------------------------------------------------
@@ -208,6 +211,7 @@ struct Policy {
   std::vector<std::string> env;
   std::string cwd = "/";
   bool terminal = false;
+  std::optional<ConsoleSize> console_size;  // with a terminal
   User user;
   Capabilities capabilities;
   std::vector<Rlimit> rlimits;
@@ -249,6 +253,9 @@ struct Policy {
   Resources resources;
   std::optional<Seccomp> seccomp;
   uint64_t rootfs_propagation = 0;  // 0: MS_PRIVATE
+  std::string mount_label;          // SELinux's context of the mounts that are made
+  // The spawner's interfaces that move into the new network namespace, and their names there.
+  std::map<std::string, std::string> net_devices;
   std::vector<std::string> masked_paths;
   std::vector<std::string> readonly_paths;
   std::map<std::string, std::string> sysctl;

@@ -109,7 +109,7 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
     "hooks": {"poststop": [{"path": "/bin/true"}]},
     "mounts": [{"destination": "/m", "type": "bind", "source": "/m", "options": ["rbind", "rro"]}],
     "linux": {
-      "namespaces": [{"type": "mount"}],
+      "namespaces": [{"type": "mount"}, {"type": "network"}],
       "mountLabel": "system_u:object_r:x_t:s0",
       "intelRdt": {"closID": "a"},
       "netDevices": {"eth0": {"name": "e"}},
@@ -130,6 +130,28 @@ TEST(OciReader, RecordsWhatItDoesNotEnforce) {
                                                        {"/linux/netDevices", ""}};
   EXPECT_EQ(found, expected);
   EXPECT_EQ(result.policy.resources.memory_limit, 1000000);
+}
+
+TEST(OciReader, TerminalNetDevicesAndCopiesComeBack) {
+  const auto result = read(config(R"(
+    "mounts": [{"destination": "/etc", "type": "tmpfs", "source": "tmpfs",
+                "options": ["size=1m", "tmpcopyup", "sync", "dirsync"]}],
+    "linux": {"namespaces": [{"type": "mount"}, {"type": "network"}],
+              "mountLabel": "system_u:object_r:x_t:s0:c1,c2",
+              "netDevices": {"eth0": {"name": "e"}, "eth1": {}}})",
+                                  R"(, "consoleSize": {"height": 24, "width": 80},
+                                     "terminal": true)"));
+  const Policy& p = result.policy;
+  EXPECT_THAT(result.warnings, IsEmpty());
+  EXPECT_TRUE(p.terminal);
+  EXPECT_EQ(p.console_size, (ConsoleSize{24, 80}));
+  const std::map<std::string, std::string> devices = {{"eth0", "e"}, {"eth1", ""}};
+  EXPECT_EQ(p.net_devices, devices);
+  EXPECT_EQ(p.mount_label, "system_u:object_r:x_t:s0:c1,c2");
+  EXPECT_TRUE(p.mounts.at(0).copy_up);
+  EXPECT_EQ(p.mounts.at(0).data, "size=1m");
+  EXPECT_EQ(p.mounts.at(0).flag_set, static_cast<uint64_t>(MS_SYNCHRONOUS | MS_DIRSYNC));
+  EXPECT_EQ(read(write_oci_policy(p)).policy, p);
 }
 
 TEST(OciReader, TakesHarmlessPartsInItsStride) {

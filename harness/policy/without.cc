@@ -59,6 +59,7 @@ void drop_namespace(Policy& policy, Ns kind) {
       break;
     case Ns::net:
       policy.network = NetworkPolicy{};
+      policy.net_devices.clear();
       drop_sysctl("net.");
       drop_sysctl("net/");
       break;
@@ -198,6 +199,7 @@ Policy without(Policy policy, const Layer& layer) {
     policy.apparmor_profile.clear();
   } else if (layer == Layer::kSelinux) {
     policy.selinux_label.clear();
+    policy.mount_label.clear();
   } else if (layer == Layer::kFd) {
     policy.close_descriptors = false;
   }

@@ -13,6 +13,7 @@
 #include <ctime>
 
 #include "harness/base/sys.h"
+#include "harness/spawn/child_files.h"
 #include "harness/spawn/child_mounts.h"
 
 #ifdef __SANITIZE_THREAD__
@@ -61,6 +62,10 @@ RINGFENCE_CHILD long real_call(long nr) {
       return SYS_clone3;
     case kCallListener:
       return SYS_futex;
+    case kCallCopyTree:
+      return SYS_write;
+    case kCallSendFd:
+      return SYS_sendmsg;
     default:
       return nr;
   }
@@ -226,6 +231,10 @@ RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
       return be_reborn(start);
     case kCallListener:
       return hand_over_listener(start, a[0], a[1]);
+    case kCallCopyTree:
+      return copy_tree(a[0], a[1], a[2] != 0);
+    case kCallSendFd:
+      return send_descriptor(a[0], a[1]);
     case SYS_openat2: {
       // EAGAIN: anybody's mount or rename came between, and ".." could not be trusted, openat2(2).
       int64_t r = -EAGAIN;

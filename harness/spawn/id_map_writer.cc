@@ -105,7 +105,7 @@ void IdMapWriter::make_network() {
     if (failure_) return;
     if (step.network.effect == Step::Network::Effect::none) continue;
     if (!maker) {
-      auto opened = NetworkMaker::open(plan_.network, *pid_);
+      auto opened = NetworkMaker::open(plan_.network, plan_.net_devices, *pid_);
       if (!opened) {
         failure_ = Failure{step.key, opened.error()};
         return;

@@ -118,5 +118,31 @@ TEST_F(Label, SelinuxLabel) {
   EXPECT_EQ(label_under(strict), "unlabeled");
 }
 
+// Where SELinux has no policy yet it takes no context of a mount, and says so: that it was asked is
+// what shows here.
+TEST_F(Label, MountLabel) {
+  if (!Facts::probe().satisfied("lsm:selinux")) GTEST_SKIP() << "host-lacks:lsm:selinux";
+  Policy policy = strict_policy();
+  EXPECT_EQ(wait_under(*compile(policy)).error, "");
+  policy.mount_label = "system_u:object_r:x_t:s0:c1,c2";
+  const auto plan = compile(policy);
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(print_plan(*plan, true), HasSubstr(R"("context", "system_u:object_r:x_t:s0:c1,c2")"));
+  const std::string error = wait_under(*plan).error;
+  if (error.empty()) GTEST_SKIP() << "needs:a kernel that answers before it has an SELinux policy";
+  EXPECT_THAT(error, StartsWith("step mount:/dev"));
+  EXPECT_THAT(error, HasSubstr("EINVAL"));
+}
+
+TEST(MountLabel, IsLeftOutWhereThereIsNoSelinux) {
+  if (Facts::probe().satisfied("lsm:selinux")) GTEST_SKIP() << "this kernel has SELinux";
+  Policy policy = strict_policy();
+  policy.mount_label = "system_u:object_r:x_t:s0";
+  const auto plan = compile(policy);
+  ASSERT_TRUE(plan);
+  EXPECT_THAT(print_plan(*plan, true), Not(HasSubstr("context")));
+  EXPECT_EQ(wait_under(*plan).error, "");
+}
+
 }  // namespace
 }  // namespace ringfence

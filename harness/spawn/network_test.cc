@@ -118,6 +118,98 @@ TEST_F(SpawnNetwork, AVethOnABridge) {
   EXPECT_EQ(names().size(), 3U);
 }
 
+// ---- Interfaces of the spawner's (linux.netDevices) --------------------------------------------
+
+class SpawnNetworkDevices : public SpawnNetwork {
+ protected:
+  static constexpr const char* kOne = "rftest0";
+  static constexpr const char* kOther = "rftest1";
+  void SetUp() override {
+    SpawnNetwork::SetUp();
+    if (!netlink_) return;
+    make();
+  }
+  void make() {
+    ASSERT_TRUE(netlink_->add_veth(kOne, kOther));
+    index_ = netlink_->index_of(kOne).value();
+    for (const char* address : {"10.9.0.1/24", "fd09::1/64"}) {
+      ASSERT_TRUE(netlink_->add_address(index_, *IpNetwork::parse(address)));
+    }
+    ASSERT_TRUE(netlink_->set_up(index_));
+  }
+  static Policy taking(std::map<std::string, std::string> devices) {
+    Policy policy = open_policy();
+    policy.namespaces = {{Ns::net, {}}};
+    policy.net_devices = std::move(devices);
+    return policy;
+  }
+  static Waiting attended(const Policy& policy, Entry entry = Entry::clone) {
+    CompileOptions options;
+    options.attended = true;
+    options.entry = entry;
+    const auto plan = compile(policy, options);
+    EXPECT_TRUE(plan) << plan.error().describe();
+    return wait_under(*plan);
+  }
+  int index_ = 0;
+};
+
+TEST_F(SpawnNetworkDevices, MovesWithItsAddressesUnderAnotherName) {
+  for (const Entry entry : {Entry::clone, Entry::unshare}) {
+    SCOPED_TRACE(entry == Entry::clone ? "clone" : "unshare");
+    if (entry == Entry::unshare) {
+      // The one that was there has ended with the target's namespace, and its peer with it.
+      for (int i = 0; i < 500 && netlink_->index_of(kOther); ++i) usleep(10'000);
+      ASSERT_FALSE(netlink_->index_of(kOther));
+      make();
+    }
+    const Waiting waiting = attended(taking({{kOne, "eth7"}}), entry);
+    ASSERT_EQ(waiting.error, "");
+    EXPECT_FALSE(netlink_->index_of(kOne));
+    EXPECT_TRUE(netlink_->index_of(kOther));
+    Netlink there = inside(waiting);
+    const auto link = there.link("eth7");
+    ASSERT_TRUE(link) << link.error().describe();
+    EXPECT_EQ(link->kind, "veth");
+    EXPECT_TRUE(link->up());
+    std::vector<std::string> addresses;
+    const auto all = there.addresses();
+    ASSERT_TRUE(all);
+    for (const auto& one : *all) {
+      if (one.index == link->index && one.global) addresses.push_back(one.address.str());
+    }
+    EXPECT_THAT(addresses, UnorderedElementsAre("10.9.0.1/24", "fd09::1/64"));
+  }
+}
+
+TEST_F(SpawnNetworkDevices, KeepsItsNameInAUserNamespace) {
+  Policy policy = taking({{kOne, ""}});
+  policy.namespaces.push_back({Ns::user, {}});
+  policy.uid_mappings = policy.gid_mappings = {{0, 100000, 65536}};
+  const Waiting waiting = attended(policy);
+  ASSERT_EQ(waiting.error, "");
+  EXPECT_FALSE(netlink_->index_of(kOne));
+  EXPECT_TRUE(inside(waiting).link(kOne));
+}
+
+TEST_F(SpawnNetworkDevices, OneThatIsNotThereIsAnError) {
+  const Waiting waiting = attended(taking({{"rftest9", ""}}));
+  EXPECT_THAT(waiting.error, HasSubstr("net.device:rftest9"));
+  EXPECT_THAT(waiting.error, HasSubstr("ENODEV"));
+  EXPECT_TRUE(childless());
+}
+
+TEST_F(SpawnNetworkDevices, StaysForACaseAndWithoutANewNamespace) {
+  const Waiting waiting = start(taking({{kOne, "eth7"}}));  // as cases are started
+  ASSERT_EQ(waiting.error, "");
+  EXPECT_TRUE(netlink_->index_of(kOne));
+  Policy here = taking({{kOne, "eth7"}});
+  here.namespaces.clear();
+  const Waiting same = attended(here);
+  ASSERT_EQ(same.error, "");
+  EXPECT_TRUE(netlink_->index_of(kOne));
+}
+
 // The namespace is there only once the child has made it: then it asks for what goes into it, once,
 // with its id maps where it has a user namespace.
 TEST_F(SpawnNetwork, ByUnshareItIsTheSame) {

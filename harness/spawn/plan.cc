@@ -15,6 +15,7 @@
 #include "harness/confine/process.h"
 #include "harness/confine/scheduling.h"
 #include "harness/confine/seccomp.h"
+#include "harness/confine/terminal.h"
 
 namespace ringfence {
 namespace {
@@ -146,17 +147,25 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   if (!namespaces) return tl::unexpected(namespaces.error());
   // In the spawner's own namespace, or one that is joined, nothing is changed.
   if (namespaces->makes_net) add_network(assembler, policy.network);
+  if (namespaces->makes_net && options.attended) {
+    plan.net_devices.assign(policy.net_devices.begin(), policy.net_devices.end());
+    add_net_devices(assembler, plan.net_devices);
+  }
   add_initial_cpus(assembler, policy);
   assembler.add(parent_death("process.parent_death:begin", true));
   if (auto added = add_child_namespaces(assembler, policy, *namespaces); !added) {
     return tl::unexpected(added.error());
   }
+  const bool terminal = options.attended && policy.terminal;
   auto mounts = add_mounts(assembler, policy, *namespaces, options.staging, options.rootfs,
-                           options.rootfs_at, options.program, options.disposable_mounts);
+                           options.rootfs_at, options.program, options.disposable_mounts, terminal);
   if (!mounts) return tl::unexpected(mounts.error());
+  if (terminal && !mounts->own_terminal) add_spawners_terminal(assembler, policy);
   add_descriptors(assembler, policy);  // before a limit of open files hides some of them
+  if (terminal) add_terminal_descriptors(assembler);
   add_rlimits(assembler, policy);
-  add_session(assembler, policy);
+  add_session(assembler, policy, terminal);
+  if (terminal) add_controlling_terminal(assembler);
   add_working_directory_change(assembler, policy, !policy.root || mounts->enters_root);
   add_scheduling(assembler, policy);  // late, so that the steps before are as fast as ever
   if (auto added = add_privileges(assembler, policy, *namespaces, filter); !added) {
@@ -186,6 +195,9 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   plan.mapped_trees = std::move(mounts->mapped);
   plan.namespace_paths = namespaces->paths;
   plan.network = policy.network;
+  if (terminal) {
+    plan.terminal = mounts->own_terminal ? Plan::Terminal::own : Plan::Terminal::spawners;
+  }
   plan.rootfs = mounts->rootfs;
   plan.program = options.program.empty() ? "" : mounts->has_root ? kProgramInside : options.program;
   plan.seccomp_program = std::move(filter.program);

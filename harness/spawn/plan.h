@@ -8,6 +8,7 @@
 
 #include "harness/base/result.h"
 #include "harness/confine/mounts.h"
+#include "harness/confine/network.h"
 #include "harness/confine/seccomp.h"
 #include "harness/confine/step.h"
 #include "harness/policy/policy.h"
@@ -34,6 +35,9 @@ struct CompileOptions {
   std::string rootfs;
   // Where the spawner will find that directory, when not under the same path (a decoy host).
   std::string rootfs_at;
+  // Somebody runs the program for its own sake, as a runtime's caller does: it gets the policy's
+  // terminal, and its network devices. A case has pipes, and the decoy's network.
+  bool attended = false;
   // A program that the new root gets at /.ringfence/program, read-only, from this path in the
   // spawner's mount namespace: for a target whose filter denies execveat. Without a root of its own
   // the target finds it where it is. Plan::program says where to execute it.
@@ -60,6 +64,10 @@ struct Plan {
   std::vector<std::string> notes;        // "root.path rootfs does not exist: a fresh tmpfs"
   std::vector<std::string> namespace_paths;
   NetworkPolicy network;  // what the steps with a network effect make
+  NetDevices net_devices;
+  // Whose the target's terminal is: of its own devpts, or of the spawner's.
+  enum class Terminal : uint8_t { none, own, spawners };
+  Terminal terminal = Terminal::none;
   // The compiled filter, classic BPF; empty when there is none. Evaluate with bpf_evaluate().
   std::vector<uint64_t> seccomp_program;
   std::optional<Listener> listener;  // where calls are notified

@@ -39,6 +39,10 @@ std::string_view pseudo_name(long nr) {
       return "clone3(CLONE_PARENT)";
     case kCallListener:
       return "the listener, to the spawner";
+    case kCallCopyTree:
+      return "copy_tree";
+    case kCallSendFd:
+      return "sendmsg";
     default:
       return "capset";
   }
@@ -63,6 +67,8 @@ std::string slot_text(uint64_t slot) {
     return fmt::format("cgroup{}", slot - kSlotCgroup0);
   }
   if (slot == kSlotPidfd) return "pidfd";
+  if (slot == kSlotTerminal) return "terminal";
+  if (slot == kSlotTerminalTo) return "spawner";
   if (slot >= kSlotMapped0 && slot <= kSlotMappedLast) {
     return fmt::format("mapped{}", slot - kSlotMapped0);
   }

@@ -23,6 +23,7 @@
 #include "harness/spawn/mapped_tree.h"
 #include "harness/spawn/reap.h"
 #include "harness/spawn/supervisor.h"
+#include "harness/spawn/terminal.h"
 #include "probes/inmate/init_image.h"
 
 namespace ringfence {
@@ -76,6 +77,7 @@ struct Prepared {
   std::vector<std::string> init_args;
   UniqueFd self;
   UniqueFd unified_procs;
+  TerminalEnds terminal;
   Memory stack;
   Memory shared;
   ChildStart start{};
@@ -261,6 +263,11 @@ Status prepare(const SpawnRequest& request, Prepared& p) {
     s.slots[slot++] = fd->get();
     p.trees.push_back(std::move(*fd));
   }
+  auto terminal = TerminalEnds::make(plan.terminal);
+  if (!terminal) return tl::unexpected(terminal.error());
+  p.terminal = std::move(*terminal);
+  s.slots[kSlotTerminal] = p.terminal.slave();
+  s.slots[kSlotTerminalTo] = p.terminal.sender();
   if (request.die_with_parent) {
     const int64_t pid = sys::call(SYS_getpid);
     const int64_t fd = pid < 0 ? pid : sys::call(SYS_pidfd_open, static_cast<uint64_t>(pid), 0);
@@ -533,7 +540,12 @@ Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure) {
   const bool failed =
       report.failed != 0 || report.reached_exec == 0 || cloned->map_failure || cloned->no_listener;
   child.supervisor_ = std::move(cloned->supervisor);
-  if (!failed && !ended_unstarted(child.pid_, child.pidfd_.get())) return child;
+  if (!failed && !ended_unstarted(child.pid_, child.pidfd_.get())) {
+    auto terminal = prepared.terminal.take();
+    if (!terminal) return tl::unexpected(terminal.error());
+    child.terminal_ = std::move(*terminal);
+    return child;
+  }
   child.ended_ = reap(child.pid_, child.pidfd_.get());
   return tl::unexpected(failed_child(request, *cloned, report,
                                      child.ended_ ? child.ended_->describe() : "", failure));
@@ -546,6 +558,7 @@ uint64_t Child::answered() const { return supervisor_ ? supervisor_->answered() 
 Child::Child(Child&& other) noexcept
     : pid_(std::exchange(other.pid_, -1)),
       pidfd_(std::move(other.pidfd_)),
+      terminal_(std::move(other.terminal_)),
       ended_(std::exchange(other.ended_, std::nullopt)),
       supervisor_(std::move(other.supervisor_)) {}
 
@@ -554,6 +567,7 @@ Child& Child::operator=(Child&& other) noexcept {
     if (pid_ > 0 && !ended_) reap(pid_, pidfd_.get());
     pid_ = std::exchange(other.pid_, -1);
     pidfd_ = std::move(other.pidfd_);
+    terminal_ = std::move(other.terminal_);
     ended_ = std::exchange(other.ended_, std::nullopt);
     supervisor_ = std::move(other.supervisor_);
   }

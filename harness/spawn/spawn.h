@@ -77,12 +77,15 @@ class Child {
   Status kill(int signal = 9);
   // How many notified calls were answered by the harness, so far.
   [[nodiscard]] uint64_t answered() const;
+  // Our end of the terminal that the plan gives it, -1 without one. It hangs up with the handle.
+  [[nodiscard]] int terminal() const { return terminal_.get(); }
 
  private:
   friend Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure);
   Child();
   int pid_ = -1;
   UniqueFd pidfd_;
+  UniqueFd terminal_;
   std::optional<ExitStatus> ended_;
   std::unique_ptr<Supervisor> supervisor_;  // answers until the child's handle is gone
 };
