@@ -168,6 +168,8 @@ Status Supervisor::send_away(int listener, int pid) {
     if (r < 0) return system_error(what, how_.path, static_cast<int>(-r));
     done += static_cast<size_t>(r);
   }
+  // The child has a copy of the socket until its exec, which may wait for whoever waits for an end.
+  sys::call(SYS_shutdown, socket_.get(), SHUT_RDWR);
   socket_.reset();
   return {};
 }
