@@ -67,12 +67,12 @@ TEST(Supervisor, Pretends) {
 
 // Each answer is counted, from many processes at once as well.
 TEST(Supervisor, AnswersManyAtOnce) {
-  auto plan = compile(notified({"uname"}, How::proceed));
+  auto plan = compile(notified(kMkdir, How::refuse, EXDEV));
   ASSERT_TRUE(plan);
   SpawnRequest request;
   request.plan = &*plan;
   request.exe_path = "/bin/sh";
-  request.args = {"sh", "-c", "for i in 1 2 3 4 5 6 7 8; do uname -s & done >/dev/null; wait"};
+  request.args = {"sh", "-c", "for i in 1 2 3 4 5 6 7 8; do mkdir /not-made & done 2>&-; wait"};
   request.env = {"PATH=/usr/bin:/bin"};
   auto child = spawn(request);
   ASSERT_TRUE(child) << child.error().describe();
@@ -118,7 +118,7 @@ TEST(Supervisor, EveryWayIn) {
 
 // Without a privilege outside: the listener is of a child in its own user namespace.
 TEST(Supervisor, WithoutPrivilege) {
-  Policy policy = notified({"uname"}, How::refuse, EXDEV);
+  Policy policy = notified(kMkdir, How::refuse, EXDEV);
   policy.namespaces = {{Ns::user, ""}};
   policy.uid_mappings = {{0, 4242, 1}};
   policy.gid_mappings = {{0, 4242, 1}};
@@ -129,7 +129,7 @@ TEST(Supervisor, WithoutPrivilege) {
       _exit(77);
     }
     prctl(PR_SET_DUMPABLE, 1);
-    const Ran ran = run(policy, "uname -s");
+    const Ran ran = run(policy, "mkdir /not-made");
     if (ran.out.find("Invalid cross-device link") != std::string::npos) _exit(0);
     std::fprintf(stderr, "%s%s\n", ran.out.c_str(), ran.error.c_str());
     _exit(ran.error.find("clone3") != std::string::npos ? 77 : 1);
