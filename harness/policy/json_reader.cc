@@ -168,6 +168,13 @@ void JsonNode::object(std::initializer_list<std::string_view> known) const {
   }
 }
 
+void JsonNode::only(std::initializer_list<std::string_view> known) const {
+  for (const auto& [key, value] : members()) {
+    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
+    fail_unknown(value, "field", key, {known.begin(), known.end()});
+  }
+}
+
 std::vector<std::pair<std::string, JsonNode>> JsonNode::members() const {
   std::vector<std::pair<std::string, JsonNode>> list;
   if (!present()) return list;

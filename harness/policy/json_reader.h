@@ -63,6 +63,9 @@ class JsonNode {
   [[nodiscard]] JsonNode require(std::string_view key) const;
   // Demands an object, and warns of fields that are not among `known`.
   void object(std::initializer_list<std::string_view> known) const;
+  // Fails for fields that are not among `known`: in a block of our own an unknown word is a
+  // mistake, not another program's extension.
+  void only(std::initializer_list<std::string_view> known) const;
   [[nodiscard]] std::vector<std::pair<std::string, JsonNode>> members() const;
   // Elements of an array.
   [[nodiscard]] std::vector<JsonNode> items() const;

@@ -42,14 +42,6 @@ constexpr std::array kKinds = {NamedKind{"veth", InterfaceKind::veth},
                                NamedKind{"macvlan", InterfaceKind::macvlan},
                                NamedKind{"loopback", InterfaceKind::loopback}};
 
-// An unknown word in a block of our own is a mistake, not another program's extension.
-void only(const JsonNode& node, std::initializer_list<std::string_view> known) {
-  for (const auto& [key, value] : node.members()) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    fail_unknown(value, "field", key, {known.begin(), known.end()});
-  }
-}
-
 bool at_most(const JsonNode& list, size_t count, size_t most) {
   if (count <= most) return true;
   list.fail(fmt::format("too many entries: {}", count), fmt::format("at most {}", most));
@@ -114,7 +106,7 @@ MacAddress mac_address(const JsonNode& node) {
 }
 
 NetworkRoute read_route(const JsonNode& node) {
-  only(node, {"to", "via"});
+  node.only({"to", "via"});
   NetworkRoute route;
   if (const JsonNode via = node.get("via")) route.via = address(via);
   const JsonNode to = node.require("to");
@@ -131,7 +123,7 @@ NetworkRoute read_route(const JsonNode& node) {
 }
 
 BridgePort read_port(const JsonNode& node) {
-  only(node, {"isolated", "hairpin", "learning", "flood"});
+  node.only({"isolated", "hairpin", "learning", "flood"});
   const BridgePort usual;
   return {node.get("isolated").boolean(usual.isolated), node.get("hairpin").boolean(usual.hairpin),
           node.get("learning").boolean(usual.learning), node.get("flood").boolean(usual.flood)};
@@ -188,8 +180,8 @@ void read_kind(const JsonNode& node, NetworkInterface& interface) {
 }
 
 NetworkInterface read_interface(const JsonNode& node) {
-  only(node, {"kind", "name", "bridge", "parent", "mtu", "mac", "addresses", "routes", "neighbours",
-              "port"});
+  node.only({"kind", "name", "bridge", "parent", "mtu", "mac", "addresses", "routes", "neighbours",
+             "port"});
   NetworkInterface interface;
   read_kind(node, interface);
   if (const JsonNode mtu = node.get("mtu")) {
@@ -218,7 +210,7 @@ NetworkInterface read_interface(const JsonNode& node) {
   const auto neighbours = node.get("neighbours").items();
   if (!at_most(node.get("neighbours"), neighbours.size(), kEntriesMax)) return interface;
   for (const auto& item : neighbours) {
-    only(item, {"address", "mac"});
+    item.only({"address", "mac"});
     interface.neighbours.push_back(
         {address(item.require("address")), mac_address(item.require("mac"))});
   }
@@ -227,7 +219,7 @@ NetworkInterface read_interface(const JsonNode& node) {
 }
 
 NetworkPeer read_peer(const JsonNode& node) {
-  only(node, {"to", "protocol", "port"});
+  node.only({"to", "protocol", "port"});
   NetworkPeer peer;
   const JsonNode to = node.require("to");
   const std::string text = to.string();
@@ -321,7 +313,7 @@ void read_network(const JsonNode& node, NetworkPolicy& network) {
   }
   // The pointer goes on inside the text.
   const JsonNode top = document->root(node.context(), node.pointer());
-  only(top, {"interfaces", "allow"});
+  top.only({"interfaces", "allow"});
   const JsonNode list = top.require("interfaces");
   const auto interfaces = list.items();
   if (!at_most(list, interfaces.size(), kInterfacesMax)) return;

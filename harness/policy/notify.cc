@@ -13,15 +13,8 @@ namespace {
 
 using Json = nlohmann::json;
 
-void only(const JsonNode& node, std::initializer_list<std::string_view> known) {
-  for (const auto& [key, value] : node.members()) {
-    if (std::find(known.begin(), known.end(), key) != known.end()) continue;
-    fail_unknown(value, "field", key, {known.begin(), known.end()});
-  }
-}
-
 NotifyAnswer read_answer(const JsonNode& node) {
-  only(node, {"names", "errno", "value", "continue"});
+  node.only({"names", "errno", "value", "continue"});
   NotifyAnswer answer;
   const JsonNode names = node.require("names");
   answer.names = names.strings();
@@ -72,7 +65,7 @@ void read_notify(const JsonNode& node, Policy& policy) {
   }
   // The pointer goes on inside the text.
   const JsonNode top = document->root(node.context(), node.pointer());
-  only(top, {"answers"});
+  top.only({"answers"});
   const JsonNode list = top.require("answers");
   std::set<std::string> answered;
   for (const auto& item : list.items()) {
