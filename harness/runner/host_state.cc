@@ -9,6 +9,7 @@
 #include <cstring>
 
 #include "harness/base/file.h"
+#include "harness/base/send_descriptor.h"
 
 namespace ringfence {
 
@@ -19,21 +20,7 @@ Result<UniqueFd> make_socket(int domain, int type) {
 }
 
 void send_byte(int socket, char byte, int fd) {
-  iovec iov{&byte, 1};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &iov;
-  message.msg_iovlen = 1;
-  if (fd >= 0) {
-    message.msg_control = control.data();
-    message.msg_controllen = control.size();
-    cmsghdr* header = CMSG_FIRSTHDR(&message);
-    header->cmsg_level = SOL_SOCKET;
-    header->cmsg_type = SCM_RIGHTS;
-    header->cmsg_len = CMSG_LEN(sizeof(int));
-    std::memcpy(CMSG_DATA(header), &fd, sizeof fd);
-  }
-  (void)sys::call(SYS_sendmsg, socket, sys::arg(&message), MSG_NOSIGNAL | MSG_DONTWAIT);
+  (void)send_descriptor_with(socket, &byte, 1, fd, MSG_NOSIGNAL | MSG_DONTWAIT);
 }
 
 int count_mounts(const std::string& path) {

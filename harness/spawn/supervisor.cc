@@ -14,13 +14,13 @@
 #include <array>
 #include <cerrno>
 #include <csignal>
-#include <cstring>
 #include <system_error>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include "harness/base/file.h"
+#include "harness/base/send_descriptor.h"
 #include "harness/base/sys.h"
 
 namespace ringfence {
@@ -146,19 +146,8 @@ Result<UniqueFd> Supervisor::take(int pidfd, int number) {
 
 Status Supervisor::send_away(int listener, int pid) {
   const std::string text = process_state(how_, pid);
-  iovec data{const_cast<char*>(text.data()), text.size()};
-  alignas(cmsghdr) std::array<char, CMSG_SPACE(sizeof(int))> control{};
-  msghdr message{};
-  message.msg_iov = &data;
-  message.msg_iovlen = 1;
-  message.msg_control = control.data();
-  message.msg_controllen = control.size();
-  cmsghdr* header = CMSG_FIRSTHDR(&message);
-  header->cmsg_level = SOL_SOCKET;
-  header->cmsg_type = SCM_RIGHTS;
-  header->cmsg_len = CMSG_LEN(sizeof(int));
-  std::memcpy(CMSG_DATA(header), &listener, sizeof listener);
-  const int64_t sent = sys::call(SYS_sendmsg, socket_.get(), sys::arg(&message), MSG_NOSIGNAL);
+  const int64_t sent =
+      send_descriptor_with(socket_.get(), text.data(), text.size(), listener, MSG_NOSIGNAL);
   const char* what = "send the listener to /linux/seccomp/listenerPath";
   if (sent < 0) return system_error(what, how_.path, static_cast<int>(-sent));
   // The descriptor went with the first byte; what did not fit follows.

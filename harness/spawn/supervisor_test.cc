@@ -215,12 +215,17 @@ struct Agent {
   }
 };
 
+Policy answered_by(const Agent& agent, const std::vector<std::string>& calls) {
+  Policy policy = notified(calls, How::proceed);
+  policy.seccomp->answers.clear();
+  policy.seccomp->listener_path = agent.path;
+  return policy;
+}
+
 TEST(Supervisor, HandsTheListenerToASocket) {
   const Place place;
   const Agent agent;
-  Policy policy = notified(kMkdir, How::proceed);
-  policy.seccomp->answers.clear();
-  policy.seccomp->listener_path = agent.path;
+  Policy policy = answered_by(agent, kMkdir);
   policy.seccomp->listener_metadata = "who asks";
   policy.annotations["a"] = "b";
   std::pair<nlohmann::json, UniqueFd> got;
@@ -258,9 +263,7 @@ TEST(Supervisor, HandsTheListenerToASocket) {
 TEST(Supervisor, AnAgentThatWentAwayRefuses) {
   const Place place;
   const Agent agent;
-  Policy policy = notified(kMkdir, How::proceed);
-  policy.seccomp->answers.clear();
-  policy.seccomp->listener_path = agent.path;
+  Policy policy = answered_by(agent, kMkdir);
   std::thread takes([&] { (void)agent.receive(); });
   const Ran ran = run(policy, "mkdir " + place.path);
   takes.join();
@@ -271,9 +274,7 @@ TEST(Supervisor, AnAgentThatWentAwayRefuses) {
 // Before the program has started, when the spawner can only wait.
 TEST(Supervisor, AnAgentThatWentAwayLetsNothingStart) {
   const Agent agent;
-  Policy policy = notified({"execve", "execveat"}, How::proceed);
-  policy.seccomp->answers.clear();
-  policy.seccomp->listener_path = agent.path;
+  Policy policy = answered_by(agent, {"execve", "execveat"});
   std::thread takes([&] { (void)agent.receive(); });
   const std::string error = run(policy, "echo alive").error;
   takes.join();
