@@ -434,6 +434,14 @@ class Disposable(Machines):
         self.assertEqual(got.returncode, 0, got.stdout + got.stderr)
         self.assertEqual(self.records()["header"][0]["mode"], "policy")
 
+    def test_what_has_its_own_policy_stays_out(self):
+        for cases, code, verdicts in ((["pid.nested_depth", GOOD[0]], 0, {GOOD[0]: ("held", "")}),
+                                      (["pid.nested_depth"], 4, None)):
+            records, got = self.kernels_run(RINGFENCE, *cases, "--policy", "docker-default",
+                                            kernel="running", patience=())
+            self.assertEqual(got.returncode, code, got.stdout + got.stderr)
+            self.assertEqual("case" in records and self.verdicts(records), verdicts or False)
+
     def test_what_is_missing_or_does_not_go_together(self):
         for arguments, says in ((["--kernel", OLD], "--disposable"),
                                 (["--disposable", "--kernel", "running"], "--kernel"),

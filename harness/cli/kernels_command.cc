@@ -156,6 +156,7 @@ int run_command(const Arguments& args, const Program& program) {
   KernelsOptions options;
   auto cases = registry->select(args.globs, args.suite == "full");
   if (!cases) return complain(cases.error());
+  if (!args.policy.empty()) Registry::keep_for_a_policy(*cases);
   options.cases = std::move(*cases);
   auto targets = prepare(args);
   if (!targets) return complain(targets.error());

@@ -20,6 +20,10 @@ class Registry {
   // suite (`full`: all). A glob that matches nothing is an error that suggests the nearest id.
   [[nodiscard]] Result<std::vector<const Case*>> select(const std::vector<std::string>& globs,
                                                         bool full) const;
+  // Leaves out those of `chosen` that are judged under their own policy alone.
+  static void keep_for_a_policy(std::vector<const Case*>& chosen) {
+    std::erase_if(chosen, [](const Case* c) { return !c->outside; });
+  }
 
  private:
   std::vector<Case> cases_;  // sorted by id

@@ -259,9 +259,7 @@ class Run {
 
   // Shard and shuffle; the same seed gives the same order.
   void arrange(std::vector<const Case*>& chosen) const {
-    if (options_.policy) {
-      std::erase_if(chosen, [](const Case* c) { return !c->outside; });
-    }
+    if (options_.policy) Registry::keep_for_a_policy(chosen);
     std::vector<const Case*> mine;
     for (size_t i = 0; i < chosen.size(); ++i) {
       const auto count = static_cast<size_t>(options_.shard_count);
