@@ -61,6 +61,12 @@ void add_masked_path(Assembler& plan, const std::string& path);
 void add_readonly_path(Assembler& plan, const std::string& path);
 // Those of namespaces that are the target's own; another one is an error.
 Status add_sysctls(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces);
+// One step for each confining flag in `flags`, on the mount at `destination` below the new root;
+// those of `recursive` on the mounts below it as well.
+void add_flag_steps(Assembler& plan, const std::string& destination, std::string_view type,
+                    uint64_t flags, uint64_t recursive);
+// "rrw", "rsuid", ...: what the mounts below are freed of.
+void add_cleared_flags(Assembler& plan, const Mount& mount);
 // MOUNT_ATTR_* for MS_RDONLY, MS_NOSUID, MS_NODEV, MS_NOEXEC, MS_NOSYMFOLLOW.
 uint64_t mount_attribute(uint64_t ms_flag);
 
