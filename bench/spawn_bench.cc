@@ -138,12 +138,11 @@ Status starts(Bench& bench) {
       contestants.push_back({standing, [target] { return target->start_in_standing_group(); }});
       pairs.push_back({floor_a, standing});
     }
-    // A prepared network namespace is not for a target with a user namespace of its own.
-    if ((plan.clone_flags & (CLONE_NEWNET | CLONE_NEWUSER)) != CLONE_NEWNET) continue;
-    const std::string pools = name + ": from pools";
-    contestants.push_back({pools, [target] { return target->start_from_pools(); },
-                           [target] { return target->prepare_network(); }});
-    pairs.push_back({floor_a, pools, "1.5"});
+    if (!plan.not_ahead.empty()) continue;
+    const std::string pool = name + ": from a pool";
+    contestants.push_back({pool, [target] { return target->start_from_pool(); },
+                           [target] { return target->prepare_sandbox(); }});
+    pairs.push_back({floor_a, pool, "1.5"});
   }
   return show(bench, "start, exec and wait of a freestanding program that ends at once", "spawn",
               contestants, pairs, bench.options());
@@ -339,7 +338,7 @@ constexpr const char* kUsage =
     "What a start costs. Parts, all by default:\n"
     "  starts   under none, docker-default and hardened, against bare clone3 and exec, against\n"
     "           the profile's namespaces alone (floor A), against the bare list of its plan's\n"
-    "           syscalls (floor B), and from pools\n"
+    "           syscalls (floor B), and from a pool of prepared sandboxes\n"
     "  steps    what each step of docker-default costs\n"
     "  memory   from a parent with 1 GiB of dirty memory\n"
     "  crowd    64 at a time, by threads and by processes\n"

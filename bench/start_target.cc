@@ -31,10 +31,11 @@ Status StartTarget::group() {
   return leaf->destroy();
 }
 
-Status StartTarget::start_from_pools() {
-  auto network = networks_.take();
-  if (!network) return tl::unexpected(network.error());
-  return start_in(standing_ ? &*standing_ : nullptr, network->get());
+Status StartTarget::start_from_pool() {
+  auto sandbox = pool_->take();
+  if (!sandbox) return tl::unexpected(sandbox.error());
+  last_.emplace(std::move(*sandbox));
+  return start_in(nullptr, &*last_);
 }
 
 Status StartTarget::prepare_group() {
@@ -44,13 +45,21 @@ Status StartTarget::prepare_group() {
   return {};
 }
 
-Status StartTarget::prepare_network() { return networks_.fill(1); }
+Status StartTarget::prepare_sandbox() {
+  last_.reset();
+  if (!pool_) {
+    auto pool = SandboxPool::make(plan_, groups_);
+    if (!pool) return tl::unexpected(pool.error());
+    pool_ = std::move(*pool);
+  }
+  return pool_->fill(1);
+}
 
 Result<CgroupLeaf> StartTarget::make_leaf() {
   return CgroupLeaf::create(groups_, settings_, fmt::format("bench-{}", leaves_++));
 }
 
-Status StartTarget::start_in(const CgroupLeaf* leaf, int netns) {
+Status StartTarget::start_in(const CgroupLeaf* leaf, const PreparedSandbox* sandbox) {
   SpawnRequest request;
   request.plan = &plan_;
   request.exe_fd = program_.fd;
@@ -58,7 +67,10 @@ Status StartTarget::start_in(const CgroupLeaf* leaf, int netns) {
   request.args = program_.args;
   request.fds = program_.fds;
   request.cgroup = leaf;
-  request.netns_fd = netns;
+  if (sandbox != nullptr) {
+    request.plan = &pool_->plan();
+    sandbox->give(request);
+  }
   if (!program_.path.empty()) request.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
   auto child = spawn(request);
   if (!child) return tl::unexpected(child.error());

@@ -7,10 +7,10 @@
 #include <vector>
 
 #include "harness/base/result.h"
-#include "harness/confine/netns_pool.h"
 #include "harness/policy/policy.h"
 #include "harness/spawn/cgroup_leaf.h"
 #include "harness/spawn/plan.h"
+#include "harness/spawn/sandbox_pool.h"
 #include "harness/spawn/spawn.h"
 
 namespace ringfence::bench {
@@ -36,22 +36,22 @@ class StartTarget {
   Status start_in_own_group();
   // The group alone: made, limits written, removed.
   Status group();
-  // From pools: the group that stood before, and a prepared network namespace (prepare_network,
-  // before each).
-  Status start_from_pools();
+  // From a pool: group, network namespace and root tree (prepare_sandbox, before each).
+  Status start_from_pool();
 
   Status prepare_group();
-  Status prepare_network();
+  Status prepare_sandbox();
 
  private:
   Result<CgroupLeaf> make_leaf();
-  Status start_in(const CgroupLeaf* leaf, int netns = -1);
+  Status start_in(const CgroupLeaf* leaf, const PreparedSandbox* sandbox = nullptr);
 
   Plan plan_;
   std::vector<Step::Setting> settings_;
   std::shared_ptr<CgroupRoot> groups_;
   std::optional<CgroupLeaf> standing_;
-  NetnsPool networks_;
+  std::unique_ptr<SandboxPool> pool_;
+  std::optional<PreparedSandbox> last_;  // goes while the next one is made, out of the figures
   Program program_;
   size_t leaves_ = 0;
 };

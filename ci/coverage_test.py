@@ -15,7 +15,7 @@ import sys
 
 TOPICS = 40
 # Of the table of the confinement engine, by the parts of a policy.
-PARTS = ["process", "root", "mounts", "linux", "hooks", "seccomp", "resources", "unified", "ringfence", "network"]
+PARTS = ["process", "root", "mounts", "linux", "hooks", "seccomp", "resources", "unified", "ringfence", "network", "pools"]
 
 
 def parse(text):
@@ -128,7 +128,7 @@ def self_test():
         assert complaints(*engine, bad), bad
     rows, _ = parse("| topic | item | ids | status |\n| --- | --- | --- | --- |\n| 1 t | i | | later |")
     missing = [c for c in judge(rows, set(), set()) if "missing" in c]
-    assert missing[-len(PARTS) - 1] == "topic 40 is missing" and missing[-1] == "topic network is missing"
+    assert missing[-len(PARTS) - 1] == "topic 40 is missing" and missing[-1] == "topic pools is missing"
     row = [(1, "i", ["pid.x"], "covered")]
     assert judge(row, set(), None)[-1].endswith("no ringfence program")
     for outcome, fine in (({"pid.x": ("held", "")}, True), ({}, False),

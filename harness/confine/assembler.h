@@ -88,7 +88,12 @@ class Assembler {
   bool add(Step step);
   // The two halves of add(), for a step that others before it depend on.
   [[nodiscard]] bool keeps(const Step& step) const { return !drop_ || !drop_(step); }
-  void append(Step step) { steps_.push_back(std::move(step)); }
+  void append(Step step) {
+    step.ahead = ahead_;
+    steps_.push_back(std::move(step));
+  }
+  // What Step::ahead of the steps that follow is to say.
+  void ahead(bool on) { ahead_ = on; }
   [[nodiscard]] size_t size() const { return steps_.size(); }
   [[nodiscard]] const std::vector<Step>& steps() const { return steps_; }
   void note(std::string text) { notes_.push_back(std::move(text)); }
@@ -99,6 +104,7 @@ class Assembler {
 
  private:
   std::function<bool(const Step&)> drop_;
+  bool ahead_ = false;
   std::vector<Step> steps_;
   std::vector<std::string> bytes_;
   std::vector<std::string> notes_;

@@ -15,6 +15,7 @@
 #include "harness/base/facts.h"
 #include "harness/base/file.h"
 #include "harness/base/sys.h"
+#include "harness/confine/ahead.h"
 #include "harness/confine/attach.h"
 #include "harness/confine/paths.h"
 #include "harness/confine/terminal.h"
@@ -420,6 +421,8 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
     return mounts;
   }
 
+  Ahead ahead(plan, mounts.fresh);
+  ahead.others(true);
   if (mounts.own_namespace && (policy.rootfs_propagation & MS_SHARED) == 0) {
     const bool slave = (policy.rootfs_propagation & MS_SLAVE) != 0;
     Step step = Assembler::confining(Layer::kPropagation, "mount.propagation",
@@ -447,6 +450,7 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
 
   std::vector<const Mount*> later;  // read-only once all is in place
   for (const Mount& mount : list) {
+    ahead.mount(mount, is_file(mount));
     if (mount.type == "cgroup" || mount.type == "cgroup2") {
       if (auto added = add_cgroup_mount(plan, mount, namespaces.has(Ns::cgroup)); !added) {
         return tl::unexpected(added.error());
@@ -466,10 +470,20 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
     const bool dev = std::any_of(list.begin(), list.end(), [](const Mount& m) {
       return path_in_root(m.destination) == "dev" && m.type == "tmpfs";
     });
-    if (dev) add_default_devices(plan);
+    if (dev) {
+      ahead.default_devices();
+      add_default_devices(plan);
+    }
   }
-  if (mounts.has_root && !program.empty()) add_program(plan, program);
-  for (const Device& device : policy.devices) add_device(plan, device, mounts.user_namespace);
+  if (mounts.has_root && !program.empty()) {
+    ahead.path(kProgramInside, true);
+    add_program(plan, program);
+  }
+  for (const Device& device : policy.devices) {
+    ahead.path(device.path, false);
+    add_device(plan, device, mounts.user_namespace);
+  }
+  ahead.others(false);
   if (terminal) mounts.own_terminal = add_own_terminal(plan, policy, list, mounts.has_root);
   add_working_directory(plan, policy, mounts);
   if (auto added = add_sysctls(plan, policy, namespaces); !added) {
@@ -501,12 +515,20 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
              kSlotSeen));
     plan.add(std::move(seen));
   }
-  for (const auto& path : policy.readonly_paths) add_readonly_path(plan, path);
-  for (const auto& path : policy.masked_paths) add_masked_path(plan, path);
+  for (const auto& path : policy.readonly_paths) {
+    ahead.path(path, false);
+    add_readonly_path(plan, path);
+  }
+  for (const auto& path : policy.masked_paths) {
+    ahead.path(path, false);
+    add_masked_path(plan, path);
+  }
 
+  ahead.others(true);
   if (mounts.enters_root) {
     plan.append(std::move(root_step));
     if (mounts.own_namespace) add_detach(plan);
+    ahead.others(false);
     if ((policy.rootfs_propagation & MS_SHARED) != 0) {
       Step step = Assembler::setup(Layer::kPropagation, "mount.propagation:/", "share the root");
       step.ops.push_back(make_op(SYS_mount, 0, plan.text("/"), 0,
@@ -514,6 +536,8 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
       plan.add(std::move(step));
     }
   }
+  ahead.others(false);
+  mounts.bound_late = ahead.bound_late();
   Step close = Assembler::setup({}, "mount.close", "close what the mounting needed");
   for (const int slot : {kSlotRoot, kSlotSeen}) close.ops.push_back(close_slot(slot));
   if (mounts.enters_root) close.ops.push_back(close_slot(kSlotOldRoot));

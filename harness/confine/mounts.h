@@ -7,6 +7,7 @@
 // stand-ins (attach.h, paths.h); flags of a whole tree ("rro") and id maps have none. Sources:
 // mount_namespaces(7), pivot_root(2), runtime-spec config.md and config-linux.md ("Default
 // Devices").
+#include <array>
 #include <string>
 #include <vector>
 
@@ -41,6 +42,7 @@ struct MountPlan {
   std::string rootfs_at;           // the path under which the spawner finds it
   std::string staging;
   std::vector<MappedTree> mapped;  // in the order of kSlotMapped0 and on
+  std::string bound_late;          // what takes the spawner's paths after the first late mount
 };
 
 // All mount steps. `rootfs`, `rootfs_at`, `program` and `disposable_mounts` as CompileOptions has
@@ -54,7 +56,9 @@ Result<MountPlan> add_mounts(Assembler& plan, const Policy& policy, const Namesp
 // A cgroup or cgroup2 mount, as runc makes it: on v2 a fresh cgroup2 (in a cgroup namespace) or a
 // bind; on v1 and hybrid hosts a tmpfs with one directory for each hierarchy.
 Status add_cgroup_mount(Assembler& plan, const Mount& mount, bool own_cgroup_namespace);
-// The default devices and links of a /dev that is a tmpfs.
+// The default devices and links of a /dev that is a tmpfs; their names.
+inline constexpr std::array kDefaultDevices = {
+    "null", "zero", "full", "random", "urandom", "tty", "fd", "stdin", "stdout", "stderr", "ptmx"};
 void add_default_devices(Assembler& plan);
 void add_device(Assembler& plan, const Device& device, bool user_namespace);
 void add_masked_path(Assembler& plan, const std::string& path);

@@ -33,6 +33,8 @@ enum Slot : uint8_t {
   kSlotListener,  // of the seccomp filter, from when it was loaded
   kSlotMapped0,   // Plan::mapped_trees, made
   kSlotMappedLast = kSlotMapped0 + 7,
+  kSlotMntns,       // SpawnRequest::mntns_fd
+  kSlotCgroupns,    // SpawnRequest::cgroupns_fd
   kSlotTerminal,    // the target's end of its terminal: the spawner's making, or a step's
   kSlotTerminalTo,  // a socket by which the other end goes to the spawner
   kSlotFree,
@@ -105,6 +107,8 @@ struct Step {
   bool confines = true;     // false: set-up, nothing is open without it
   std::string exempt;       // why no attempt can tell that it is missing, when none can
   uint64_t clone_flag = 0;  // for Where::clone
+  // Can be made before the target is there, in a mount namespace that it then enters (SandboxPool).
+  bool ahead = false;
   std::vector<Op> ops;
   std::vector<Op> fallback;
   // For Where::helper: what is made by netlink, of Plan::network (confine/network.h).

@@ -4,8 +4,10 @@
 
 #include <array>
 
+#include "harness/base/facts.h"
 #include "harness/base/sys.h"
 #include "harness/confine/seccomp.h"
+#include "harness/spawn/sandbox_pool.h"
 #include "harness/spawn/test_run.h"
 
 namespace ringfence {
@@ -24,9 +26,7 @@ Policy fast_policy() {
 }
 
 // Spawns true under the plan; 0 when it ran, else the errno of the Error (1000 for none).
-int spawn_once(const Plan& plan) {
-  SpawnRequest request;
-  request.plan = &plan;
+int spawn_once(SpawnRequest request) {
   request.exe_path = "/bin/true";
   request.args = {"true"};
   SpawnFailure failure;
@@ -39,21 +39,27 @@ int spawn_once(const Plan& plan) {
   return end && *end ? 0 : 1001;
 }
 
+int spawn_once(const Plan& plan) {
+  SpawnRequest request;
+  request.plan = &plan;
+  return spawn_once(request);
+}
+
 // `share`: how many of the faults at least are errors; the others are tolerated on purpose.
-void fail_each(const Plan& plan, double share = 0.5) {
-  ASSERT_EQ(spawn_once(plan), 0);
+void fail_each(const std::function<int()>& once, double share) {
+  ASSERT_EQ(once(), 0);
   const size_t descriptors = open_descriptors();
   size_t fired = 0;
   size_t errors = 0;
   std::array<uint64_t, 480> counts{};
   ASSERT_TRUE(sys::start_counting());
-  ASSERT_EQ(spawn_once(plan), 0);
+  ASSERT_EQ(once(), 0);
   for (size_t nr = 0; nr < counts.size(); ++nr) counts.at(nr) = sys::count(static_cast<long>(nr));
   for (long nr = 0; nr < static_cast<long>(counts.size()); ++nr) {
     const uint64_t calls = counts.at(static_cast<size_t>(nr));
     for (uint64_t index = 0; index < calls; ++index) {
       ASSERT_TRUE(sys::arm_fault({nr, index, EIO}));
-      const int result = spawn_once(plan);
+      const int result = once();
       const bool happened = sys::fault_fired();
       sys::disarm_faults();
       fired += happened ? 1 : 0;
@@ -66,6 +72,10 @@ void fail_each(const Plan& plan, double share = 0.5) {
   }
   EXPECT_GT(fired, 100U);
   EXPECT_GT(static_cast<double>(errors), share * static_cast<double>(fired));
+}
+
+void fail_each(const Plan& plan, double share = 0.5) {
+  fail_each([&plan] { return spawn_once(plan); }, share);
 }
 
 TEST_F(Faults, EachCallOfAFastSpawn) {
@@ -92,6 +102,30 @@ TEST_F(Faults, EachCallOfASpawnThatIsAsked) {
   auto plan = compile(policy);
   ASSERT_TRUE(plan) << plan.error().describe();
   fail_each(*plan, 0.15);  // few steps, among the signals that are reset
+}
+
+TEST_F(Faults, EachCallOfAPreparedSandbox) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs:root";
+  if (!Facts::probe().satisfied("mount_setattr")) {
+    GTEST_SKIP() << Facts::probe().why_not("mount_setattr");
+  }
+  Policy policy = fast_policy();
+  std::erase_if(policy.namespaces, [](const Namespace& n) { return n.kind == Ns::user; });
+  policy.uid_mappings.clear();
+  policy.gid_mappings.clear();
+  const auto plan = compile(policy);
+  ASSERT_TRUE(plan) << plan.error().describe();
+  const auto pool = SandboxPool::make(*plan);
+  ASSERT_TRUE(pool) << pool.error().describe();
+  const auto once = [&] {
+    const auto sandbox = (*pool)->take();
+    if (!sandbox) return sandbox.error().err != 0 ? sandbox.error().err : 1000;
+    SpawnRequest request;
+    request.plan = &(*pool)->plan();
+    sandbox->give(request);
+    return spawn_once(request);
+  };
+  fail_each(once, 0.5);
 }
 
 TEST_F(Faults, ErrorNamesStepCallAndErrno) {

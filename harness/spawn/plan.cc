@@ -83,6 +83,21 @@ Status add_privileges(Assembler& plan, const Policy& policy, const NamespacePlan
   return {};
 }
 
+// A pool makes a new root in a mount namespace that belongs to the spawner's user namespace, by
+// steps that all are there.
+std::string why_not_ahead(const NamespacePlan& namespaces, const MountPlan& mounts) {
+  if (namespaces.has(Ns::user)) return "the target has a user namespace of its own";
+  if (namespaces.by_unshare || namespaces.by_pidfd || !namespaces.paths.empty()) {
+    return "namespaces are joined or unshared";
+  }
+  if ((namespaces.clone_flags & CLONE_NEWNS) == 0) return "no mount namespace is made";
+  if (!mounts.fresh || !mounts.enters_root) return "the root is no fresh one";
+  if (!mounts.bound_late.empty()) {
+    return mounts.bound_late + " takes what the spawner has at a path, late";
+  }
+  return {};
+}
+
 }  // namespace
 
 const Step* Plan::find(std::string_view key) const {
@@ -192,6 +207,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
       namespaces->by_unshare && (namespaces->has(Ns::user) || namespaces->makes_net);
   plan.by_pidfd = namespaces->by_pidfd;
   plan.init = policy.init;
+  plan.not_ahead = why_not_ahead(*namespaces, *mounts);
   plan.mapped_trees = std::move(mounts->mapped);
   plan.namespace_paths = namespaces->paths;
   plan.network = policy.network;

@@ -57,7 +57,11 @@ struct Plan {
   bool by_pidfd = false;       // namespaces are those of SpawnRequest::join_pidfd
   std::vector<MappedTree> mapped_trees;
   std::string cwd;
-  std::string rootfs;                    // the directory bound as root; empty: a fresh tmpfs
+  std::string rootfs;  // the directory bound as root; empty: a fresh tmpfs
+  // Why no SandboxPool can make the steps with Step::ahead before the target is there; empty: one
+  // can. And whether they were made so, and the plan is what is left.
+  std::string not_ahead;
+  bool prepared = false;
   std::vector<std::string> controllers;  // cgroup controllers that a limit needs, sorted
   std::string cgroups_path;              // Policy::cgroups_path: below the target's own group
   std::string program;                   // path of CompileOptions::program inside; empty: none

@@ -175,6 +175,9 @@ Status check(const SpawnRequest& request) {
     return usage_error("spawn", "network namespace",
                        "only for a plan that makes one, and no user namespace");
   }
+  if (request.plan->prepared != (request.mntns_fd >= 0)) {
+    return usage_error("spawn", "mount namespace", "goes with the plan of a SandboxPool");
+  }
   if (request.plan->by_pidfd && request.join_pidfd < 0) {
     return usage_error("spawn", "join_pidfd", "the plan joins namespaces by a pidfd");
   }
@@ -256,6 +259,8 @@ Status prepare(const SpawnRequest& request, Prepared& p) {
     p.namespaces.push_back(std::move(*fd));
   }
   s.slots[kSlotPidfd] = request.join_pidfd;
+  s.slots[kSlotMntns] = request.mntns_fd;
+  s.slots[kSlotCgroupns] = request.cgroupns_fd;
   slot = kSlotMapped0;
   for (const MappedTree& tree : plan.mapped_trees) {
     auto fd = make_mapped_tree(tree);

@@ -39,6 +39,10 @@ struct SpawnRequest {
   // A prepared network namespace that nobody else is in (NetnsPool), in place of the new one that
   // the plan makes; -1: none. Not for a target with a user namespace of its own.
   int netns_fd = -1;
+  // What else was prepared for a plan that is the rest of one (SandboxPool): its mount namespace,
+  // and its cgroup namespace, -1 for none. Nobody else may be in them.
+  int mntns_fd = -1;
+  int cgroupns_fd = -1;
   // An XDP program that counts at the outer end of each of the target's veths, from before it is
   // up; -1: none.
   int port_program = -1;

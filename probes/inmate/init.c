@@ -5,6 +5,8 @@
  *
  * Arguments: FD COUNT PATH... ARGV...: the program is the descriptor FD, or, for "-", the first of
  * COUNT paths that can be executed; ARGV begins with argv[0].
+ * The one argument "hold": starts nothing, and stays until it is killed, so that the namespaces that
+ * it is in can be taken from it.
  * Sources: pid_namespaces(7), wait4(2), rt_sigtimedwait(2), PR_SET_CHILD_SUBREAPER in prctl(2). */
 #include <asm/signal.h>
 #include <linux/prctl.h>
@@ -55,6 +57,9 @@ static void reap(long main) {
 }
 
 _Noreturn void rf_main(long argc, char** argv) {
+  if (argc == 2 && *argv[1] == 'h') {
+    for (;;) sys(__NR_pause);
+  }
   if (argc < 4) leave(RF_EXIT_UNKNOWN);
   const long count = number(argv[2]);
   if (count < 0 || count > argc - 4) leave(RF_EXIT_UNKNOWN);
