@@ -586,6 +586,172 @@ class Spawn(CommandLine):
         os.close(theirs)
 
 
+class Nested(CommandLine):
+    """A sandbox in a sandbox, each by a spawner of its own: looked at from outside of both."""
+
+    KINDS = ["pid", "mnt", "net", "uts", "ipc", "cgroup"]
+    NS_GET_USERNS, NS_GET_PARENT = 0xb701, 0xb702
+
+    def setUp(self):
+        super().setUp()
+        if os.geteuid() != 0:
+            self.skipTest("needs:root")
+        self.here.chmod(0o755)  # root of an outer user namespace reads the inner policy
+
+    def policy(self, name, profile, change):
+        shown = self.ringfence("policy", "show", profile)
+        self.assertEqual(shown.returncode, 0, shown.stderr)
+        policy = json.loads(shown.stdout)
+        change(policy)
+        return self.write(name, policy)
+
+    def start(self, outer, inner, script):
+        """Both spawners around a shell; waits for the line "up" that it says."""
+        words = [RINGFENCE, "spawn", "--policy", outer, "--rootfs", "/", "--",
+                 RINGFENCE, "spawn", "--policy", str(self.here / inner), "--rootfs", "/", "--",
+                 "sh", "-c", script]
+        process = subprocess.Popen(words, cwd=self.here, text=True, stdin=subprocess.PIPE,
+                                   stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        self.addCleanup(process.stdin.close)
+        self.addCleanup(process.stdout.close)
+        self.addCleanup(process.wait)
+        self.addCleanup(process.kill)
+        said = ""
+        for line in process.stdout:
+            said += line
+            if line == "up\n":
+                return process, said
+        self.fail(f"exit {process.wait()}: {said}")
+
+    @staticmethod
+    def status(pid):
+        lines = pathlib.Path(f"/proc/{pid}/status").read_text().splitlines()
+        return dict(line.split(":\t", 1) for line in lines if ":\t" in line)
+
+    def descendants(self, pid):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            for child in pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text().split():
+                yield int(child)
+                yield from self.descendants(child)
+
+    def find(self, process):
+        """The pids of the inner spawner and of the shell."""
+        below = list(self.descendants(process.pid))
+        self.assertEqual([len(self.status(pid)["NSpid"].split()) for pid in below], [2, 3], below)
+        return below
+
+    def namespace(self, pid, kind):
+        descriptor = os.open(f"/proc/{pid}/ns/{kind}", os.O_RDONLY)
+        self.addCleanup(os.close, descriptor)
+        return descriptor
+
+    def related(self, descriptor, request):
+        other = fcntl.ioctl(descriptor, request)
+        self.addCleanup(os.close, other)
+        return other
+
+    def assert_same(self, one, other):
+        self.assertEqual(os.fstat(one).st_ino, os.fstat(other).st_ino)
+
+    @staticmethod
+    def group(pid, controller):
+        """Where its group is, and the directory of it."""
+        for line in pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines():
+            number, controllers, path = line.split(":", 2)
+            if controller not in controllers.split(",") and (number != "0" or controllers):
+                continue
+            for mount in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+                left, right = (part.split() for part in mount.split(" - "))
+                v1 = right[0] == "cgroup" and controller in right[2].split(",")
+                if v1 if controllers else right[0] == "cgroup2":
+                    return path, left[4] + path
+        return None, None
+
+    def test_confined_by_both(self):
+        def outer(policy):
+            policy["linux"]["resources"] = {"pids": {"limit": 40}}
+            policy["linux"]["seccomp"] = {
+                "defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64"],
+                "syscalls": [{"names": ["setpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 1}]}
+            for granted in policy["process"]["capabilities"].values():
+                if "CAP_CHOWN" in granted:
+                    granted.remove("CAP_CHOWN")
+
+        def inner(policy):  # wider than what is around it
+            policy["linux"]["resources"] = {"pids": {"limit": 50}}
+
+        script = ("renice -n 5 -p $$ >/dev/null 2>&1 && echo reniced; "
+                  "i=0; while [ $i -lt 60 ]; do sleep 300 & i=$((i+1)); done 2>/dev/null; echo unlimited")
+        process, said = self.start(self.policy("outer.json", "privileged", outer),
+                                   self.policy("inner.json", "docker-default", inner),
+                                   "echo up; read line; " + script)
+        self.assertEqual(said, "up\n")
+        spawner, target = self.find(process)
+        # Around the inner pid namespace is the outer one, around that the host's.
+        around = self.related(self.namespace(target, "pid"), self.NS_GET_PARENT)
+        self.assert_same(around, self.namespace(spawner, "pid"))
+        self.assert_same(self.related(around, self.NS_GET_PARENT), self.namespace("self", "pid"))
+        for kind in self.KINDS:
+            inodes = {os.fstat(self.namespace(pid, kind)).st_ino for pid in (target, spawner, "self")}
+            self.assertEqual(len(inodes), 3, kind)
+        # Two filters, and of capabilities what both policies give.
+        status = self.status(target)
+        self.assertEqual((status["Seccomp"], status.get("Seccomp_filters", "2")), ("2", "2"))
+        self.assertEqual(int(status["CapBnd"], 16), 0xa80425fb & ~1)
+        around, directory = self.group(spawner, "pids")
+        self.assertIsNotNone(directory)
+        self.assertTrue(self.group(target, "pids")[0].startswith(around + "/"))
+        # Each limit of the outer one holds for who is in the inner one.
+        process.stdin.write("\n")
+        process.stdin.flush()
+        said = process.stdout.read()
+        self.assertNotIn("reniced", said)
+        self.assertNotIn("unlimited", said)
+
+    def test_what_the_outer_one_allows_is_there(self):
+        """The control of the test above."""
+        script = "echo up; renice -n 5 -p $$ >/dev/null 2>&1 && echo reniced"
+        process, _ = self.start(self.policy("outer.json", "privileged", lambda policy: None),
+                                self.policy("inner.json", "docker-default", lambda policy: None), script)
+        self.assertIn("reniced", process.stdout.read())
+        self.assertEqual(process.wait(), 0)
+
+    def test_user_namespaces(self):
+        def user(inside, count):
+            def change(policy):
+                linux = policy["linux"]
+                linux["namespaces"] = [{"type": kind} for kind in ("user", "pid", "mount", "ipc", "uts")]
+                linux["uidMappings"] = linux["gidMappings"] = [
+                    {"containerID": 0, "hostID": inside, "size": count}]
+                linux.pop("sysctl", None)
+                policy["mounts"] = [{"destination": "/proc", "type": "proc", "source": "proc"}]
+            return change
+
+        process, _ = self.start(self.policy("outer.json", "privileged", user(100000, 65536)),
+                                self.policy("inner.json", "privileged", user(1000, 500)),
+                                "echo up; read map < /proc/self/uid_map; echo $map; read line")
+        self.assertEqual(process.stdout.readline().split(), ["0", "1000", "500"])
+        spawner, target = self.find(process)
+        self.assertEqual(self.status(target)["Uid"].split(), ["101000"] * 4)
+        own = self.namespace(target, "user")
+        for kind in ("pid", "mnt", "ipc", "uts"):
+            self.assert_same(self.related(self.namespace(target, kind), self.NS_GET_USERNS), own)
+        around = self.related(own, self.NS_GET_PARENT)
+        self.assert_same(around, self.namespace(spawner, "user"))
+        self.assert_same(self.related(around, self.NS_GET_PARENT), self.namespace("self", "user"))
+
+    def test_both_end_with_the_outer_spawner(self):
+        process, _ = self.start(self.policy("outer.json", "privileged", lambda policy: None),
+                                self.policy("inner.json", "docker-default", lambda policy: None),
+                                "echo up; sleep 300")
+        ends = [os.pidfd_open(pid) for pid in self.descendants(process.pid)]
+        self.assertGreaterEqual(len(ends), 2)
+        process.kill()
+        for end in ends:
+            self.addCleanup(os.close, end)
+            self.assertTrue(select.select([end], [], [], 30)[0])
+
+
 class Completion(CommandLine):
     def complete(self, *words):
         script = self.ringfence("completion", "bash").stdout

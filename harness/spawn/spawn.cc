@@ -440,7 +440,7 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
     const int err = static_cast<int>(-cloned.pid);
     return system_error("clone3", plan.policy_name, err,
                         err == EPERM    ? "namespaces need CAP_SYS_ADMIN or a user namespace"
-                        : err == ENOSYS ? "Linux 5.3 or newer is needed"
+                        : err == ENOSYS ? "Linux 5.3 or newer is needed, and no filter that denies it"
                         : err == ENOSPC ? "a limit in /proc/sys/user is reached"
                                         : "");
   }
