@@ -14,7 +14,10 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <mutex>
+#include <optional>
 
 #include "harness/base/sys.h"
 #include "harness/confine/bpf_evaluate.h"
@@ -183,9 +186,7 @@ Status add_foreign(Filter& filter, const Seccomp& seccomp, uint32_t fallback) {
   return {};
 }
 
-}  // namespace
-
-Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp) {
+Result<std::vector<uint64_t>> compile_now(const Seccomp& seccomp) {
   if (seccomp.default_action == SeccompAction::notify) {
     return usage_error("compile seccomp", "/linux/seccomp/defaultAction",
                        "SCMP_ACT_NOTIFY is for single calls");
@@ -211,6 +212,63 @@ Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp) {
                        fmt::format("a filter of {} instructions; the kernel takes at most {}",
                                    program->size(), BPF_MAXINSNS));
   }
+  return program;
+}
+
+// All that a program is made of, so that two are the same exactly when their keys are: shorter
+// digests would have to be trusted.
+std::string key_of(const Seccomp& seccomp) {
+  std::string key = fmt::format(
+      "{} {}\n", static_cast<int>(seccomp.default_action),
+      seccomp.default_errno ? static_cast<int64_t>(*seccomp.default_errno) : int64_t{-1});
+  for (const auto& name : seccomp.architectures) key += name + "\n";
+  for (const SeccompRule& rule : seccomp.rules) {
+    key += fmt::format("\n{} {}", static_cast<int>(rule.action),
+                       rule.errno_ret ? static_cast<int64_t>(*rule.errno_ret) : int64_t{-1});
+    for (const SeccompArg& arg : rule.args) {
+      key += fmt::format(" [{} {} {} {}]", arg.index, static_cast<int>(arg.op), arg.value,
+                         arg.value_two);
+    }
+    for (const auto& name : rule.names) key += " " + name;
+  }
+  return key;
+}
+
+// A long profile takes the library some ten milliseconds. Workers that are forked later have what
+// was compiled before.
+class Compiled {
+ public:
+  std::optional<std::vector<uint64_t>> find(const std::string& key) {
+    const std::scoped_lock lock(mutex_);
+    const auto it = programs_.find(key);
+    return it == programs_.end() ? std::nullopt : std::optional(it->second);
+  }
+  void keep(std::string key, const std::vector<uint64_t>& program) {
+    constexpr size_t kMost = 64;
+    const std::scoped_lock lock(mutex_);
+    if (programs_.size() >= kMost) programs_.clear();
+    programs_.insert_or_assign(std::move(key), program);
+  }
+
+ private:
+  std::mutex mutex_;
+  std::map<std::string, std::vector<uint64_t>> programs_;
+};
+
+Compiled& compiled() {
+  static Compiled programs;
+  return programs;
+}
+
+}  // namespace
+
+Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp, bool* known) {
+  std::string key = key_of(seccomp);
+  auto kept = compiled().find(key);
+  if (known != nullptr) *known = kept.has_value();
+  if (kept) return std::move(*kept);
+  auto program = compile_now(seccomp);
+  if (program) compiled().keep(std::move(key), *program);
   return program;
 }
 

@@ -15,8 +15,9 @@ namespace ringfence {
 
 // The program, each element one sock_filter. A syscall that came in by an architecture that the
 // policy does not list kills the thread, as libseccomp has it and runc leaves it. Names that nobody
-// knows are passed over (the reader has warned).
-Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp);
+// knows are passed over (the reader has warned). A program that this process has compiled before is
+// not compiled again; `known`, when given, says which.
+Result<std::vector<uint64_t>> compile_seccomp(const Seccomp& seccomp, bool* known = nullptr);
 // SECCOMP_FILTER_FLAG_* for Seccomp::flags, and that of a listener where calls are notified.
 Result<uint64_t> seccomp_flags(const Seccomp& seccomp);
 

@@ -192,6 +192,45 @@ TEST(Seccomp, LongerThanTheKernelTakesIsRefusedHere) {
   EXPECT_THAT(program.error().describe(), ::testing::HasSubstr("at most 4096"));
 }
 
+// Each thing that a program depends on makes another one.
+TEST(Seccomp, IsCompiledOnce) {
+  Seccomp seccomp;
+  seccomp.default_action = SeccompAction::allow;
+  seccomp.rules = {{{"mkdir", "rmdir"}, SeccompAction::errno_, 7, {{1, 0755, 3, SeccompOp::ne}}},
+                   {{"sync"}, SeccompAction::log, {}, {}}};
+  std::vector<Seccomp> others(10, seccomp);
+  others[1].default_errno = 5;
+  others[2].architectures = {"SCMP_ARCH_X86_64", "SCMP_ARCH_X86"};
+  others[3].rules[0].names = {"mkdir"};
+  others[4].rules[0].errno_ret = 8;
+  others[5].rules[0].args[0].value = 0700;
+  others[6].rules[0].args[0].op = SeccompOp::eq;
+  others[7].rules[0].args[0].index = 0;
+  others[8].rules[1].action = SeccompAction::errno_;
+  others[9].default_action = SeccompAction::log;
+  std::vector<std::vector<uint64_t>> programs;
+  for (const Seccomp& other : others) {
+    bool known = true;
+    auto program = compile_seccomp(other, &known);
+    ASSERT_TRUE(program) << program.error().describe();
+    EXPECT_FALSE(known);
+    programs.push_back(std::move(*program));
+  }
+  for (size_t i = 0; i < others.size(); ++i) {
+    bool known = false;
+    const auto again = compile_seccomp(others[i], &known);
+    ASSERT_TRUE(again);
+    EXPECT_TRUE(known);
+    EXPECT_EQ(*again, programs[i]);
+    if (i > 1) {
+      EXPECT_NE(*again, programs[0]) << i;
+    }
+  }
+  // What cannot be compiled is tried each time, and the error is there each time.
+  seccomp.default_action = SeccompAction::notify;
+  for (int i = 0; i < 2; ++i) EXPECT_FALSE(compile_seccomp(seccomp));
+}
+
 TEST(Seccomp, RefusesWhatItCannotCarryOut) {
   Seccomp seccomp = one_rule("mount", SeccompAction::errno_);
   seccomp.architectures = {"SCMP_ARCH_ABACUS"};
