@@ -354,6 +354,7 @@ TEST(Calls, StepsOnlyLeadToOthers) {
   EXPECT_EQ(steps(calls_of("find_proc", {"{canary_marker}", "environ"})), "ss-");
   EXPECT_EQ(steps(calls_of("connect_tcp", {})), "s-");
   EXPECT_EQ(steps(calls_of("keyctl_read", {"key"})), "sss-");
+  EXPECT_EQ(steps(calls_of("add_key", {"key", "text", "-3"})), "-");
   EXPECT_EQ(steps(calls_of("msgq_read", {"7"})), "s--");
   EXPECT_EQ(steps(calls_of("pidfd_getfd", {"7", "3"})), "s-");
 }

@@ -96,7 +96,7 @@ Result<Registry> attempts() {
   Registry registry;
   for (auto* cases :
        {pid_cases, mnt_cases, proc_cases, ipc_uts_net_cases, net_cases, user_cap_cases,
-        exec_fd_cases, seccomp_cases, limit_cases, cgroup_cases, nesting_cases}) {
+        exec_fd_cases, seccomp_cases, limit_cases, cgroup_cases, nesting_cases, lsm_cases}) {
     auto added = cases();
     for (Case& c : added) add_calls(c);
     if (auto ok = registry.add(std::move(added)); !ok) return tl::unexpected(ok.error());

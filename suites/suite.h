@@ -29,6 +29,7 @@ std::vector<Case> vmx_cases();
 std::vector<Case> device_cases();
 std::vector<Case> nesting_cases();
 std::vector<Case> cgroup_cases();
+std::vector<Case> lsm_cases();
 
 // Those in which an inmate attempts something.
 Result<Registry> attempts();

@@ -1,4 +1,5 @@
 // Users, user namespaces and capabilities: user_namespaces(7), credentials(7), capabilities(7).
+#include <linux/securebits.h>
 #include <sys/socket.h>
 
 #include <csignal>
@@ -128,6 +129,16 @@ void add_sets(std::vector<Case>& cases) {
   ambient.expected = Layer::kCap;
   ambient.policy = as_user(kPlainUid);
   cases.push_back(std::move(ambient));
+
+  Case bits =
+      set_case("cap.securebits", "regain a capability over exec by being root", "cap.securebits");
+  bits.source = "capabilities(7), The securebits flags";
+  bits.expected = Layer::kCap;
+  bits.policy = bare();
+  bits.policy.name = "noroot";
+  bits.policy.securebits = SECBIT_NOROOT | SECBIT_NOROOT_LOCKED;
+  bits.policy.capabilities.ambient = CapSet{};
+  cases.push_back(std::move(bits));
 }
 
 // The kernel's own rules about the sets; the control keeps them.

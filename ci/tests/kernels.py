@@ -595,7 +595,7 @@ class Fields(Machines):
 
     PROGRAM = str(BIN / "ringfence_spawn_test")
     TESTS = ["Scheduling.*", "Label.*", "MountLabel.*", "CgroupFields.*", "CgroupPath.*", "Filter.*", "Supervisor.*",
-             "Copies.*", "Tmpfs.*", "Terminal.*", "SpawnNetworkDevices.*", "SandboxPoolTest.*", "CgroupIo.WritesAreThrottledByDevice",
+             "Copies.*", "Tmpfs.*", "Terminal.*", "SpawnNetworkDevices.*", "SandboxPoolTest.*", "LandlockSpawn.*", "Securebits.*", "CgroupIo.WritesAreThrottledByDevice",
              *(f"Isolation.{name}" for name in (
                  "EachNamespaceAlone", "AllNamespacesAndMaps", "FiveCapabilitySetsEachBySetAlone",
                  "IdsGroupsSessionAndDescriptors", "EveryRlimitAndTheUmask", "AccessTimesOfMounts"))]

@@ -166,6 +166,9 @@ bool answer_parameterized(std::string_view word, Answer& answer, std::string& hi
   } else if (take_prefix(word, "cgroup:")) {
     hint = "a cgroup hierarchy with this file, handed down to where groups are made";
     answer = has_cgroup_file(word, known);
+  } else if (take_prefix(word, "landlock:")) {
+    hint = "boot a newer kernel, with landlock in the lsm= list";
+    answer = has_landlock(word, known);
   } else if (take_prefix(word, "kernel>=")) {
     hint = "boot a newer kernel";
     answer = kernel_at_least(word, known);
@@ -266,7 +269,7 @@ Status check_requirement(const Facts& facts, std::string_view requirement) {
   return usage_error("requirement", std::string(requirement),
                      near.empty() ? "see `ringfence doctor` for the names; also cap:NAME, "
                                     "path:/FILE, nonempty:/DIR, writable_below:/DIR, cgroup:FILE, "
-                                    "lsm:NAME, config:NAME, kernel>=VERSION"
+                                    "lsm:NAME, config:NAME, landlock:ABI, kernel>=VERSION"
                                   : fmt::format("did you mean {}?", near));
 }
 

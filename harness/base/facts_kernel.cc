@@ -27,6 +27,7 @@
 
 #include "harness/base/facts_probe.h"
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 
 namespace ringfence::facts_detail {
@@ -322,6 +323,16 @@ Answer probe_landlock(const Facts&) {
   const int64_t abi = sys::call(SYS_landlock_create_ruleset, 0, 0, LANDLOCK_CREATE_RULESET_VERSION);
   if (abi < 0) return no(static_cast<int>(-abi), "landlock_create_ruleset");
   return yes(fmt::format("ABI {}", abi));
+}
+
+Answer has_landlock(std::string_view version, bool& known) {
+  const auto wanted = parse_int(version);
+  known = wanted && *wanted > 0;
+  if (!known) return {};
+  const int64_t abi = sys::call(SYS_landlock_create_ruleset, 0, 0, LANDLOCK_CREATE_RULESET_VERSION);
+  if (abi < 0) return no(static_cast<int>(-abi), "landlock_create_ruleset");
+  const std::string have = fmt::format("ABI {}", abi);
+  return abi >= *wanted ? yes(have) : Answer{false, have, 0, {}};
 }
 
 Answer probe_io_uring(const Facts&) {

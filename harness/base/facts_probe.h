@@ -124,6 +124,7 @@ Answer probe_kvm(const Facts&);
 Answer has_capability(std::string_view name, bool& known);
 Answer has_lsm(std::string_view name);
 Answer has_config(std::string_view name);
+Answer has_landlock(std::string_view version, bool& known);
 Answer kernel_at_least(std::string_view version, bool& known);
 
 // A line "key:\tvalue" of a /proc file's text; empty when missing.

@@ -10,6 +10,7 @@
 
 #include "harness/base/file.h"
 #include "harness/confine/device_filter.h"
+#include "harness/confine/landlock.h"
 
 namespace ringfence {
 namespace {
@@ -429,6 +430,15 @@ std::vector<Unenforced> unenforced_here(const Resources& resources, const Facts&
 Policy as_enforced_here(Policy policy, const Facts& facts) {
   for (auto& u : unenforced_here(policy.resources, facts)) {
     policy.unenforced.push_back(std::move(u));
+  }
+  for (const auto& need : landlock_needs(policy)) {
+    if (facts.satisfied(need)) continue;
+    policy.landlock.clear();
+    policy.unenforced.push_back({"/annotations/ringfence.landlock", Layer::kLandlock});
+  }
+  if (policy.session_keyring && !facts.satisfied("keys")) {
+    policy.session_keyring = false;
+    policy.unenforced.push_back({"/annotations/ringfence.session_keyring", Layer::kKeyring});
   }
   if (!policy.cgroups_path.empty() && !facts.satisfied("cgroup2") &&
       !facts.satisfied("cgroup.pids")) {

@@ -3,7 +3,9 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <linux/close_range.h>
+#include <linux/keyctl.h>
 #include <linux/prctl.h>
+#include <linux/securebits.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 
@@ -64,6 +66,21 @@ void add_capset(Assembler& plan, CapsetPart part, std::string_view name, const C
   plan.add(std::move(step));
 }
 
+// Before the ids: afterwards CAP_SETPCAP may be gone. `keep`: what a change of ids is to keep.
+void add_securebits(Assembler& plan, const Policy& policy, bool keep) {
+  if (!policy.securebits) return;
+  std::string words;
+  for (const Securebit& known : securebits()) {
+    if ((*policy.securebits & known.bit) != 0) words.append(" ").append(known.name);
+  }
+  Step step = Assembler::confining(Layer::kCap, "cap.securebits",
+                                   "securebits:" + (words.empty() ? " none" : words));
+  step.confines = *policy.securebits != 0;
+  step.ops.push_back(make_op(SYS_prctl, PR_SET_SECUREBITS,
+                             *policy.securebits | (keep ? SECBIT_KEEP_CAPS : 0), 0, 0, 0));
+  plan.add(std::move(step));
+}
+
 void add_ids(Assembler& plan, const Policy& policy, const NamespacePlan& namespaces) {
   const User& user = policy.user;
   const bool kept = namespaces.keeps_groups && user.additional_gids.empty();
@@ -113,6 +130,11 @@ void add_session(Assembler& plan, const Policy& policy, bool terminal) {
     step.ops.push_back(make_op(SYS_setsid));
     plan.add(std::move(step));
   }
+  if (policy.session_keyring) {
+    Step step = Assembler::confining(Layer::kKeyring, "session_keyring", "new session keyring");
+    step.ops.push_back(make_op(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0, 0, 0, 0));
+    plan.add(std::move(step));
+  }
   if (policy.user.umask) {
     Step step =
         Assembler::setup({}, "process.umask", fmt::format("umask {:04o}", *policy.user.umask));
@@ -154,10 +176,12 @@ void add_credentials(Assembler& plan, const Policy& policy, const CredentialPlan
     step.ops.push_back(make_op(SYS_prctl, PR_SET_KEEPCAPS, 1, 0, 0, 0));
     plan.add(std::move(step));
   }
+  add_securebits(plan, policy, keeps_caps);
   if (policy.set_user) add_ids(plan, policy, *how.namespaces);
   if (keeps_caps) {
     Step step = Assembler::setup(Layer::kCap, "cap.keep:end", "as it was");
-    step.ops.push_back(make_op(SYS_prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0));
+    // EPERM: locked by the policy; exec clears the bit.
+    step.ops.push_back(tolerating(make_op(SYS_prctl, PR_SET_KEEPCAPS, 0, 0, 0, 0), EPERM));
     plan.add(std::move(step));
   }
   if (caps.inheritable) add_capset(plan, kCapsetInheritable, "inheritable", *caps.inheritable, {});

@@ -10,7 +10,8 @@
 namespace ringfence {
 
 void add_rlimits(Assembler& plan, const Policy& policy);
-void add_session(Assembler& plan, const Policy& policy, bool terminal);  // setsid, umask
+// setsid, session keyring, umask.
+void add_session(Assembler& plan, const Policy& policy, bool terminal);
 void add_descriptors(Assembler& plan, const Policy& policy);  // CLOEXEC on all, then those given
 // `own_root`: the directory must be there, since the policy's root was entered or it has none.
 void add_working_directory_change(Assembler& plan, const Policy& policy, bool own_root);

@@ -66,6 +66,8 @@ enum PseudoCall : long {
   kCallCopyTree = -12,
   // sendmsg(2) with SCM_RIGHTS: a socket, the descriptor to send.
   kCallSendFd = -13,
+  // landlock_add_rule(2) for a path: the rule set, what is allowed, the descriptor of the path.
+  kCallLandlockBeneath = -14,
 };
 // Before the filter is loaded; afterwards, waiting until it was taken, by futex(2) or where the
 // filter does not let that pass by looking again and again.

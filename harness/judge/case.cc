@@ -21,6 +21,7 @@ constexpr std::array<std::string_view, static_cast<size_t>(Sight::rival_over) + 
     "hostname_changed",
     "domainname_changed",
     "sysv_changed",
+    "key_changed",
     "abstract_connected",
     "loopback_connected",
     "unix_connected",

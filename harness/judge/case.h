@@ -38,7 +38,8 @@ enum class Sight : uint8_t {
   file_linked,    // the descriptor that was passed in has a name now
   hostname_changed,
   domainname_changed,
-  sysv_changed,        // arg: "semaphore", or the segment: its content changed, or it is gone
+  sysv_changed,  // arg: "semaphore", or the segment: its content changed, or it is gone
+  key_changed,   // the canary's key in its session keyring: its content changed, or it is gone
   abstract_connected,  // somebody connected to the canary's abstract unix socket
   loopback_connected,  // ... to its listener on 127.0.0.1
   unix_connected,      // ... to its unix socket in the file system

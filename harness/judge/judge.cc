@@ -35,6 +35,7 @@ bool goal_has_canary(Sight sight) {
     case Sight::hostname_changed:
     case Sight::domainname_changed:
     case Sight::sysv_changed:
+    case Sight::key_changed:
     case Sight::abstract_connected:
     case Sight::loopback_connected:
     case Sight::unix_connected:

@@ -46,6 +46,7 @@ class Layer {
   static const Layer kCgroupHugetlb, kCgroupDevices, kCgroupFreezer;
   static const Layer kNetFilter;
   static const Layer kDac, kKernel, kSession, kFd, kCap, kDevice, kLsm, kAppArmor, kSelinux;
+  static const Layer kKeyring, kLandlock;
   static const Layer kUnattributed;
 
  private:
@@ -82,10 +83,12 @@ inline constexpr Layer Layer::kDac{"dac"};
 inline constexpr Layer Layer::kKernel{"kernel"};
 inline constexpr Layer Layer::kSession{"session"};  // setsid: the caller's terminal is not ours
 inline constexpr Layer Layer::kFd{"fd"};            // descriptors beyond those given are closed
-// The capability sets as one layer; a single capability is cap.X.
+inline constexpr Layer Layer::kKeyring{"keyring"};  // a session keyring of the target's own
+// The capability sets and the securebits as one layer; a single capability is cap.X.
 inline constexpr Layer Layer::kCap{"cap"};
 // A security module, which one is not known; a known one is lsm.X.
 inline constexpr Layer Layer::kLsm{"lsm"};
+inline constexpr Layer Layer::kLandlock{"lsm.landlock"};
 inline constexpr Layer Layer::kAppArmor{"lsm.apparmor"};
 inline constexpr Layer Layer::kSelinux{"lsm.selinux"};
 // A device model of the mini-VMM: what a device case is about. Never part of a policy.

@@ -1,6 +1,7 @@
 #include "harness/policy/policy.h"
 
 #include <linux/capability.h>
+#include <linux/securebits.h>
 #include <sched.h>
 #include <sys/capability.h>
 #include <sys/mount.h>
@@ -195,6 +196,19 @@ std::vector<std::string> CapSet::names() const {
     if (has(c)) list.emplace_back(cap_name(c));
   }
   return list;
+}
+
+const std::vector<Securebit>& securebits() {
+  static const std::vector<Securebit> known = {
+      {"noroot", SECBIT_NOROOT},
+      {"noroot_locked", SECBIT_NOROOT_LOCKED},
+      {"no_setuid_fixup", SECBIT_NO_SETUID_FIXUP},
+      {"no_setuid_fixup_locked", SECBIT_NO_SETUID_FIXUP_LOCKED},
+      {"keep_caps", SECBIT_KEEP_CAPS},
+      {"keep_caps_locked", SECBIT_KEEP_CAPS_LOCKED},
+      {"no_cap_ambient_raise", SECBIT_NO_CAP_AMBIENT_RAISE},
+      {"no_cap_ambient_raise_locked", SECBIT_NO_CAP_AMBIENT_RAISE_LOCKED}};
+  return known;
 }
 
 std::string_view cap_name(int cap) { return kCapNames.at(static_cast<size_t>(cap)); }

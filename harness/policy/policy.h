@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/policy/landlock.h"
 #include "harness/policy/layer.h"
 #include "harness/policy/network.h"
 #include "harness/policy/resources.h"
@@ -71,6 +72,12 @@ class CapSet {
  private:
   std::bitset<kCapLast + 1> bits_;
 };
+// SECBIT_*, by their names in lower case: "noroot", "keep_caps_locked"; and all that may be set.
+struct Securebit {
+  std::string_view name;
+  uint32_t bit;
+};
+const std::vector<Securebit>& securebits();
 std::string_view cap_name(int cap);                     // "CAP_CHOWN"
 std::optional<int> cap_by_name(std::string_view name);  // with or without "CAP_"
 
@@ -227,7 +234,13 @@ struct Policy {
   bool new_session = true;        // setsid, as every runtime does
   bool close_descriptors = true;  // CLOEXEC on all but the given descriptors
   bool set_user = true;  // setgroups, setresgid, setresuid to `user`; false: stay who we are
-  bool init = false;     // an init of ours is the first process: it reaps, and passes signals on
+  // How the kernel treats root and changes of ids from here on, capabilities(7) "The securebits
+  // flags"; annotation "ringfence.securebits".
+  std::optional<uint32_t> securebits;
+  // A session keyring of its own, keyrings(7): runc's default, for which OCI has no field.
+  bool session_keyring = false;
+  std::vector<LandlockRuleSet> landlock;  // annotation "ringfence.landlock"
+  bool init = false;  // an init of ours is the first process: it reaps, and passes signals on
 
   // root. Without a root the target keeps the spawner's.
   struct Root {

@@ -1,5 +1,6 @@
 #include "harness/policy/ringfence_annotations.h"
 
+#include <linux/securebits.h>
 #include <sys/mount.h>
 
 #include <algorithm>
@@ -8,6 +9,7 @@
 #include <utility>
 
 #include "harness/base/file.h"
+#include "harness/policy/landlock_annotation.h"
 #include "harness/policy/notify.h"
 
 namespace ringfence {
@@ -91,6 +93,28 @@ void read_time(const JsonNode& node, Policy& policy) {
   }
 }
 
+void read_securebits(const JsonNode& node, Policy& policy) {
+  if (!node) return;
+  uint32_t bits = 0;
+  const std::string text = node.string();
+  for (const auto word : split(text, ',')) {
+    const auto it = std::find_if(securebits().begin(), securebits().end(),
+                                 [&](const Securebit& s) { return s.name == word; });
+    if (it != securebits().end()) {
+      bits |= it->bit;
+      continue;
+    }
+    std::vector<std::string> names;
+    for (const Securebit& known : securebits()) names.emplace_back(known.name);
+    fail_unknown(node, "securebit", std::string(word), names);
+  }
+  policy.securebits = bits;
+  const auto& ambient = policy.capabilities.ambient;
+  if ((bits & SECBIT_NO_CAP_AMBIENT_RAISE) != 0 && ambient && ambient->mask() != 0) {
+    node.fail("no_cap_ambient_raise, and ambient capabilities to raise", "one of the two");
+  }
+}
+
 struct MountWord {
   uint64_t flag;
   std::string_view word;
@@ -102,8 +126,9 @@ void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
   for (const auto& [key, value] : node.members()) {
     if (!key.starts_with(kPrefix)) continue;
     constexpr std::array kKnown = {
-        kRootFlags,        kRootFresh, kRootNone,    kNewSession, kSetUser, kUnsetCapabilities,
-        kCloseDescriptors, kTime,      kTimeOffsets, kInit,       kNetwork, kNotify};
+        kRootFlags,         kRootFresh,        kRootNone,   kNewSession,  kSetUser,
+        kUnsetCapabilities, kCloseDescriptors, kTime,       kTimeOffsets, kInit,
+        kNetwork,           kNotify,           kSecurebits, kLandlock,    kSessionKeyring};
     if (std::find(kKnown.begin(), kKnown.end(), key) == kKnown.end()) {
       fail_unknown(value, "annotation", key, {kKnown.begin(), kKnown.end()});
     }
@@ -135,6 +160,9 @@ void read_ringfence_annotations(const JsonNode& node, Policy& policy) {
     }
   }
   if (const JsonNode init = node.get(kInit)) policy.init = truth(init);
+  if (const JsonNode own = node.get(kSessionKeyring)) policy.session_keyring = truth(own);
+  read_securebits(node.get(kSecurebits), policy);
+  read_landlock(node.get(kLandlock), policy);
   read_time(node, policy);
   read_notify(node.get(kNotify), policy);
   if (const JsonNode network = node.get(kNetwork)) {
@@ -156,6 +184,16 @@ std::map<std::string, std::string> write_ringfence_annotations(const Policy& pol
     if (!(policy.*flag)) add(name, "false");
   }
   if (policy.init) add(kInit, "true");
+  if (policy.session_keyring) add(kSessionKeyring, "true");
+  if (policy.securebits) {
+    std::string words;
+    for (const Securebit& known : securebits()) {
+      if ((*policy.securebits & known.bit) == 0) continue;
+      words.append(words.empty() ? "" : ",").append(known.name);
+    }
+    add(kSecurebits, words);
+  }
+  if (!policy.landlock.empty()) add(kLandlock, write_landlock(policy.landlock));
   if (!policy.root) {
     add(kRootNone, "true");
   } else {

@@ -33,6 +33,12 @@ inline constexpr std::string_view kTimeOffsets = "ringfence.time.offsets";
 inline constexpr std::string_view kNetwork = "ringfence.network";
 // What the harness answers to notified calls, as a JSON text: see notify.h.
 inline constexpr std::string_view kNotify = "ringfence.seccomp.notify";
+// Securebits by name: "noroot,noroot_locked".
+inline constexpr std::string_view kSecurebits = "ringfence.securebits";
+// "true": a session keyring of the target's own.
+inline constexpr std::string_view kSessionKeyring = "ringfence.session_keyring";
+// Landlock rule sets, as a JSON text: see landlock_annotation.h.
+inline constexpr std::string_view kLandlock = "ringfence.landlock";
 
 inline constexpr std::string_view kFreshRootPath = "rootfs";
 inline constexpr std::string_view kNoRootPath = "/";

@@ -160,6 +160,7 @@ Policy without(Policy policy, const Layer& layer) {
     std::erase_if(policy.rlimits, [&](const Rlimit& l) { return l.resource == resource; });
   } else if (layer == Layer::kCap) {
     policy.capabilities = Capabilities{};
+    policy.securebits.reset();
   } else if (layer == Layer::kSeccomp) {
     policy.seccomp.reset();
   } else if (layer == Layer::kNoNewPrivs) {
@@ -200,6 +201,10 @@ Policy without(Policy policy, const Layer& layer) {
   } else if (layer == Layer::kSelinux) {
     policy.selinux_label.clear();
     policy.mount_label.clear();
+  } else if (layer == Layer::kKeyring) {
+    policy.session_keyring = false;
+  } else if (layer == Layer::kLandlock) {
+    policy.landlock.clear();
   } else if (layer == Layer::kFd) {
     policy.close_descriptors = false;
   }

@@ -302,6 +302,23 @@ Status Canaries::make_semaphore() {
   return {};
 }
 
+Status Canaries::make_key() {
+  if (key_ >= 0) return {};
+  // A keyring of our own, so that the caller's session keyring is never touched.
+  if (auto ok = made("KEYCTL_JOIN_SESSION_KEYRING", {}, SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0);
+      !ok) {
+    return tl::unexpected(ok.error());
+  }
+  const std::string description = "ringfence-" + nonce_;
+  auto key = made("add_key", description, SYS_add_key, sys::arg("user"),
+                  sys::arg(description.c_str()), sys::arg(secret_.data()), secret_.size(),
+                  static_cast<uint64_t>(static_cast<int64_t>(KEY_SPEC_SESSION_KEYRING)));
+  if (!key) return tl::unexpected(key.error());
+  key_ = *key;
+  values_["key_desc"] = description;
+  return {};
+}
+
 Result<std::string> Canaries::value(std::string_view name) {
   for (const CanaryFile& file : kFiles) {
     if (file.name != name) continue;
@@ -416,20 +433,8 @@ Result<std::string> Canaries::value(std::string_view name) {
     return peer->address;
   }
   if (name == "key_desc") {
-    // A keyring of our own, so that the caller's session keyring is never touched.
-    if (auto ok =
-            made("KEYCTL_JOIN_SESSION_KEYRING", {}, SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, 0);
-        !ok) {
-      return tl::unexpected(ok.error());
-    }
-    const std::string description = "ringfence-" + nonce_;
-    if (auto ok = made("add_key", description, SYS_add_key, sys::arg("user"),
-                       sys::arg(description.c_str()), sys::arg(secret_.data()), secret_.size(),
-                       static_cast<uint64_t>(static_cast<int64_t>(KEY_SPEC_SESSION_KEYRING)));
-        !ok) {
-      return tl::unexpected(ok.error());
-    }
-    return description;
+    if (auto ok = make_key(); !ok) return tl::unexpected(ok.error());
+    return values_["key_desc"];
   }
   if (name == "handle_type" || name == "handle_hex") {
     if (auto ok = plant("/canary/secret", secret_, 0600, 0, 0); !ok) {
@@ -485,6 +490,8 @@ Status Canaries::prepare(const Goal& goal) {
       return make_tty();
     case Sight::sysv_changed:
       return goal.arg == "semaphore" ? make_semaphore() : make_sysv();
+    case Sight::key_changed:
+      return make_key();
     case Sight::mtu_changed:
       mtu_before_ = lo_mtu();
       if (mtu_before_ < 0) return system_error("read the MTU", "lo", EIO);

@@ -106,6 +106,7 @@ class Canaries {
   Status make_tty();
   Status make_sysv();
   Status make_semaphore();
+  Status make_key();
   std::optional<Seen> look_at_network(const Goal& goal);
 
   std::string secret_;
@@ -119,6 +120,7 @@ class Canaries {
   std::string domainname_;
   int shm_id_ = -1;
   int sem_id_ = -1;
+  int64_t key_ = -1;
   int mtu_before_ = 0;
   UniqueFd abstract_, unix_, loopback_, mqueue_;
   UniqueFd tty_master_, tty_slave_;

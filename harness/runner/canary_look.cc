@@ -2,6 +2,7 @@
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/ioctl.h>
@@ -170,6 +171,16 @@ std::optional<Seen> Canaries::look(const Goal& goal, bool ended) {
       (void)sys::call(SYS_shmdt, at);
       return seen(goal, changed,
                   changed ? "the canary segment was changed" : "the canary segment is as it was");
+    }
+    case Sight::key_changed: {
+      std::string now(secret_.size() + 1, '\0');
+      const int64_t size = sys::call(SYS_keyctl, KEYCTL_READ, static_cast<uint64_t>(key_),
+                                     sys::arg(now.data()), now.size());
+      const bool gone = size == -ENOKEY || size == -EKEYREVOKED || size == -EKEYEXPIRED;
+      if (size < 0) return seen(goal, gone, gone ? "the canary key is gone" : "it cannot be read");
+      now.resize(std::min(now.size(), static_cast<size_t>(size)));
+      return seen(goal, now != secret_,
+                  now != secret_ ? "the canary key was changed" : "the canary key is as it was");
     }
     case Sight::abstract_connected:
     case Sight::loopback_connected:

@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/capability.h>
+#include <linux/keyctl.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <semaphore.h>
@@ -179,6 +180,18 @@ TEST(Canary, SysvSemaphoreSetOrGone) {
                 }});
   expect_sings({goal, {"{sem_key}"}, [&](const Words& words, Canaries&) {
                   return semctl(semaphore(words), 0, IPC_RMID) == 0;
+                }});
+}
+TEST(Canary, KeyChangedOrGone) {
+  const auto search = [](const Words& words) {
+    return syscall(SYS_keyctl, KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING, "user", words[0].c_str(),
+                   0);
+  };
+  expect_sings({{Sight::key_changed, "", 0}, {"{key_desc}"}, [&](const Words& words, Canaries&) {
+                  return syscall(SYS_keyctl, KEYCTL_UPDATE, search(words), "changed", 7) == 0;
+                }});
+  expect_sings({{Sight::key_changed, "", 0}, {"{key_desc}"}, [&](const Words& words, Canaries&) {
+                  return syscall(SYS_keyctl, KEYCTL_REVOKE, search(words)) == 0;
                 }});
 }
 TEST(Canary, PosixSemaphorePosted) {

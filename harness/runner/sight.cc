@@ -234,6 +234,7 @@ std::span<const int> answers_for(Sight sight) {
   static constexpr std::array kListener = {EAGAIN};
   static constexpr std::array kPort = {ECONNREFUSED, EINPROGRESS};
   static constexpr std::array kSegment = {EINVAL, EIDRM};
+  static constexpr std::array kKey = {ENOKEY, EKEYREVOKED};
   static constexpr std::array kCanary = {EPIPE, ECONNRESET};  // it is dead already
   static constexpr std::array kSocket = {ENOTSOCK, EBADF};    // a descriptor of another kind
   switch (sight) {
@@ -253,6 +254,8 @@ std::span<const int> answers_for(Sight sight) {
       return kPort;
     case Sight::sysv_changed:
       return kSegment;
+    case Sight::key_changed:
+      return kKey;
     case Sight::canary_killed:
       return kCanary;
     case Sight::holds_socket:

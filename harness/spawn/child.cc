@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <linux/futex.h>
+#include <linux/landlock.h>
 #include <linux/prctl.h>
 #include <linux/sched.h>
 #include <poll.h>
@@ -66,6 +67,8 @@ RINGFENCE_CHILD long real_call(long nr) {
       return SYS_write;
     case kCallSendFd:
       return SYS_sendmsg;
+    case kCallLandlockBeneath:
+      return SYS_landlock_add_rule;
     default:
       return nr;
   }
@@ -155,6 +158,14 @@ RINGFENCE_CHILD int64_t set_caps(uint64_t part, uint64_t mask) {
   return sys::call(SYS_capset, sys::arg(&header), sys::arg(&data[0]));
 }
 
+// The descriptor is within the struct, so that no plan could have it.
+RINGFENCE_CHILD int64_t allow_beneath(uint64_t rule_set, uint64_t allowed, uint64_t fd) {
+  landlock_path_beneath_attr rule{};
+  rule.allowed_access = allowed;
+  rule.parent_fd = static_cast<int32_t>(fd);
+  return sys::call(SYS_landlock_add_rule, rule_set, LANDLOCK_RULE_PATH_BENEATH, sys::arg(&rule), 0);
+}
+
 RINGFENCE_CHILD int64_t wait_for_maps(ChildStart* start) {
   ChildReport* report = start->report;
   __atomic_store_n(&report->waiting, uint32_t{kWaiting}, __ATOMIC_RELEASE);
@@ -235,6 +246,8 @@ RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
       return copy_tree(a[0], a[1], a[2] != 0);
     case kCallSendFd:
       return send_descriptor(a[0], a[1]);
+    case kCallLandlockBeneath:
+      return allow_beneath(a[0], a[1], a[2]);
     case SYS_openat2: {
       // EAGAIN: anybody's mount or rename came between, and ".." could not be trusted, openat2(2).
       int64_t r = -EAGAIN;

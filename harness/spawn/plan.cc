@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "harness/confine/cgroup.h"
+#include "harness/confine/landlock.h"
 #include "harness/confine/mounts.h"
 #include "harness/confine/namespaces.h"
 #include "harness/confine/network.h"
@@ -53,6 +54,7 @@ Status add_privileges(Assembler& plan, const Policy& policy, const NamespacePlan
 
   const bool last = how.no_new_privs || keeps_sys_admin(policy);
   bool loaded = false;
+  if (!last) add_landlock(plan, policy);
   if (!last && policy.seccomp) {
     loaded = add_seccomp(plan, filter.program, filter.flags);
     if (!loaded) filter = {};
@@ -79,6 +81,7 @@ Status add_privileges(Assembler& plan, const Policy& policy, const NamespacePlan
     }
   }
   if (how.no_new_privs) plan.append(std::move(nnp));
+  if (last) add_landlock(plan, policy);
   if (last && policy.seccomp && !add_seccomp(plan, filter.program, filter.flags)) filter = {};
   return {};
 }

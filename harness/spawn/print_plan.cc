@@ -43,6 +43,8 @@ std::string_view pseudo_name(long nr) {
       return "copy_tree";
     case kCallSendFd:
       return "sendmsg";
+    case kCallLandlockBeneath:
+      return "landlock_add_rule";
     default:
       return "capset";
   }

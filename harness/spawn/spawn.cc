@@ -439,8 +439,9 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
   if (cloned.pid < 0) {
     const int err = static_cast<int>(-cloned.pid);
     return system_error("clone3", plan.policy_name, err,
-                        err == EPERM    ? "namespaces need CAP_SYS_ADMIN or a user namespace"
-                        : err == ENOSYS ? "Linux 5.3 or newer is needed, and no filter that denies it"
+                        err == EPERM ? "namespaces need CAP_SYS_ADMIN or a user namespace"
+                        : err == ENOSYS
+                            ? "Linux 5.3 or newer is needed, and no filter that denies it"
                         : err == ENOSPC ? "a limit in /proc/sys/user is reached"
                                         : "");
   }
@@ -451,6 +452,12 @@ std::string hint_for(const Plan& plan, const std::string& key, int err) {
   const bool user = (plan.clone_flags & CLONE_NEWUSER) != 0;
   if (err == EPERM && user && key.starts_with("mount:")) {
     return "in a user namespace proc needs a pid namespace, sysfs a network namespace of its own";
+  }
+  if (key.starts_with("landlock:") && (err == ENOSYS || err == EOPNOTSUPP || err == EINVAL)) {
+    return "Linux 5.13 or newer with landlock in the lsm= list; some rights are younger";
+  }
+  if (key.starts_with("landlock:") && err == EPERM) {
+    return "set noNewPrivileges, or keep CAP_SYS_ADMIN";
   }
   if (err == EPERM && key.starts_with("rlimit.")) {
     return "raising a hard limit takes CAP_SYS_RESOURCE in the initial user namespace";
