@@ -37,7 +37,8 @@ def complaints(guest, listed, sometimes, runs):
 
 class Deviations:
     """What one machine does, against its list. `run(guest)`: (exit status, report); `statuses`:
-    those of a guest without and with failures. `wanted(guest)`: those that are judged."""
+    those of a guest without and with failures. `wanted(guest)`: those that are judged, of the devices and of the
+    list."""
 
     def __init__(self, test, tree, name, run, statuses, wanted=lambda guest: True):
         data = os.path.join(tree, "suites", "data")
@@ -47,7 +48,8 @@ class Deviations:
         with open(os.path.join(data, "deviations", name + ".json"), encoding="utf-8") as known:
             self.known = json.load(known)
         self.test, self.tree, self.run, self.statuses = test, tree, run, statuses
-        self.guests = sorted(guest for guest in set(self.guest_of.values()) if wanted(guest))
+        guests = {*self.guest_of.values(), *(d["guest"] for d in self.known["deviations"] if "guest" in d)}
+        self.guests = sorted(guest for guest in guests if wanted(guest))
 
     def check(self, jobs):
         listed = {}

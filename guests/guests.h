@@ -26,6 +26,8 @@ struct Guest {
   // 64 KiB with the reset vector at 0xFFF0, for 0xF0000 and 0xFFFF0000; empty where the guest does
   // not start in real mode.
   std::span<const uint8_t> firmware;
+  // It is about the local APIC or the I/O APIC. For others a local APIC is only in the PIC's way.
+  bool local_apic = false;
 };
 
 // All guests, in the order of their names.

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Guests on KVM's own PIC and PIT: kvm_test.py SOURCE_TREE RINGFENCE
+"""Guests on KVM's own PIC, PIT and I/O APIC: kvm_test.py SOURCE_TREE RINGFENCE
 
-The PIC and PIT guests, as firmware, against the data sheets: where KVM deviates has to be listed in
+The PIC, PIT and I/O APIC guests, as firmware, against the data sheets: where KVM deviates has to be listed in
 suites/data/deviations/kvm.json, and what is listed there has to be so. Exit 77 where there is no
 KVM, or one of which nobody has listed the deviations.
 """
@@ -38,7 +38,7 @@ class Devices(unittest.TestCase):
         if not os.access("/dev/kvm", os.R_OK | os.W_OK):
             self.skipTest("host-lacks:kvm")
         deviations = Deviations(self, SOURCE, "kvm", run, (0, 1),
-                                lambda guest: guest.startswith(("pic_", "pit_")))
+                                lambda guest: guest.startswith(("pic_", "pit_", "ioapic")))
         release = platform.release()
         if ([int(n) for n in release.split(".")[:2]] <
                 [int(n) for n in deviations.known["since"].split(".")]):

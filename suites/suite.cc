@@ -107,7 +107,8 @@ Result<Registry> attempts() {
 Result<Registry> builtin() {
   auto registry = attempts();
   if (!registry) return registry;
-  for (auto* cases : {cpu_cases, exit_cases, mem_cases, virt_cases, vmx_cases, device_cases}) {
+  for (auto* cases :
+       {cpu_cases, exit_cases, ioapic_cases, mem_cases, virt_cases, vmx_cases, device_cases}) {
     if (auto ok = registry->add(cases()); !ok) return tl::unexpected(ok.error());
   }
   return registry;

@@ -23,6 +23,7 @@ std::vector<Case> seccomp_cases();
 std::vector<Case> limit_cases();
 std::vector<Case> cpu_cases();
 std::vector<Case> exit_cases();
+std::vector<Case> ioapic_cases();
 std::vector<Case> mem_cases();
 std::vector<Case> virt_cases();
 std::vector<Case> vmx_cases();

@@ -14,7 +14,8 @@ namespace {
 
 std::vector<Case> guest_cases() {
   std::vector<Case> all;
-  for (auto* cases : {cpu_cases, exit_cases, mem_cases, virt_cases, vmx_cases, device_cases}) {
+  for (auto* cases :
+       {cpu_cases, exit_cases, ioapic_cases, mem_cases, virt_cases, vmx_cases, device_cases}) {
     for (Case& c : cases()) all.push_back(std::move(c));
   }
   return all;

@@ -17,6 +17,8 @@ import sys
 import tempfile
 import unittest
 
+import ioapic_transcript
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 RINGFENCE = os.path.abspath(
     os.path.join(os.environ.get("RINGFENCE_BIN", ROOT / "build/release/bin"), "ringfence"))
@@ -330,6 +332,12 @@ class Transcripts(Vm):
         self.assertEqual(done.stderr, "")
         return done.returncode, done.stdout
 
+    def needs_bpf(self):
+        facts = json.loads(subprocess.run([RINGFENCE, "doctor", "--json"], capture_output=True, text=True,
+                                          check=True, timeout=PATIENCE).stdout)
+        if not next(f for f in facts["facts"] if f["name"] == "bpf")["available"]:
+            self.skipTest("needs:bpf")
+
     def test_two_runs_are_the_same(self):
         one = self.transcript("one", "uart_fifo")
         two = self.transcript("two", "uart_fifo")
@@ -372,6 +380,38 @@ class Transcripts(Vm):
         seen = any(line.endswith(" pic") for line in (self.here / "kvm").read_text().splitlines())
         self.assertEqual("the PIC and the PIT are in one of them alone" in said, not seen)
         self.assertRegex(said, r"\(pic\.eoi\): ours agrees with 8259A .*; kvm does not: port 0x0020")
+
+    def test_of_kvms_ioapic(self):
+        """What the guest does to the kernel's I/O APIC, with its interrupts, and that against QEMU's."""
+        self.needs_bpf()
+        kvm = self.transcript("kvm", "ioapic", "--vmm", "kvm-irqchip")
+        told = (self.here / kvm).read_text()
+        given = " interrupt " in told  # not where KVM emulates
+        self.assertEqual(ioapic_transcript.complaints(told, given), [])
+        # Whatever one takes out of it is missed.
+        for word in (" mmio_read 0xfec00010 ", " mmio_write 0xfec00010 ", " accepted ", " mmio_write 0xfee000b0 ",
+                     *([" interrupt "] if given else [])):
+            cut = "".join(line for line in told.splitlines(True) if word not in line)
+            self.assertNotEqual(ioapic_transcript.complaints(cut, given), [], word)
+        if shutil.which("qemu-system-x86_64") is None:
+            return
+        qemu = self.transcript("qemu", "ioapic", "--vmm", "qemu", "--timeout", str(PATIENCE))
+        self.assertEqual(ioapic_transcript.register_writes(told),
+                         ioapic_transcript.register_writes((self.here / qemu).read_text()))
+        status, said = self.diff("--json", kvm, qemu)
+        self.assertEqual(status, 1)
+        found = json.loads(said)
+        self.assertTrue(found["ioapic_compared"] and found["local_apic_compared"], said)
+        # Each divergence is one that the lists have, with its source.
+        lists = {name: json.loads((ROOT / f"suites/data/deviations/{name}.json").read_text()) for name in
+                 ("kvm", "qemu")}
+        known = {name: {d["clause"] for d in of["deviations"]} for name, of in lists.items()}
+        self.assertIn("ioapic.version", {j["clause"] for j in found["judged"]})
+        for judged in found["judged"]:
+            self.assertIn(judged["clause"], known["qemu" if judged["agrees"] == "before" else "kvm"])
+        self.assertEqual(found["judged"][0]["source"], "Intel 82093AA, 3.2.2")
+        self.assertIn("0x170011", found["first"]["before"])
+        self.assertIn("0x170020", found["first"]["after"])
 
     def test_bad_input(self):
         one = self.transcript("one", "hi")

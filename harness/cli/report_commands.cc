@@ -17,6 +17,7 @@
 #include "reports/reader.h"
 #include "reports/style.h"
 #include "suites/devices_json.h"
+#include "suites/suite.h"
 
 namespace ringfence::cli {
 namespace {
@@ -33,13 +34,16 @@ int explain(const std::string& file, const std::string& id, bool follow) {
   return 0;
 }
 
-// The data sheet behind a clause.
+// The data sheet or manual behind a clause.
 std::string sheet_of(std::string_view clause) {
   const auto bytes = suites::devices_json();
   const auto table = nlohmann::json::parse(bytes.begin(), bytes.end(), nullptr, false);
   if (!table.is_object()) return {};
   for (const auto& entry : table.value("clauses", nlohmann::json::array())) {
     if (entry.value("id", "") == clause) return entry.value("source", "");
+  }
+  for (const Case& c : suites::ioapic_cases()) {
+    if (c.guest && c.guest->clause == clause) return c.source;
   }
   return {};
 }

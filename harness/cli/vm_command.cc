@@ -18,7 +18,7 @@
 #include "harness/vmm/board_platform.h"
 #include "harness/vmm/qemu_trace.h"
 #include "harness/vmm/scenario.h"
-#include "harness/witness/kvm_ports.h"
+#include "harness/witness/kvm_devices.h"
 
 namespace ringfence::cli {
 namespace {
@@ -49,6 +49,7 @@ struct Image {
   std::vector<uint8_t> flat;
   std::vector<uint8_t> firmware;
   vmm::CpuMode mode = vmm::CpuMode::real;
+  bool local_apic = false;
 };
 
 Result<Image> find_image(const VmArguments& args) {
@@ -57,6 +58,7 @@ Result<Image> find_image(const VmArguments& args) {
   if (const vmm::Guest* guest = vmm::find_guest(args.guest)) {
     image.flat.assign(guest->flat.begin(), guest->flat.end());
     image.firmware.assign(guest->firmware.begin(), guest->firmware.end());
+    image.local_apic = guest->local_apic;
     if (guest->start == vmm::CpuStart::long64) image.mode = vmm::CpuMode::long64;
     if (guest->start == vmm::CpuStart::protected32) image.mode = vmm::CpuMode::protected32;
     if (guest->start == vmm::CpuStart::protected16) image.mode = vmm::CpuMode::protected16;
@@ -124,8 +126,8 @@ Status write_transcript(const std::string& path, const std::vector<vmm::Entry>& 
   return sys::write_full(file->get(), text.data(), text.size());
 }
 
-// The kernel's PIC, PIT and speaker gate. What the guest does to them goes into the transcript by
-// way of an eBPF program at KVM's tracepoints.
+// The kernel's PIC, PIT and speaker gate; its APICs are in memory. What the guest does to them goes
+// into the transcript by way of an eBPF program at KVM's tracepoints.
 constexpr std::array<uint16_t, 11> kKernelPorts = {0x20, 0x21, 0xa0, 0xa1, 0x4d0, 0x4d1,
                                                    0x40, 0x41, 0x42, 0x43, 0x61};
 
@@ -133,23 +135,23 @@ class KernelDevices {
  public:
   // Without the privilege the transcript has what the event loop saw, and a note says so.
   explicit KernelDevices(vmm::Machine& machine) {
-    auto ports = KvmPorts::attach(kKernelPorts);
-    if (!ports) {
+    auto devices = KvmDevices::attach(kKernelPorts);
+    if (!devices) {
       fmt::print(stderr, "ringfence: the kernel's devices are not in the transcript: {}\n",
-                 ports.error().describe());
+                 devices.error().describe());
       return;
     }
-    ports_ = std::move(*ports);
+    devices_ = std::move(*devices);
     machine.on_return([this](vmm::Machine& m) { take(m); });
   }
   // What the transcript lacks is an error of it.
   [[nodiscard]] Status status() const {
     if (!status_) return status_;
-    if (ports_ && ports_->lost() != 0) {
+    if (devices_ && devices_->lost() != 0) {
       return system_error("keep transcript",
                           fmt::format("{} accesses of the kernel's devices had no "
                                       "room",
-                                      ports_->lost()),
+                                      devices_->lost()),
                           ENOBUFS);
     }
     return {};
@@ -157,19 +159,26 @@ class KernelDevices {
 
  private:
   void take(vmm::Machine& machine) {
-    auto taken = ports_->take([&](const rf_kvm_access& access) {
+    auto taken = devices_->take([&](const rf_kvm_access& access) {
       using Kind = vmm::Entry::Kind;
-      if (access.kind == RF_KVM_INTERRUPT) {
-        machine.transcript().add(machine.now(), Kind::interrupt, access.value, 0, 0, "");
+      if (access.kind == RF_KVM_INTERRUPT || access.kind == RF_KVM_ACCEPTED) {
+        const Kind kind = access.kind == RF_KVM_INTERRUPT ? Kind::interrupt : Kind::accepted;
+        machine.transcript().add(machine.now(), kind, access.value, 0, 0, "");
         return;
       }
-      const bool pit = access.port >= 0x40 && access.port <= 0x61;
-      machine.transcript().add(machine.now(), access.kind == RF_KVM_OUT ? Kind::out : Kind::in,
-                               access.port, access.width, access.value, pit ? "pit" : "pic");
+      const bool pit = access.address >= 0x40 && access.address <= 0x61;
+      const bool write = access.kind == RF_KVM_OUT || access.kind == RF_KVM_MMIO_WRITE;
+      const bool port = access.kind == RF_KVM_OUT || access.kind == RF_KVM_IN;
+      const Kind kind =
+          port ? (write ? Kind::out : Kind::in) : (write ? Kind::mmio_write : Kind::mmio_read);
+      machine.transcript().add(machine.now(), kind, access.address, access.width, access.value,
+                               !port ? ""
+                               : pit ? "pit"
+                                     : "pic");
     });
     if (status_ && !taken) status_ = taken;
   }
-  std::optional<KvmPorts> ports_;
+  std::optional<KvmDevices> devices_;
   Status status_;
 };
 
@@ -288,9 +297,10 @@ Result<int> run_elsewhere(const VmArguments& args, const Image& image) {
   request.fds = {{0, 0}, {1, 1}, {2, 2}};
   if (args.vmm == "qemu") {
     // Without firmware nobody lets the PIC's interrupts through a local APIC.
-    request.argv = {"qemu-system-x86_64", "-accel", "tcg", "-cpu", "qemu64,-apic", "-display",
-                    "none", "-no-reboot", "-nodefaults", "-bios", file->path(), "-monitor", "none",
-                    "-chardev", "stdio,id=out,mux=on,signal=off",
+    request.argv = {"qemu-system-x86_64", "-accel", "tcg", "-cpu",
+                    image.local_apic ? "qemu64" : "qemu64,-apic", "-display", "none", "-no-reboot",
+                    "-nodefaults", "-bios", file->path(), "-monitor", "none", "-chardev",
+                    "stdio,id=out,mux=on,signal=off",
                     // Not a file /dev/stdout, which QEMU would truncate.
                     "-serial", "chardev:out", "-device", "isa-debugcon,chardev=out", "-device",
                     "isa-debug-exit,iobase=0xf4,iosize=4"};
@@ -369,8 +379,9 @@ void add_vm(CLI::App& app, Action& action) {
   run->add_option("guest", args->guest, "A guest by name, or a flat image at address 0")
       ->type_name("GUEST|FILE")
       ->required();
-  run->add_option("--vmm", args->vmm,
-                  "ringfence, kvm-irqchip (the kernel's PIC and PIT), qemu, or exec:'CMD {image}'")
+  run->add_option(
+         "--vmm", args->vmm,
+         "ringfence, kvm-irqchip (the kernel's PIC, PIT and APICs), qemu, or exec:'CMD {image}'")
       ->capture_default_str();
   run->add_option("--transcript", args->transcript, "Write what the guest did to this file")
       ->type_name("PATH");

@@ -58,14 +58,34 @@ bool is_pic_or_pit(const Entry& entry) {
          std::find(kPorts.begin(), kPorts.end(), entry.address) != kPorts.end();
 }
 
+constexpr uint64_t kIoApic = 0xfec00000;
+constexpr uint64_t kLocalApic = 0xfee00000;
+constexpr uint64_t kPage = 0x1000;
+
+bool is_memory_of(const Entry& entry, uint64_t page) {
+  return (entry.kind == Entry::Kind::mmio_read || entry.kind == Entry::Kind::mmio_write) &&
+         (entry.address & ~(kPage - 1)) == page;
+}
+
+// Where a processor answers for its local APIC (APICv, AVIC), some of the writes come out still.
+bool reads_local_apic(const Entry& entry) {
+  return entry.kind == Entry::Kind::mmio_read && is_memory_of(entry, kLocalApic);
+}
+
 // What both record.
 struct Compared {
   bool interrupts = false;  // and the HLT that waits for one
+  bool accepted = false;
   bool exits = false;
   bool pic_and_pit = true;
+  bool ioapic = true;
+  bool local_apic = true;
   [[nodiscard]] bool wants(const Entry& entry) const {
     if (!pic_and_pit && is_pic_or_pit(entry)) return false;
+    if (!ioapic && is_memory_of(entry, kIoApic)) return false;
+    if (!local_apic && is_memory_of(entry, kLocalApic)) return false;
     if (entry.kind == Entry::Kind::interrupt) return interrupts;
+    if (entry.kind == Entry::Kind::accepted) return accepted;
     if (entry.kind != Entry::Kind::exit) return true;
     return exits && (interrupts || entry.device != "hlt");
   }
@@ -172,11 +192,19 @@ TranscriptDiff diff_transcripts(const std::vector<Entry>& before, const std::vec
   TranscriptDiff diff;
   Compared compared;
   compared.interrupts = has(before, Entry::Kind::interrupt) == has(after, Entry::Kind::interrupt);
+  compared.accepted = has(before, Entry::Kind::accepted) == has(after, Entry::Kind::accepted);
   compared.exits = has(before, Entry::Kind::exit) && has(after, Entry::Kind::exit);
-  compared.pic_and_pit = std::any_of(before.begin(), before.end(), is_pic_or_pit) ==
-                         std::any_of(after.begin(), after.end(), is_pic_or_pit);
+  const auto alike = [&](const auto& wanted) {
+    return std::any_of(before.begin(), before.end(), wanted) ==
+           std::any_of(after.begin(), after.end(), wanted);
+  };
+  compared.pic_and_pit = alike(is_pic_or_pit);
+  compared.ioapic = alike([](const Entry& e) { return is_memory_of(e, kIoApic); });
+  compared.local_apic = alike(reads_local_apic);
   diff.interrupts_compared = compared.interrupts;
   diff.pic_and_pit_compared = compared.pic_and_pit;
+  diff.ioapic_compared = compared.ioapic;
+  diff.local_apic_compared = compared.local_apic;
   const auto a = segments_of(before, compared, diff.before);
   const auto b = segments_of(after, compared, diff.after);
   size_t i = 0;
@@ -229,6 +257,12 @@ std::string render_transcript_diff(const TranscriptDiff& diff, const std::string
   if (!diff.pic_and_pit_compared) {
     text += "accesses to the PIC and the PIT are in one of them alone, and not compared\n";
   }
+  if (!diff.ioapic_compared) {
+    text += "accesses to the I/O APIC are in one of them alone, and not compared\n";
+  }
+  if (!diff.local_apic_compared) {
+    text += "accesses to the local APIC are in one of them alone, and not compared\n";
+  }
   const std::string& guest = diff.before.guest.empty() ? diff.after.guest : diff.before.guest;
   if (diff.first) {
     const auto& first = *diff.first;
@@ -274,6 +308,8 @@ std::string transcript_diff_json(const TranscriptDiff& diff, const TranscriptSou
                    {"after", side(diff.after)},
                    {"interrupts_compared", diff.interrupts_compared},
                    {"pic_and_pit_compared", diff.pic_and_pit_compared},
+                   {"ioapic_compared", diff.ioapic_compared},
+                   {"local_apic_compared", diff.local_apic_compared},
                    {"first", nullptr},
                    {"judged", ordered_json::array()},
                    {"missing", ordered_json::array()},

@@ -50,6 +50,9 @@ struct TranscriptDiff {
   bool interrupts_compared = false;
   // False where the PIC and PIT of one side leave no exits: they are KVM's own.
   bool pic_and_pit_compared = true;
+  // The same of KVM's I/O APIC; and of the local APIC, which a processor can be by itself.
+  bool ioapic_compared = true;
+  bool local_apic_compared = true;
   std::optional<Divergence> first;
   std::vector<Judgement> judged;
   std::vector<Missing> missing;

@@ -14,7 +14,8 @@ namespace {
 using testing::HasSubstr;
 using vmm::Entry;
 
-// A transcript from lines: "in 3fd 60", "out 3f8 41", "irq 24", "hlt", and reports after '>'.
+// A transcript from lines: "in 3fd 60", "out 3f8 41", "read fec00010 1", "write fec00000 1", "irq
+// 24", "hlt", and reports after '>'.
 std::vector<Entry> transcript(std::initializer_list<std::string> lines) {
   std::vector<Entry> entries;
   const auto add = [&](Entry::Kind kind, uint64_t address, uint64_t value, std::string device) {
@@ -39,6 +40,10 @@ std::vector<Entry> transcript(std::initializer_list<std::string> lines) {
       add(Entry::Kind::in, a, b, "one");
     } else if (std::sscanf(line.c_str(), "out %x %x", &a, &b) == 2) {  // NOLINT(cert-err34-c)
       add(Entry::Kind::out, a, b, "one");
+    } else if (std::sscanf(line.c_str(), "read %x %x", &a, &b) == 2) {  // NOLINT(cert-err34-c)
+      add(Entry::Kind::mmio_read, a, b, "");
+    } else if (std::sscanf(line.c_str(), "write %x %x", &a, &b) == 2) {  // NOLINT(cert-err34-c)
+      add(Entry::Kind::mmio_write, a, b, "");
     } else if (std::sscanf(line.c_str(), "irq %x", &a) == 1) {  // NOLINT(cert-err34-c)
       add(Entry::Kind::interrupt, a, 0, "");
     } else {
@@ -134,6 +139,27 @@ TEST(TranscriptDiff, WhatOneSideDoesNotRecordIsNotCompared) {
   EXPECT_FALSE(diff_transcripts(ours, other).same());
 }
 
+TEST(TranscriptDiff, ApicsAreComparedWhereBothRecordThem) {
+  const auto whole = transcript({"write fec00000 1", "read fec00010 170011", "read fee00020 0",
+                                 "write fee000b0 0", "read 400000 ff"});
+  const auto by_the_processor = transcript(
+      {"write fec00000 1", "read fec00010 170011", "write fee00380 1", "read 400000 ff"});
+  auto diff = diff_transcripts(whole, by_the_processor);
+  EXPECT_TRUE(diff.same()) << rendered(diff);
+  EXPECT_TRUE(diff.ioapic_compared);
+  EXPECT_THAT(rendered(diff), HasSubstr("accesses to the local APIC are in one of them alone"));
+  diff = diff_transcripts(whole, transcript({"read 400000 ff"}));
+  EXPECT_TRUE(diff.same()) << rendered(diff);
+  EXPECT_THAT(rendered(diff), HasSubstr("accesses to the I/O APIC are in one of them alone"));
+  EXPECT_FALSE(diff_transcripts(whole, transcript({"read 400000 fe"})).same());
+  // Where both do, each access counts.
+  for (const size_t at : {1, 3}) {
+    auto other = whole;
+    other[at].value = 0x170020;
+    EXPECT_FALSE(diff_transcripts(whole, other).same()) << at;
+  }
+}
+
 TEST(TranscriptDiff, AGuestThatGoesAnotherWayIsMetAgain) {
   const auto a = transcript({">G x 1", ">+ uart.a 5", ">+ uart.b 6", ">+ uart.c 9", "out 80 1"});
   const auto b = transcript({">G x 1", ">? uart.a 4 why", ">+ uart.c 9", "out 80 2"});
@@ -164,6 +190,7 @@ TEST(QemuTrace, AccessesBecomeEntries) {
       "'isa-debugcon'\n"
       "something else\n"
       "123@1.5:memory_region_ops_read cpu 0 mr 0x1 addr 0x3fd value 0x60 size 1 name 'a b'\n"
+      "memory_region_ops_write cpu -1 mr 0x1 addr 0xfee0e004 value 0x54 size 4 name 'apic-msi'\n"
       "memory_region_ops_read cpu 0 mr 0x1 addr 0xfee00000 value 0x0 size 4\n",
       "trace");
   ASSERT_TRUE(entries);

@@ -272,7 +272,7 @@ class GuestTrial {
     size_t decided = entries.size();
     for (size_t i = 0; i < entries.size(); ++i) {
       const Entry& e = entries[i];
-      const bool access = e.kind != Entry::Kind::exit && e.kind != Entry::Kind::interrupt;
+      const bool access = e.width != 0;
       if (!access) continue;
       ++outcome_.accesses;
       if (e.device == device) ++outcome_.device_accesses;

@@ -13,6 +13,10 @@ namespace {
 constexpr std::string_view kRead = "memory_region_ops_read ";
 constexpr std::string_view kWrite = "memory_region_ops_write ";
 constexpr uint64_t kPorts = 0x10000;
+// Intel SDM volume 3, 11.11.1: 0xFEE and the destination; bits 2 and 3 say how it is meant. The
+// local APIC has no register there.
+constexpr uint64_t kMessages = 0xfee00000;
+constexpr uint64_t kMessageMask = 0xfff00ff0;
 
 // The number behind " WORD ".
 std::optional<uint64_t> number_behind(std::string_view line, std::string_view word) {
@@ -67,6 +71,10 @@ Result<std::vector<Entry>> parse_qemu_trace(std::string_view text, const std::st
     if (!entry) {
       return usage_error("read QEMU trace", fmt::format("{}:{}", file, number),
                          "memory_region_ops_* has to say addr, value and size");
+    }
+    // What the I/O APIC sends is not the guest's.
+    if (entry->kind == Entry::Kind::mmio_write && (entry->address & kMessageMask) == kMessages) {
+      continue;
     }
     entry->sequence = entries.size() + 1;
     entries.push_back(std::move(*entry));

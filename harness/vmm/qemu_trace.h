@@ -5,7 +5,8 @@
 //   memory_region_ops_read cpu 0 mr 0x55557d22a080 addr 0x3fd value 0x60 size 1 name 'serial'
 //
 // Source: QEMU 7.2, softmmu/trace-events. What is below 0x10000 is a port: there is no MMIO there.
-// Times are 0, interrupts are not told, and each element of a string access is a line.
+// Times are 0, interrupts are not told, and each element of a string access is a line. Messages of
+// the I/O APIC to the local APIC, which are writes to memory there, are left out.
 #include <string_view>
 #include <vector>
 

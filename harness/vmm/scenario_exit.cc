@@ -296,6 +296,44 @@ class IrqFd : public Scenario {
   UniqueFd event_;
 };
 
+// KVM's own I/O APIC. Its input 4 is what the guest writes to the UART's IER, as on a board whose
+// transmitter is empty; at the end the host sees the entries that the guest wrote last.
+class IoApic : public Scenario {
+ public:
+  IoApic(const Kvm& kvm, bool /*control*/) {
+    const auto chip = kvm.check(KVM_CAP_IRQCHIP);
+    if (!chip || *chip == 0) lack_ = "host-lacks:KVM_CAP_IRQCHIP";
+  }
+  static std::unique_ptr<Scenario> make(const Kvm& kvm, bool control) {
+    return std::make_unique<IoApic>(kvm, control);
+  }
+  [[nodiscard]] std::string lack() const override { return lack_; }
+  void options(MachineOptions& options) override { options.irqchip = true; }
+  Handled exit(Machine& machine, Exit& exit) override {
+    constexpr uint16_t kIer = 0x3f9;
+    constexpr uint8_t kTransmitter = 2;
+    constexpr uint32_t kInput = 4;
+    if (!asks(exit, kIer)) return Handled::no;
+    const uint8_t value = std::get<IoOut>(exit).data[0];
+    const auto ok = machine.vm().set_irq(kInput, (value & kTransmitter) != 0);
+    return ok ? Handled::yes : Handled::stop;
+  }
+  void after(Machine& machine, const End& /*end*/, std::vector<Finding>& out) override {
+    constexpr uint64_t kFourth = 0x18054;  // masked, level, vector
+    constexpr uint64_t kLast = 0x18000;    // masked, level
+    constexpr uint64_t kWritten = 0x1afff;
+    const auto state = machine.vm().ioapic();
+    const uint64_t fourth = state ? state->redirtbl[4].bits & kWritten : 0;
+    const uint64_t last = state ? state->redirtbl[KVM_IOAPIC_NUM_PINS - 1].bits & kWritten : 0;
+    out.push_back({fourth == kFourth && last == kLast,
+                   fmt::format("the host sees entries {:#x} and {:#x}, expected {:#x} and {:#x}",
+                               fourth, last, kFourth, kLast)});
+  }
+
+ private:
+  std::string lack_;
+};
+
 // MAP_GPA_RANGE comes out where KVM_CAP_EXIT_HYPERCALL asks for it, and is unknown where not.
 class HypercallOut : public Scenario {
  public:
@@ -369,6 +407,7 @@ constexpr std::array kRows = {
     ScenarioRow{"ioeventfd_mmio", make_one<IoEvents<false, false>>},
     ScenarioRow{"ioeventfd_match", make_one<IoEvents<true, true>>},
     ScenarioRow{"irqfd", make_one<IrqFd>},
+    ScenarioRow{"ioapic", IoApic::make},
     ScenarioRow{"hypercall", HypercallOut::make},
     ScenarioRow{"brief", make_one<Brief>},
 };

@@ -11,8 +11,8 @@
 namespace ringfence::vmm {
 namespace {
 
-constexpr std::array<std::string_view, 6> kKinds = {"in",         "out",       "mmio_read",
-                                                    "mmio_write", "interrupt", "exit"};
+constexpr std::array<std::string_view, 7> kKinds = {"in",        "out",  "mmio_read", "mmio_write",
+                                                    "interrupt", "exit", "accepted"};
 
 std::optional<uint64_t> number(std::string_view text) {
   int base = 10;
@@ -56,7 +56,7 @@ std::optional<Entry> parse_line(std::string_view line) {
   const auto address = number(words[3]);
   if (!address) return std::nullopt;
   e.address = *address;
-  if (e.kind == Entry::Kind::interrupt) {
+  if (e.kind == Entry::Kind::interrupt || e.kind == Entry::Kind::accepted) {
     return words.size() == 4 ? std::optional(e) : std::nullopt;
   }
   if (words.size() < 6) return std::nullopt;
@@ -88,6 +88,7 @@ std::string render(const Entry& e) {
     case Entry::Kind::mmio_write:
       return line + fmt::format("{:#x} {} {:#x}", e.address, e.width, e.value);
     case Entry::Kind::interrupt:
+    case Entry::Kind::accepted:
       return line + fmt::format("{:#04x}", e.address);
     case Entry::Kind::exit:
       return line + e.device + (e.value != 0 ? fmt::format(" {:#x}", e.value) : "");

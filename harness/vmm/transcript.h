@@ -5,7 +5,8 @@
 //   # ringfence transcript 1
 //   SEQUENCE DEVICE_TIME_NS in|out PORT WIDTH VALUE DEVICE [undefined]
 //   SEQUENCE DEVICE_TIME_NS mmio_read|mmio_write ADDRESS WIDTH VALUE
-//   SEQUENCE DEVICE_TIME_NS interrupt VECTOR
+//   SEQUENCE DEVICE_TIME_NS interrupt VECTOR      the processor takes it
+//   SEQUENCE DEVICE_TIME_NS accepted VECTOR       a local APIC takes it for its processor
 //   SEQUENCE DEVICE_TIME_NS exit WORD [VALUE]
 //
 // Numbers are hexadecimal with 0x, except sequence, time and width. A string access is one line for
@@ -21,7 +22,7 @@
 namespace ringfence::vmm {
 
 struct Entry {
-  enum class Kind : uint8_t { in, out, mmio_read, mmio_write, interrupt, exit };
+  enum class Kind : uint8_t { in, out, mmio_read, mmio_write, interrupt, exit, accepted };
   uint64_t sequence = 0;
   uint64_t now = 0;  // device time, ns
   Kind kind = Kind::exit;

@@ -16,7 +16,9 @@ TEST(Transcript, TextComesBackAsTheSameEntries) {
   t.add(4000, Entry::Kind::interrupt, 0x20, 0, 0, "");
   t.add(5000, Entry::Kind::exit, 0, 0, 0, "hlt");
   t.add(6000, Entry::Kind::exit, 0, 0, 3, "exited");
+  t.add(7000, Entry::Kind::accepted, 0x54, 0, 0, "");
   const std::string text = render_transcript(t.entries());
+  EXPECT_THAT(text, HasSubstr("8 7000 accepted 0x54\n"));
   EXPECT_THAT(text, HasSubstr("1 1000 out 0x00e9 1 0x41 debugcon\n"));
   EXPECT_THAT(text, HasSubstr("2 2000 in 0x1234 4 0xffffffff - undefined\n"));
   EXPECT_THAT(text, HasSubstr("5 4000 interrupt 0x20\n"));
@@ -50,8 +52,9 @@ INSTANTIATE_TEST_SUITE_P(Lines, BadTranscript,
                          ::testing::Values("x", "1 2 out", "1 2 out 0xe9 1", "1 2 out 0xe9 9 0 d",
                                            "1 2 out 0xe9 1 0x41", "1 2 fly 0xe9 1 0x41 d",
                                            "1 2 out 0xe9 1 0x41 d maybe", "1 2 interrupt 1 2",
-                                           "a 2 exit hlt", "1 2 exit hlt zz", "1 2 out 0x 1 0 d",
-                                           "1 2 mmio_read 0 1 0 d", "1 2 out 0xe9 1 0xq d",
+                                           "1 2 accepted 1 2", "a 2 exit hlt", "1 2 exit hlt zz",
+                                           "1 2 out 0x 1 0 d", "1 2 mmio_read 0 1 0 d",
+                                           "1 2 out 0xe9 1 0xq d",
                                            "1 2 out 0xffffffffffffffff0 1 0 d"));
 
 TEST(Transcript, AnotherFileIsRefused) {

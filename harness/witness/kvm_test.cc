@@ -6,14 +6,14 @@
 #include <thread>
 
 #include "harness/witness/kvm_exits.h"
-#include "harness/witness/kvm_ports.h"
+#include "harness/witness/kvm_devices.h"
 
 namespace ringfence {
 namespace {
 
-TEST(KvmPorts, APortThatNoDeviceOfTheKernelHasIsRefused) {
+TEST(KvmDevices, APortThatNoDeviceOfTheKernelHasIsRefused) {
   constexpr std::array<uint16_t, 2> kPorts = {0x20, RF_KVM_PORTS};
-  const auto ports = KvmPorts::attach(kPorts);
+  const auto ports = KvmDevices::attach(kPorts);
   ASSERT_FALSE(ports);
   EXPECT_EQ(ports.error().kind, Error::Kind::usage);
   EXPECT_EQ(ports.error().object, "0x800");

@@ -15,13 +15,25 @@ struct rf_kvm_counts {
 #define RF_KVM_PORTS 2048 /* those of KVM's own devices are below */
 #define RF_KVM_STRING 64  /* elements of a string access that are told of */
 
-enum rf_kvm_kind { RF_KVM_IN, RF_KVM_OUT, RF_KVM_INTERRUPT };
+/* KVM's I/O APIC and local APIC: a page each. */
+#define RF_KVM_IOAPIC 0xfec00000ULL
+#define RF_KVM_LAPIC 0xfee00000ULL
+#define RF_KVM_PAGE 0x1000ULL
+
+enum rf_kvm_kind {
+  RF_KVM_IN,
+  RF_KVM_OUT,
+  RF_KVM_INTERRUPT, /* given to the processor */
+  RF_KVM_ACCEPTED,  /* by its local APIC */
+  RF_KVM_MMIO_READ,
+  RF_KVM_MMIO_WRITE
+};
 
 struct rf_kvm_access {
   unsigned char kind;
-  unsigned char width; /* bytes */
-  unsigned short port;
-  unsigned int value; /* or the vector */
+  unsigned char width;        /* bytes */
+  unsigned long long address; /* port, guest-physical address */
+  unsigned long long value;   /* or the vector */
 };
 
 #endif

@@ -224,6 +224,14 @@ Status Vm::set_irq(uint32_t gsi, bool level) const {
   return only(ioctl_with(fd_.get(), KVM_IRQ_LINE, line, "KVM_IRQ_LINE"));
 }
 
+Result<kvm_ioapic_state> Vm::ioapic() const {
+  kvm_irqchip chip{};
+  chip.chip_id = KVM_IRQCHIP_IOAPIC;
+  auto ok = only(ioctl_with(fd_.get(), KVM_GET_IRQCHIP, chip, "KVM_GET_IRQCHIP"));
+  if (!ok) return tl::unexpected(ok.error());
+  return chip.chip.ioapic;
+}
+
 Status Vm::irqfd(int event, uint32_t gsi, bool remove) const {
   kvm_irqfd irq{};
   irq.fd = static_cast<uint32_t>(event);

@@ -74,6 +74,8 @@ class Vm {
   [[nodiscard]] Status create_pit(bool speaker) const;           // KVM_CREATE_PIT2 (4.71)
   [[nodiscard]] Status set_irq(uint32_t gsi, bool level) const;  // KVM_IRQ_LINE (4.25)
 
+  [[nodiscard]] Result<kvm_ioapic_state> ioapic() const;  // KVM_GET_IRQCHIP (4.26)
+
   // KVM_IRQFD (4.75): a write to `event` raises `gsi` of the in-kernel chip.
   [[nodiscard]] Status irqfd(int event, uint32_t gsi, bool remove = false) const;
   // KVM_IOEVENTFD (4.59): a write of `size` bytes to the port or address signals `event`, and the
