@@ -5,8 +5,8 @@
 #include <array>
 #include <thread>
 
-#include "harness/witness/kvm_exits.h"
 #include "harness/witness/kvm_devices.h"
+#include "harness/witness/kvm_exits.h"
 
 namespace ringfence {
 namespace {
