@@ -572,7 +572,8 @@ class Guests(Machines):
         by_registers = "has no debug registers" in got.stdout
         self.assertEqual(sorted(skipped), ["Breakpoints.ADebugRegisterStopsTheGuestThere"] * by_registers +
                          ["Breakpoints.AnInt3StopsTheGuestThere"] * by_int3)
-        for name in ("StepsOneInstruction", "AreFoundByStepping", "AnInt3IsInMemoryAndNobodySeesIt"):
+        for name in ("StepsOneInstruction", "AreFoundByStepping", "AnInt3IsInMemoryAndNobodySeesIt",
+                     "TheInstructionBeneathAnInt3IsExecuted"):
             self.assertIn(f"[       OK ] Breakpoints.{name} ", got.stdout)
 
 

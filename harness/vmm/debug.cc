@@ -97,7 +97,9 @@ Status Breakpoints::insert(Kind kind, uint64_t linear) {
     if (!physical) return system_error("set breakpoint", fmt::format("{:#x}", linear), EFAULT);
     auto original = machine_.memory().load<uint8_t>(*physical);
     if (!original) return tl::unexpected(original.error());
-    if (auto ok = machine_.memory().store(*physical, kInt3); !ok) return ok;
+    if (patches_shown_) {
+      if (auto ok = machine_.memory().store(*physical, kInt3); !ok) return ok;
+    }
     patches_[linear] = {*physical, *original};
     return {};
   }
@@ -125,6 +127,7 @@ Status Breakpoints::remove(Kind kind, uint64_t linear) {
   if (const auto found = patches_.find(linear); kind == Kind::software && found != patches_.end()) {
     const Patch patch = found->second;
     patches_.erase(found);
+    if (!patches_shown_) return {};
     const auto now = machine_.memory().load<uint8_t>(patch.physical);
     if (!now) return tl::unexpected(now.error());
     // What the guest itself wrote there since stays.
@@ -147,7 +150,22 @@ Status Breakpoints::clear() {
   return {};
 }
 
+Status Breakpoints::show_patches(bool wanted) {
+  if (patches_shown_ == wanted) return {};
+  for (auto& [linear, patch] : patches_) {
+    const auto now = machine_.memory().load<uint8_t>(patch.physical);
+    if (!now) return tl::unexpected(now.error());
+    // What the guest itself wrote there since is what belongs there.
+    if (wanted || *now != kInt3) patch.original = *now;
+    auto ok = machine_.memory().store(patch.physical, wanted ? kInt3 : patch.original);
+    if (!ok) return ok;
+  }
+  patches_shown_ = wanted;
+  return {};
+}
+
 Status Breakpoints::arm(bool step, bool breakpoints) {
+  if (auto ok = show_patches(breakpoints); !ok) return ok;
   control_ = 0;
   debug_registers_ = {};
   wants_step_ = step;
@@ -190,7 +208,7 @@ size_t Breakpoints::read(uint64_t linear, std::span<uint8_t> bytes) const {
     const auto physical = machine_.vcpu().translate(linear + i);
     if (!physical || !machine_.memory().read(*physical, bytes.subspan(i, 1))) return i;
     if (const auto patch = patches_.find(linear + i);
-        patch != patches_.end() && bytes[i] == kInt3) {
+        patches_shown_ && patch != patches_.end() && bytes[i] == kInt3) {
       bytes[i] = patch->second.original;
     }
   }
@@ -205,7 +223,7 @@ Status Breakpoints::write(uint64_t linear, std::span<const uint8_t> bytes) {
     }
     if (const auto patch = patches_.find(linear + i); patch != patches_.end()) {
       patch->second.original = bytes[i];
-      continue;
+      if (patches_shown_) continue;
     }
     if (auto ok = machine_.memory().write(*physical, bytes.subspan(i, 1)); !ok) return ok;
   }

@@ -43,6 +43,7 @@ class Breakpoints {
   Status clear();
 
   // For the next entry: whether to stop behind one instruction, and whether breakpoints count.
+  // Where they do not, no INT3 is in memory: the guest would have it as its own.
   Status arm(bool step, bool breakpoints = true);
 
   enum class Hit : uint8_t {
@@ -68,6 +69,7 @@ class Breakpoints {
     uint64_t physical = 0;
     uint8_t original = 0;
   };
+  Status show_patches(bool wanted);
   struct Register {
     uint64_t linear = 0;
     Kind kind = Kind::software;
@@ -75,6 +77,7 @@ class Breakpoints {
   Machine& machine_;
   DebugFacilities facilities_;
   std::map<uint64_t, Patch> patches_;  // by linear address
+  bool patches_shown_ = true;          // the INT3s are in memory
   std::set<uint64_t> stepped_to_;
   bool wants_step_ = false;
   std::array<std::optional<Register>, kRegisters> registers_{};

@@ -171,6 +171,45 @@ TEST(Breakpoints, AnInt3IsInMemoryAndNobodySeesIt) {
   EXPECT_EQ(breakpoints.read((2ULL << 20) - 2, seen), 2);
 }
 
+// Where INT3 comes to the host, the guest stands at one that is in memory, and goes on over what is
+// beneath it.
+TEST(Breakpoints, TheInstructionBeneathAnInt3IsExecuted) {
+  RINGFENCE_NEED_KVM(kvm);
+  const auto facilities = probe_debug(*kvm);
+  ASSERT_TRUE(facilities);
+  if (!facilities->step) GTEST_SKIP() << debug_limits(*facilities);
+  // mov al, 3; nop; out 0xf4, al
+  auto machine = machine_of(*kvm, Bytes{0xb0, 3, 0x90, 0xe6, 0xf4});
+  ASSERT_TRUE(machine);
+  GuestMemory& memory = (*machine)->memory();
+  Breakpoints breakpoints(**machine, kAll);
+  ASSERT_TRUE(breakpoints.insert(Kind::software, 0));
+  ASSERT_TRUE(breakpoints.insert(Kind::software, 3));
+  ASSERT_TRUE(breakpoints.arm(false));
+  EXPECT_EQ(memory.load<uint8_t>(0), uint8_t{0xcc});
+  const Debug stop{.exception = 3, .pc = 0, .dr6 = 0, .dr7 = 0};
+  EXPECT_EQ(breakpoints.explain(stop).hit, Breakpoints::Hit::breakpoint);
+  // On, as after a stop: the first instruction alone, without breakpoints.
+  ASSERT_TRUE(breakpoints.arm(true, false));
+  EXPECT_EQ(memory.load<uint32_t>(0), 0xe69003b0U);
+  const Seen seen = run_to_stop(**machine);
+  ASSERT_TRUE(seen.stop) << seen.end.text;
+  EXPECT_EQ(seen.stop->pc, 2);
+  EXPECT_EQ((*machine)->vcpu().regs()->rax & 0xff, 3U);
+  // Meanwhile they can be changed; then they are there again.
+  ASSERT_TRUE(breakpoints.insert(Kind::software, 2));
+  ASSERT_TRUE(breakpoints.remove(Kind::software, 3));
+  ASSERT_TRUE(breakpoints.write(0, Bytes{0xb1}));
+  EXPECT_EQ(memory.load<uint32_t>(0), 0xe69003b1U);
+  ASSERT_TRUE(breakpoints.arm(false));
+  EXPECT_EQ(memory.load<uint32_t>(0), 0xe6cc03ccU);
+  Bytes as_the_guest_has_it(4);
+  EXPECT_EQ(breakpoints.read(0, as_the_guest_has_it), 4);
+  EXPECT_EQ(as_the_guest_has_it, (Bytes{0xb1, 3, 0x90, 0xe6}));
+  ASSERT_TRUE(breakpoints.clear());
+  EXPECT_EQ(memory.load<uint32_t>(0), 0xe69003b1U);
+}
+
 TEST(Breakpoints, FourDebugRegistersAndNoMore) {
   RINGFENCE_NEED_KVM(kvm);
   auto machine = machine_of(*kvm, kNops);
