@@ -49,12 +49,12 @@ class BoardPlatform final : public Platform {
   Access in(uint16_t port, unsigned width, uint32_t& value, Nanos now) override {
     take(now);
     value = board_->read(port, width, now);
-    return {last_.device, last_.defined};
+    return {last_.device, last_.defined, silent()};
   }
   Access out(uint16_t port, unsigned width, uint32_t value, Nanos now) override {
     take(now);
     board_->write(port, width, value, now);
-    return {last_.device, last_.defined};
+    return {last_.device, last_.defined, silent()};
   }
   void advance(Nanos now) override {
     take(now);
@@ -92,6 +92,9 @@ class BoardPlatform final : public Platform {
   }
 
  private:
+  [[nodiscard]] bool silent() const {
+    return debug_.bytes.empty() && serial_.bytes.empty() && board_->quiet();
+  }
   void take(Nanos now) {
     for (; taken_ < inputs_.size() && inputs_[taken_].at <= now; ++taken_) {
       const Input& input = inputs_[taken_];

@@ -22,7 +22,10 @@ constexpr uint64_t kMostRam = 1ULL << 30;
 // What VMX without unrestricted guest asks for, below the ROM: KVM API 4.36, 4.41.
 constexpr uint64_t kTssAddress = 0xfffbd000;
 constexpr uint64_t kIdentityMap = 0xfffbc000;
+// How often the watchdog looks: a guest on the host's time is given its interrupts so. A kick costs
+// several exits.
 constexpr std::chrono::nanoseconds kKick = std::chrono::milliseconds(2);
+constexpr std::chrono::nanoseconds kSteppedKick = std::chrono::milliseconds(10);
 // Without an exit for so long, a guest waits for time to go by (ns on a CPU).
 constexpr int64_t kQuiet = 50'000'000;
 // A guest that halts with interrupts on, whose devices do this much without one, sleeps for ever.
@@ -215,7 +218,9 @@ void Machine::stop() noexcept {
 }
 
 End Machine::run() {
-  auto dog = Watchdog::start(*vcpu_, kKick);
+  const bool real = options_.clock == ClockKind::real || options_.irqchip;
+  kick_ = real ? kKick : kSteppedKick;
+  auto dog = Watchdog::start(*vcpu_, kick_);
   if (!dog) return failed(std::move(dog.error()));
   watchdog_ = &*dog;
   const int64_t began = monotonic();
@@ -323,7 +328,7 @@ std::optional<End> Machine::kicked() {
     exits_at_kick_ = exits;
     quiet_since_ = on_cpu;
   } else if (options_.clock == ClockKind::stepped && timer && on_cpu - quiet_since_ >= kQuiet) {
-    now_ += static_cast<Nanos>(kKick.count());
+    now_ += static_cast<Nanos>(kick_.count());
   }
   if (options_.clock == ClockKind::real) now_ = static_cast<Nanos>(monotonic() - epoch_);
   if (const auto next = platform_->next_event(); next && *next <= now_) platform_->advance(now_);
@@ -353,23 +358,28 @@ Result<Exit> Machine::run_other(Vcpu& other) {
 }
 
 std::optional<End> Machine::port(const IoIn& e) {
+  bool silent = a20_;
   for (size_t at = 0; at < e.data.size(); at += e.size) {
     uint32_t value = 0;
     const Platform::Access access = platform_->in(e.port, e.size, value, now_);
     transcript_.add(now_, Entry::Kind::in, e.port, e.size, value, access.device, access.defined);
     std::memcpy(e.data.data() + at, &value, e.size);
+    silent &= access.silent;
   }
   // Reading can lower a line, take time, and even reset: the same as writing.
-  return after_port();
+  return silent ? std::nullopt : after_port();
 }
 
 std::optional<End> Machine::port(const IoOut& e) {
+  bool silent = a20_;
   for (size_t at = 0; at < e.data.size(); at += e.size) {
     uint32_t value = 0;
     std::memcpy(&value, e.data.data() + at, e.size);
     const Platform::Access access = platform_->out(e.port, e.size, value, now_);
     transcript_.add(now_, Entry::Kind::out, e.port, e.size, value, access.device, access.defined);
+    silent &= access.silent;
   }
+  if (silent) return std::nullopt;
   collect();
   return after_port();
 }

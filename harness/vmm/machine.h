@@ -185,6 +185,7 @@ class Machine {
   std::string serial_;
   std::array<uint64_t, std::variant_size_v<Exit>> exits_{}, other_exits_{};
   Nanos now_ = 0;
+  std::chrono::nanoseconds kick_{};
   int64_t epoch_ = 0;     // host's monotonic ns at device time 0 (real clock)
   int64_t deadline_ = 0;  // host's monotonic ns at which the budget ends
   uint64_t kicks_ = 0;

@@ -21,9 +21,9 @@ Platform::Access BarePlatform::in(uint16_t port, unsigned width, uint32_t& value
   value = width == 4 ? 0xffffffff : (1U << (8 * width)) - 1;
   if (port == kDebugPort) {
     if (width == 1) value = kDebugPort;
-    return {"debugcon", width == 1};
+    return {"debugcon", width == 1, true};
   }
-  return {port == kExitPort ? "exit" : "", false};
+  return {port == kExitPort ? "exit" : "", false, true};
 }
 
 Platform::Access BarePlatform::out(uint16_t port, unsigned width, uint32_t value, Nanos /*now*/) {
@@ -35,7 +35,7 @@ Platform::Access BarePlatform::out(uint16_t port, unsigned width, uint32_t value
     code_ = value;
     return {"exit", true};
   }
-  return {};
+  return {"", false, true};
 }
 
 uint8_t BarePlatform::acknowledge(Nanos /*now*/) {

@@ -136,9 +136,10 @@ void Transcript::add(uint64_t now, Entry::Kind kind, uint64_t address, unsigned 
   if (slots_.size() < most_) {
     slots_.push_back(slot);
   } else {
-    slots_[count_ % most_] = slot;
+    slots_[next_] = slot;
   }
   ++count_;
+  if (++next_ == most_) next_ = 0;
 }
 
 std::vector<Entry> Transcript::entries(size_t last) const {
@@ -155,6 +156,7 @@ std::vector<Entry> Transcript::entries(size_t last) const {
 void Transcript::clear() {
   slots_.clear();
   count_ = 0;
+  next_ = 0;
 }
 
 }  // namespace ringfence::vmm

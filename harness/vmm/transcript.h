@@ -73,6 +73,7 @@ class Transcript {
   };
   size_t most_;
   uint64_t count_ = 0;
+  size_t next_ = 0;          // count_ % most_
   std::vector<Slot> slots_;  // a ring once it is full
 };
 

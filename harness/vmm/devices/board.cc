@@ -75,6 +75,9 @@ class BoardModel final : public Board, private ResetWire, private ExitWire {
   [[nodiscard]] bool a20() const override { return a20_kbc_.level || a20_92_.level; }
   std::optional<ResetRequest> take_reset() override { return std::exchange(reset_, std::nullopt); }
   [[nodiscard]] std::optional<uint32_t> exit_code() const override { return exit_; }
+  [[nodiscard]] bool quiet() const override {
+    return !reset_ && !exit_ && (a20_kbc_.level || a20_92_.level);
+  }
   [[nodiscard]] uint8_t post_code() const override {
     uint32_t value = 0;
     (void)post_->read(0x80, 1, value, 0);  // a register without side effects

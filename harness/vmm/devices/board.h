@@ -72,6 +72,8 @@ class Board {
   virtual std::optional<ResetRequest> take_reset() = 0;
   // What the guest wrote to 0xF4 first.
   [[nodiscard]] virtual std::optional<uint32_t> exit_code() const = 0;
+  // Neither of the two, and A20 is on.
+  [[nodiscard]] virtual bool quiet() const = 0;
   [[nodiscard]] virtual uint8_t post_code() const = 0;  // port 0x80
 
   // An input of the interrupt controllers that no device drives.
