@@ -1,0 +1,52 @@
+#pragma once
+// What a spawn makes before it clones: all that the child reads, since between clone and exec it
+// makes nothing itself. Internal to spawn/.
+#include <string>
+#include <vector>
+
+#include "harness/base/result.h"
+#include "harness/base/unique_fd.h"
+#include "harness/spawn/child.h"
+#include "harness/spawn/spawn.h"
+#include "harness/spawn/terminal.h"
+
+namespace ringfence {
+
+inline constexpr size_t kChildStack = (size_t{128} << 10) + 4096;
+
+// Anonymous memory that lives as long as one spawn.
+class Memory {
+ public:
+  Memory() = default;
+  Memory(const Memory&) = delete;
+  Memory& operator=(const Memory&) = delete;
+  ~Memory();
+  Status map(size_t size, int kind);
+  [[nodiscard]] char* data() const { return address_; }
+
+ private:
+  char* address_ = nullptr;
+  size_t size_ = 0;
+};
+
+struct Prepared {
+  std::vector<FlatOp> ops;
+  std::vector<FlatOp> fallbacks;
+  std::vector<const char*> argv, envp, paths;
+  std::vector<std::string> path_texts;
+  std::vector<UniqueFd> namespaces, trees;
+  UniqueFd init;
+  std::vector<std::string> init_args;
+  UniqueFd self;
+  UniqueFd unified_procs;
+  TerminalEnds terminal;
+  Memory stack;  // kChildStack bytes, the lowest page of them a guard
+  Memory shared;
+  ChildStart start{};
+};
+
+// Fails where the request cannot be carried out.
+Status check_request(const SpawnRequest& request);
+Status prepare_spawn(const SpawnRequest& request, Prepared& p);
+
+}  // namespace ringfence
