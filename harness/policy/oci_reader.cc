@@ -64,21 +64,6 @@ std::string read_uts_name(const JsonNode& node, const Policy& policy) {
   return name;
 }
 
-void check_hooks(const JsonNode& hooks, Policy& policy) {
-  hooks.object(
-      {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"});
-  for (const auto& [name, list] : hooks.members()) {
-    for (const auto& hook : list.items()) {
-      check_fields(hook, {{"path", Kind::string},
-                          {"args", Kind::strings},
-                          {"env", Kind::strings},
-                          {"timeout", Kind::i64}});
-      (void)hook.require("path").absolute_path();
-    }
-  }
-  note_unenforced(policy, hooks, Layer{});
-}
-
 void read_annotations(const JsonNode& node, Policy& policy) {
   for (const auto& [key, value] : node.members()) {
     if (key.empty()) value.fail("empty annotation key", "a key of at least one character");
@@ -154,7 +139,7 @@ Result<ReadPolicy> parse_oci_policy(std::string_view json, const std::string& fi
   read_mounts(top.get("mounts"), policy);
   policy.hostname = read_uts_name(top.get("hostname"), policy);
   policy.domainname = read_uts_name(top.get("domainname"), policy);
-  check_hooks(top.get("hooks"), policy);
+  read_hooks(top.get("hooks"), policy);
   read_annotations(top.get("annotations"), policy);
   check_listener(linux_section.get("seccomp"), policy);
   if (!policy.mounts.empty() && !policy.has(Ns::mnt)) {

@@ -32,6 +32,8 @@ void read_mounts(const JsonNode& mounts, Policy& policy);
 
 void read_process(const JsonNode& process, Policy& policy);
 void read_linux(const JsonNode& linux_section, Policy& policy);
+// Recorded as unenforced as well.
+void read_hooks(const JsonNode& hooks, Policy& policy);
 void read_resources(const JsonNode& resources, Policy& policy);
 
 }  // namespace ringfence

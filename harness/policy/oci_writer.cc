@@ -195,6 +195,20 @@ Json write_resources(const Resources& r) {
   return json;
 }
 
+Json write_hooks(const Hooks& hooks) {
+  Json json = Json::object();
+  for (const HookKind kind : kAllHooks) {
+    for (const Hook& hook : hooks.of(kind)) {
+      Json item = {{"path", hook.path}};
+      if (!hook.args.empty()) item["args"] = hook.args;
+      if (!hook.env.empty()) item["env"] = hook.env;
+      if (hook.timeout) item["timeout"] = *hook.timeout;
+      json[std::string(hook_name(kind))].push_back(std::move(item));
+    }
+  }
+  return json;
+}
+
 Json write_linux(const Policy& policy) {
   Json json = {{"namespaces", Json::array()}};
   for (const auto& ns : policy.namespaces) {
@@ -248,6 +262,7 @@ std::string write_oci_policy(const Policy& policy) {
   if (!policy.hostname.empty()) json["hostname"] = policy.hostname;
   if (!policy.domainname.empty()) json["domainname"] = policy.domainname;
   for (const auto& mount : policy.mounts) json["mounts"].push_back(write_mount(mount));
+  if (!policy.hooks.empty()) json["hooks"] = write_hooks(policy.hooks);
   auto notes = write_ringfence_annotations(policy);
   notes.insert(policy.annotations.begin(), policy.annotations.end());
   if (!notes.empty()) json["annotations"] = notes;

@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "harness/policy/hooks.h"
 #include "harness/policy/landlock.h"
 #include "harness/policy/layer.h"
 #include "harness/policy/network.h"
@@ -274,6 +275,7 @@ struct Policy {
   std::map<std::string, std::string> sysctl;
   std::optional<uint32_t> personality;  // PER_LINUX, PER_LINUX32
   std::optional<MemoryPolicy> memory_policy;
+  Hooks hooks;  // carried out only with CompileOptions::hooks
   std::map<std::string, std::string> annotations;
   NetworkPolicy network;  // annotation "ringfence.network"
 
