@@ -546,6 +546,24 @@ class Spawn(CommandLine):
             self.assertIn("policy.json: /process/apparmorProfile: read, not carried out", done.stderr)
 
 
+    def test_runs_hooks_only_on_demand(self):
+        policy = self.profile("none")
+        policy["hooks"] = {"createRuntime": [{"path": "/bin/sh", "args": ["sh", "-c", f"echo ran >> {self.here}/log"]}],
+                           "poststop": [{"path": "/bin/sh", "args": ["sh", "-c", "echo oh >&2; exit 3"]}]}
+        self.write("policy.json", policy)
+        done = self.ringfence("spawn", "--policy", "policy.json", "--", "/bin/true")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("policy.json: /hooks: read, not carried out (--hooks runs them)", done.stderr)
+        self.assertFalse((self.here / "log").exists())
+        self.assertNotIn("hook", self.ringfence("plan", "policy.json").stdout)
+
+        self.assertIn("hook.createRuntime:0", self.ringfence("plan", "--hooks", "policy.json").stdout)
+        self.assertFalse((self.here / "log").exists())
+        done = self.ringfence("spawn", "--policy", "policy.json", "--hooks", "--", "/bin/true")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(done.stderr, "ringfence: warning: hook /hooks/poststop/0: /bin/sh: exit 3: oh\n")
+        self.assertEqual((self.here / "log").read_text(), "ran\n")
+
     def terminal(self, **fields):
         policy = self.profile("none")
         policy["process"].update({"terminal": True, **fields})

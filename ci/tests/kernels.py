@@ -641,7 +641,8 @@ class Fields(Machines):
 
     PROGRAM = str(BIN / "ringfence_spawn_test")
     TESTS = ["Scheduling.*", "Label.*", "MountLabel.*", "CgroupFields.*", "CgroupPath.*", "Filter.*", "Supervisor.*",
-             "Copies.*", "Tmpfs.*", "Terminal.*", "SpawnNetworkDevices.*", "SandboxPoolTest.*", "LandlockSpawn.*", "Securebits.*", "CgroupIo.WritesAreThrottledByDevice",
+             "Copies.*", "Tmpfs.*", "Terminal.*", "SpawnNetworkDevices.*", "SandboxPoolTest.*", "LandlockSpawn.*", "Securebits.*",
+             "SpawnHooks.*", "CgroupIo.WritesAreThrottledByDevice",
              *(f"Isolation.{name}" for name in (
                  "EachNamespaceAlone", "AllNamespacesAndMaps", "FiveCapabilitySetsEachBySetAlone",
                  "IdsGroupsSessionAndDescriptors", "EveryRlimitAndTheUmask", "AccessTimesOfMounts"))]

@@ -16,10 +16,13 @@
 namespace ringfence::cli {
 namespace {
 
+constexpr std::string_view kHooks = "/hooks";
+
 // What was read and is not carried out is never passed over in silence.
 void warn_of_unenforced(const std::string& name, const Policy& policy) {
   for (const Unenforced& u : policy.unenforced) {
-    fmt::print(stderr, "ringfence: warning: {}: {}: read, not carried out\n", name, u.pointer);
+    fmt::print(stderr, "ringfence: warning: {}: {}: read, not carried out{}\n", name, u.pointer,
+               u.pointer == kHooks ? " (--hooks runs them)" : "");
   }
 }
 
@@ -37,7 +40,8 @@ int check(const std::string& name) {
     print(fmt::format("warning: {}: {}: {}\n", w.file, w.pointer, w.text));
   }
   for (const Unenforced& u : read->policy.unenforced) {
-    print(fmt::format("unenforced: {}: {}: read, not carried out\n", name, u.pointer));
+    print(fmt::format("unenforced: {}: {}: read, not carried out{}\n", name, u.pointer,
+                      u.pointer == kHooks ? " (spawn --hooks runs them)" : ""));
   }
   auto plan = compile(read->policy);
   if (!plan) return complain(plan.error());
@@ -46,25 +50,33 @@ int check(const std::string& name) {
 }
 
 // As `spawn` carries it out.
-Result<Plan> plan_of(const Loaded& loaded) {
+Result<Plan> plan_of(const Loaded& loaded, bool hooks) {
   CompileOptions options;
+  options.hooks = hooks;
   options.rootfs = loaded.rootfs;
   options.attended = true;
   return compile(loaded.policy, options);
 }
 
-int plan_command(const std::string& name, const std::string& rootfs, bool syscalls) {
-  auto loaded = load(name, rootfs);
+struct PlanArguments {
+  std::string policy, rootfs;
+  bool syscalls = false;
+  bool hooks = false;
+};
+
+int plan_command(const PlanArguments& args) {
+  auto loaded = load(args.policy, args.rootfs);
   if (!loaded) return complain(loaded.error());
-  auto plan = plan_of(*loaded);
+  auto plan = plan_of(*loaded, args.hooks);
   if (!plan) return complain(plan.error());
-  print(print_plan(*plan, syscalls));
+  print(print_plan(*plan, args.syscalls));
   return 0;
 }
 
 struct SpawnArguments {
   std::string policy = "docker-default";
   std::string rootfs;
+  bool hooks = false;
   std::vector<std::string> command;
 };
 
@@ -81,13 +93,14 @@ int spawn_command(const SpawnArguments& args) {
   auto loaded = load(args.policy, args.rootfs);
   if (!loaded) return complain(loaded.error());
   // Here somebody runs a program for its own sake, and it takes them along.
-  std::erase_if(loaded->policy.unenforced,
-                [](const Unenforced& u) { return u.pointer == "/linux/netDevices"; });
+  std::erase_if(loaded->policy.unenforced, [&](const Unenforced& u) {
+    return u.pointer == "/linux/netDevices" || (args.hooks && u.pointer == kHooks);
+  });
   warn_of_unenforced(args.policy, loaded->policy);
   if (auto swept = sweep_cgroups(CgroupLayout::probe()); swept && *swept > 0) {
     fmt::print(stderr, "ringfence: {}\n", swept_text(*swept));
   }
-  auto plan = plan_of(*loaded);
+  auto plan = plan_of(*loaded, args.hooks);
   if (!plan) return complain(plan.error());
 
   std::optional<CgroupLeaf> leaf;
@@ -118,6 +131,9 @@ int spawn_command(const SpawnArguments& args) {
   }
   if (plan->terminal == Plan::Terminal::none) request.fds = {{0, 0}, {1, 1}, {2, 2}};
   request.cgroup = leaf ? &*leaf : nullptr;
+  request.warn = [](const Error& error) {
+    fmt::print(stderr, "ringfence: warning: {}\n", error.describe());
+  };
   SpawnFailure failure;
   auto child = spawn(request, &failure);
   if (!child) {
@@ -167,20 +183,15 @@ void add_policy(CLI::App& app, Action& action) {
 }
 
 void add_plan(CLI::App& app, Action& action) {
-  struct Arguments {
-    std::string policy, rootfs;
-    bool syscalls = false;
-  };
-  auto args = std::make_shared<Arguments>();
+  auto args = std::make_shared<PlanArguments>();
   CLI::App* plan = app.add_subcommand("plan", "Print the steps that carry a policy out");
   plan->add_option("policy", args->policy, "A built-in profile or a config.json")
       ->type_name("FILE|NAME")
       ->required();
   plan->add_option("--rootfs", args->rootfs, "Directory to use as root")->type_name("DIR");
   plan->add_flag("--syscalls", args->syscalls, "With the system calls of each step");
-  plan->callback([args, &action] {
-    action = [args] { return plan_command(args->policy, args->rootfs, args->syscalls); };
-  });
+  plan->add_flag("--hooks", args->hooks, "With the policy's hooks, as spawn --hooks runs them");
+  plan->callback([args, &action] { action = [args] { return plan_command(*args); }; });
 }
 
 void add_spawn(CLI::App& app, Action& action) {
@@ -190,6 +201,8 @@ void add_spawn(CLI::App& app, Action& action) {
       ->type_name("FILE|NAME")
       ->capture_default_str();
   spawn->add_option("--rootfs", args->rootfs, "Directory to use as root")->type_name("DIR");
+  spawn->add_flag("--hooks", args->hooks,
+                  "Run the policy's hooks: programs that its writer chose, with your rights");
   spawn->add_option("command", args->command, "The program and its arguments, after --")
       ->type_name("CMD...")
       ->required();

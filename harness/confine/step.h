@@ -68,6 +68,10 @@ enum PseudoCall : long {
   kCallSendFd = -13,
   // landlock_add_rule(2) for a path: the rule set, what is allowed, the descriptor of the path.
   kCallLandlockBeneath = -14,
+  kCallWaitHooks = -15,  // waits for the spawner to run its hooks
+  // Runs a hook and waits for its end, by clone(2), execve(2) and wait4(2): its number among those
+  // that the child runs.
+  kCallHook = -16,
 };
 // Before the filter is loaded; afterwards, waiting until it was taken, by futex(2) or where the
 // filter does not let that pass by looking again and again.
@@ -96,7 +100,8 @@ enum class Where : uint8_t {
   parent,  // before clone, by the parent: cgroup limits
   clone,   // a flag of clone3
   helper,  // by the parent while the child waits: id maps
-  child    // in the child, in order
+  child,   // in the child, in order
+  after    // by the parent, once the program has started or ended
 };
 
 struct Step {

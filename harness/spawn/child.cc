@@ -15,6 +15,7 @@
 
 #include "harness/base/sys.h"
 #include "harness/spawn/child_files.h"
+#include "harness/spawn/child_hooks.h"
 #include "harness/spawn/child_mounts.h"
 
 #ifdef __SANITIZE_THREAD__
@@ -23,6 +24,78 @@ extern "C" void __tsan_func_entry(void*);
 #endif
 
 namespace ringfence {
+namespace {
+
+// The syscall that a pseudo-call is about.
+RINGFENCE_CHILD long real_call(long nr) {
+  switch (nr) {
+    case kCallMountAt:
+      return SYS_mount;
+    case kCallOpenInRoot:
+      return SYS_openat;
+    case kCallReborn:
+      return SYS_clone3;
+    case kCallListener:
+      return SYS_futex;
+    case kCallCopyTree:
+      return SYS_write;
+    case kCallSendFd:
+      return SYS_sendmsg;
+    case kCallLandlockBeneath:
+      return SYS_landlock_add_rule;
+    case kCallWaitHooks:
+      return SYS_getpid;
+    case kCallHook:
+      return SYS_wait4;
+    default:
+      return nr;
+  }
+}
+
+}  // namespace
+
+// Not through the seam: there is nobody to tell that it failed.
+RINGFENCE_CHILD void leave(int code) {
+  for (;;) {
+    asm volatile("syscall" : : "a"(SYS_exit_group), "D"(code) : "rcx", "r11", "memory");
+  }
+}
+
+RINGFENCE_CHILD void fail(ChildStart* start, uint32_t step, long nr, int64_t result) {
+  ChildReport* report = start->report;
+  report->step = step;
+  report->nr = real_call(nr);
+  report->err = static_cast<int32_t>(-result);
+  __atomic_store_n(&report->failed, 1U, __ATOMIC_RELEASE);
+  leave(127);
+}
+
+// The numbers end at the limit of open files.
+RINGFENCE_CHILD int64_t cloexec_each() {
+  uint64_t limit[2] = {1024, 1024};
+  const int64_t r = sys::call(SYS_prlimit64, 0, 7 /* RLIMIT_NOFILE */, 0, sys::arg(&limit[0]));
+  if (r < 0) return r;
+  const uint64_t end = limit[1] < (1U << 20) ? limit[1] : 1U << 20;
+  for (uint64_t fd = 0; fd < end; ++fd) {
+    const int64_t set = sys::call(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
+    if (set < 0 && set != -EBADF) return set;
+  }
+  return 0;
+}
+
+RINGFENCE_CHILD void await_go(uint32_t* waiting, uint32_t* go) {
+  __atomic_store_n(waiting, uint32_t{kWaiting}, __ATOMIC_RELEASE);
+  sys::call(SYS_futex, sys::arg(waiting), FUTEX_WAKE, 1);
+  for (;;) {
+    const uint32_t said = __atomic_load_n(go, __ATOMIC_ACQUIRE);
+    if (said == kGo) return;
+    if (said == kNoGo) leave(127);
+    // Bounded, so that a lost wake-up costs time and not the child.
+    timespec brief{0, 20'000'000};
+    sys::call(SYS_futex, sys::arg(go), FUTEX_WAIT, said, sys::arg(&brief));
+  }
+}
+
 namespace {
 
 // The sanitizer counts calls per thread, and a successful exec never returns from the seam: on
@@ -44,44 +117,6 @@ struct KernelSigaction {
 };
 constexpr int kSignals = 64;
 constexpr int kAwayFromGiven = 64;  // given numbers are below 16
-
-// Not through the seam: there is nobody to tell that it failed.
-RINGFENCE_CHILD void leave(int code) {
-  for (;;) {
-    asm volatile("syscall" : : "a"(SYS_exit_group), "D"(code) : "rcx", "r11", "memory");
-  }
-}
-
-// The syscall that a pseudo-call is about.
-RINGFENCE_CHILD long real_call(long nr) {
-  switch (nr) {
-    case kCallMountAt:
-      return SYS_mount;
-    case kCallOpenInRoot:
-      return SYS_openat;
-    case kCallReborn:
-      return SYS_clone3;
-    case kCallListener:
-      return SYS_futex;
-    case kCallCopyTree:
-      return SYS_write;
-    case kCallSendFd:
-      return SYS_sendmsg;
-    case kCallLandlockBeneath:
-      return SYS_landlock_add_rule;
-    default:
-      return nr;
-  }
-}
-
-RINGFENCE_CHILD void fail(ChildStart* start, uint32_t step, long nr, int64_t result) {
-  ChildReport* report = start->report;
-  report->step = step;
-  report->nr = real_call(nr);
-  report->err = static_cast<int32_t>(-result);
-  __atomic_store_n(&report->failed, 1U, __ATOMIC_RELEASE);
-  leave(127);
-}
 
 RINGFENCE_CHILD void reset_signals(uint64_t mask) {
   KernelSigaction action{};  // SIG_DFL
@@ -123,19 +158,6 @@ RINGFENCE_CHILD int64_t give_fds(ChildStart* start) {
   return 0;
 }
 
-// Where close_range is missing. The numbers end at the limit of open files.
-RINGFENCE_CHILD int64_t cloexec_each() {
-  uint64_t limit[2] = {1024, 1024};
-  const int64_t r = sys::call(SYS_prlimit64, 0, 7 /* RLIMIT_NOFILE */, 0, sys::arg(&limit[0]));
-  if (r < 0) return r;
-  const uint64_t end = limit[1] < (1U << 20) ? limit[1] : 1U << 20;
-  for (uint64_t fd = 0; fd < end; ++fd) {
-    const int64_t set = sys::call(SYS_fcntl, fd, F_SETFD, FD_CLOEXEC);
-    if (set < 0 && set != -EBADF) return set;
-  }
-  return 0;
-}
-
 // Sets one of the three sets of capset(2); a permitted set takes the effective one down with it.
 // What the process does not have it cannot be given, and then has less than the policy gives.
 RINGFENCE_CHILD int64_t set_caps(uint64_t part, uint64_t mask) {
@@ -164,20 +186,6 @@ RINGFENCE_CHILD int64_t allow_beneath(uint64_t rule_set, uint64_t allowed, uint6
   rule.allowed_access = allowed;
   rule.parent_fd = static_cast<int32_t>(fd);
   return sys::call(SYS_landlock_add_rule, rule_set, LANDLOCK_RULE_PATH_BENEATH, sys::arg(&rule), 0);
-}
-
-RINGFENCE_CHILD int64_t wait_for_maps(ChildStart* start) {
-  ChildReport* report = start->report;
-  __atomic_store_n(&report->waiting, uint32_t{kWaiting}, __ATOMIC_RELEASE);
-  sys::call(SYS_futex, sys::arg(&report->waiting), FUTEX_WAKE, 1);
-  for (;;) {
-    const uint32_t go = __atomic_load_n(&report->go, __ATOMIC_ACQUIRE);
-    if (go == kGo) return 0;
-    if (go == kNoGo) leave(127);
-    // Bounded, so that a lost wake-up costs time and not the child.
-    timespec brief{0, 20'000'000};
-    sys::call(SYS_futex, sys::arg(&report->go), FUTEX_WAIT, go, sys::arg(&brief));
-  }
 }
 
 // Once the filter is loaded every call may be one that waits for an answer, or ends us.
@@ -237,7 +245,12 @@ RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
     case kCallOpenInRoot:
       return open_in_root(a[0], reinterpret_cast<const char*>(a[1]), a[2], a[3] != 0);
     case kCallWaitMaps:
-      return wait_for_maps(start);
+      await_go(&start->report->waiting, &start->report->go);
+      return 0;
+    case kCallWaitHooks:
+      return wait_for_hooks(start);
+    case kCallHook:
+      return run_hook(start, start->hooks[a[0]], op.step);
     case kCallReborn:
       return be_reborn(start);
     case kCallListener:
@@ -314,7 +327,7 @@ RINGFENCE_CHILD void run_child(void* argument) {
     const int64_t r = sys::call(SYS_setns, static_cast<uint64_t>(start->netns_fd), CLONE_NEWNET);
     if (r < 0) fail(start, start->netns_step, SYS_setns, r);
   }
-  if (start->wait_for_maps) wait_for_maps(start);
+  if (start->wait_for_maps) await_go(&start->report->waiting, &start->report->go);
   for (uint32_t i = 0; i < start->given_count; ++i) {
     const int64_t fd = move_away(start->given[i].here);
     if (fd < 0) fail(start, start->exec_step, SYS_fcntl, fd);

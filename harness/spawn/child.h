@@ -37,11 +37,28 @@ struct ChildReport {
   uint32_t listener_taken;  // by the spawner (kGo), or it could not be (kNoGo)
   int32_t listener_fd;      // its number in the child
   int32_t reborn;           // pid of the child that goes on in our place (kCallReborn), 0 for none
+  uint32_t hooks_waiting;   // the child asks for the spawner's hooks (kWaiting)
+  uint32_t hooks_go;        // they have run (kGo), or one said no (kNoGo)
+  uint32_t hook;            // the child runs this one of its own, counted from 1; 0 for none
+  int32_t hook_status;      // how that one ended, as wait4(2) says it; 0 for well
   uint32_t step;
   int32_t err;
   int64_t nr;
 };
 enum : uint32_t { kWaiting = 1, kOver = 2, kGo = 1, kNoGo = 2, kComing = 1, kThere = 2 };
+
+// A hook that the child runs itself, made before the clone. Descriptors are above those given.
+struct ChildHook {
+  const char* path;
+  const char* const* argv;
+  const char* const* envp;
+  int state_fd, null_fd, stderr_fd;  // its standard input, output and error
+  bool early;                        // the spawner's descriptors are not yet those that stay open
+  // The program, when its path is one of the spawner's, and which file that is; -1 where it is to
+  // be found by its path.
+  int exe_fd;
+  uint64_t device, inode;
+};
 
 struct GivenFd {
   int inside;
@@ -64,6 +81,8 @@ struct ChildStart {
   int64_t slots[kSlots];
   const char* const* argv;
   const char* const* envp;
+  const ChildHook* hooks;    // by the number that kCallHook has
+  int64_t own_pid;           // as we see it; from kCallWaitHooks on
   const char* const* paths;  // what to try when there is no descriptor; ends with null
 };
 
@@ -72,6 +91,14 @@ inline constexpr char kUnstartedName[16] = "rf-not-started";
 
 // Child side. Never returns.
 void run_child(void* start);
+
+// For the parts of the child's side: ends it with a report, or without one; and what close_range(2)
+// does where it is missing. 0 or -errno.
+void fail(ChildStart* start, uint32_t step, long nr, int64_t result);
+void leave(int code);
+int64_t cloexec_each();
+// Waits for the spawner: says so in `waiting`, until `go` says what comes of it.
+void await_go(uint32_t* waiting, uint32_t* go);
 
 // clone3(2) with a function to run on the new stack in the child. -errno or the pid.
 long clone_and_run(void* clone_args, uint64_t size, void (*function)(void*), void* argument);

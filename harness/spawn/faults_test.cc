@@ -128,6 +128,21 @@ TEST_F(Faults, EachCallOfAPreparedSandbox) {
   fail_each(once, 0.5);
 }
 
+// Those of the thread that runs hooks, of what it spawns, and of what the child starts.
+TEST_F(Faults, EachCallOfASpawnWithHooks) {
+  Policy policy = open_policy();
+  policy.namespaces = {{Ns::mnt, {}}};
+  for (const HookKind kind :
+       {HookKind::prestart, HookKind::create_container, HookKind::start_container}) {
+    policy.hooks.of(kind) = {{"/bin/true", {}, {}, 20}};
+  }
+  CompileOptions options;
+  options.attended = options.hooks = true;
+  auto plan = compile(policy, options);
+  ASSERT_TRUE(plan) << plan.error().describe();
+  fail_each(*plan, 0.15);  // few steps, among the signals that are reset
+}
+
 TEST_F(Faults, ErrorNamesStepCallAndErrno) {
   auto plan = compile(fast_policy());
   ASSERT_TRUE(plan) << plan.error().describe();

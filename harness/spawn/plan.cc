@@ -17,6 +17,7 @@
 #include "harness/confine/scheduling.h"
 #include "harness/confine/seccomp.h"
 #include "harness/confine/terminal.h"
+#include "harness/spawn/hook_steps.h"
 
 namespace ringfence {
 namespace {
@@ -88,12 +89,13 @@ Status add_privileges(Assembler& plan, const Policy& policy, const NamespacePlan
 
 // A pool makes a new root in a mount namespace that belongs to the spawner's user namespace, by
 // steps that all are there.
-std::string why_not_ahead(const NamespacePlan& namespaces, const MountPlan& mounts) {
+std::string why_not_ahead(const NamespacePlan& namespaces, const MountPlan& mounts, bool hooks) {
   if (namespaces.has(Ns::user)) return "the target has a user namespace of its own";
   if (namespaces.by_unshare || namespaces.by_pidfd || !namespaces.paths.empty()) {
     return "namespaces are joined or unshared";
   }
   if ((namespaces.clone_flags & CLONE_NEWNS) == 0) return "no mount namespace is made";
+  if (hooks) return "hooks run before the root is entered";
   if (!mounts.fresh || !mounts.enters_root) return "the root is no fresh one";
   if (!mounts.bound_late.empty()) {
     return mounts.bound_late + " takes what the spawner has at a path, late";
@@ -178,6 +180,7 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   auto mounts = add_mounts(assembler, policy, *namespaces, options.staging, options.rootfs,
                            options.rootfs_at, options.program, options.disposable_mounts, terminal);
   if (!mounts) return tl::unexpected(mounts.error());
+  const size_t mounted = assembler.size();
   if (terminal && !mounts->own_terminal) add_spawners_terminal(assembler, policy);
   add_descriptors(assembler, policy);  // before a limit of open files hides some of them
   if (terminal) add_terminal_descriptors(assembler);
@@ -210,7 +213,8 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
       namespaces->by_unshare && (namespaces->has(Ns::user) || namespaces->makes_net);
   plan.by_pidfd = namespaces->by_pidfd;
   plan.init = policy.init;
-  plan.not_ahead = why_not_ahead(*namespaces, *mounts);
+  const bool hooks = options.attended && options.hooks && !policy.hooks.empty();
+  plan.not_ahead = why_not_ahead(*namespaces, *mounts, hooks);
   plan.mapped_trees = std::move(mounts->mapped);
   plan.namespace_paths = namespaces->paths;
   plan.network = policy.network;
@@ -221,6 +225,11 @@ Result<Plan> compile(const Policy& policy, const CompileOptions& options) {
   plan.program = options.program.empty() ? "" : mounts->has_root ? kProgramInside : options.program;
   plan.seccomp_program = std::move(filter.program);
   plan.listener = std::move(filter.listener);
+  if (hooks) {
+    if (auto added = add_hooks(plan, policy, options.drop, mounted); !added) {
+      return tl::unexpected(added.error());
+    }
+  }
   return plan;
 }
 

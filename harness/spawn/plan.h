@@ -2,6 +2,7 @@
 // Plan: a Policy compiled in the parent into a flat list of steps. Immutable, free of descriptors,
 // so that one plan serves any number of spawns, in threads or in forked workers.
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -38,10 +39,29 @@ struct CompileOptions {
   // Somebody runs the program for its own sake, as a runtime's caller does: it gets the policy's
   // terminal, and its network devices. A case has pipes, and the decoy's network.
   bool attended = false;
+  // ... and its hooks are run as well: programs of whoever wrote the policy, with the caller's
+  // rights.
+  bool hooks = false;
   // A program that the new root gets at /.ringfence/program, read-only, from this path in the
   // spawner's mount namespace: for a target whose filter denies execveat. Without a root of its own
   // the target finds it where it is. Plan::program says where to execute it.
   std::string program;
+};
+
+// The hooks that are run, in order, and what they are told on their standard input besides.
+struct HookPlan {
+  struct Run {
+    HookKind kind = HookKind::prestart;
+    size_t index = 0;  // in the policy's list of its kind
+    size_t step = 0;   // in Plan::steps
+    Hook hook;
+    [[nodiscard]] std::string pointer() const;  // "/hooks/prestart/0"
+    [[nodiscard]] bool by_child() const;        // createContainer, startContainer
+    [[nodiscard]] bool before_start() const;    // all but poststart and poststop
+  };
+  std::vector<Run> runs;
+  std::string oci_version, bundle;
+  std::map<std::string, std::string> annotations;
 };
 
 struct Plan {
@@ -75,6 +95,7 @@ struct Plan {
   // The compiled filter, classic BPF; empty when there is none. Evaluate with bpf_evaluate().
   std::vector<uint64_t> seccomp_program;
   std::optional<Listener> listener;  // where calls are notified
+  std::optional<HookPlan> hooks;     // where CompileOptions asks for them
 
   [[nodiscard]] const Step* find(std::string_view key) const;
   // Whether something is made while the child waits: id maps, interfaces.

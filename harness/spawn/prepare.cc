@@ -234,6 +234,12 @@ Status prepare_spawn(const SpawnRequest& request, Prepared& p) {
   p.terminal = std::move(*terminal);
   s.slots[kSlotTerminal] = p.terminal.slave();
   s.slots[kSlotTerminalTo] = p.terminal.sender();
+  if (plan.hooks) {
+    auto hooks = HookRunner::make(*plan.hooks, request.warn);
+    if (!hooks) return tl::unexpected(hooks.error());
+    p.hooks = std::move(*hooks);
+    s.hooks = p.hooks->child_hooks();
+  }
   if (request.die_with_parent) {
     const int64_t pid = sys::call(SYS_getpid);
     const int64_t fd = pid < 0 ? pid : sys::call(SYS_pidfd_open, static_cast<uint64_t>(pid), 0);

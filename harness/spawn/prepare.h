@@ -1,12 +1,14 @@
 #pragma once
 // What a spawn makes before it clones: all that the child reads, since between clone and exec it
 // makes nothing itself. Internal to spawn/.
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "harness/base/result.h"
 #include "harness/base/unique_fd.h"
 #include "harness/spawn/child.h"
+#include "harness/spawn/hooks.h"
 #include "harness/spawn/spawn.h"
 #include "harness/spawn/terminal.h"
 
@@ -43,6 +45,7 @@ struct Prepared {
   Memory stack;  // kChildStack bytes, the lowest page of them a guard
   Memory shared;
   ChildStart start{};
+  std::unique_ptr<HookRunner> hooks;  // looks at `shared`
 };
 
 // Fails where the request cannot be carried out.

@@ -17,6 +17,8 @@ std::string_view where_name(Where where) {
       return "helper";
     case Where::child:
       return "child";
+    case Where::after:
+      return "after";
   }
   return "";
 }
@@ -45,6 +47,10 @@ std::string_view pseudo_name(long nr) {
       return "sendmsg";
     case kCallLandlockBeneath:
       return "landlock_add_rule";
+    case kCallWaitHooks:
+      return "futex(until the spawner's hooks have run)";
+    case kCallHook:
+      return "clone(), execve in it, wait4";
     default:
       return "capset";
   }

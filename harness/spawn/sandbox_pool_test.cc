@@ -350,6 +350,13 @@ TEST_F(SandboxPoolTest, WhatCannotBeSplitIsRefused) {
     EXPECT_EQ(pool.error().kind, Error::Kind::unsupported) << row.what;
     EXPECT_THAT(pool.error().describe(), HasSubstr(row.says)) << row.what;
   }
+  Policy hooked = base;
+  hooked.hooks.of(HookKind::create_runtime) = {{"/bin/true", {}, {}, {}}};
+  CompileOptions asked;
+  asked.attended = asked.hooks = true;
+  const auto with_hooks = compile(hooked, asked);
+  ASSERT_TRUE(with_hooks) << with_hooks.error().describe();
+  EXPECT_THAT(SandboxPool::make(*with_hooks, groups_).error().describe(), HasSubstr("hooks run"));
   // Dropped steps: the split would not be what was asked for.
   for (const char* key : {"mount.root", "mount.root:detach", "ns.mnt"}) {
     CompileOptions options;

@@ -11,6 +11,7 @@
 #include "harness/base/sys.h"
 #include "harness/confine/seccomp.h"
 #include "harness/spawn/child.h"
+#include "harness/spawn/hooks.h"
 #include "harness/spawn/id_map_writer.h"
 #include "harness/spawn/prepare.h"
 #include "harness/spawn/reap.h"
@@ -26,6 +27,7 @@ struct Cloned {
   std::optional<IdMapWriter::Failure> map_failure;
   std::unique_ptr<Supervisor> supervisor;
   std::optional<Error> no_listener;
+  std::optional<HookRunner::Failure> hook_failure;
 };
 
 // The child gets the v2 group's cgroup.procs next to those of v1, for the step that joins.
@@ -70,12 +72,18 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
   if (request.netns_fd >= 0) args.flags &= ~uint64_t{CLONE_NEWNET};
   p.start.wait_for_maps = plan.needs_helper() && !plan.maps_in_child;
 
+  // Before what is borrowed for the clone, which hooks are not to have.
+  if (p.hooks) {
+    if (auto started = p.hooks->start(p.start.report, &parent_tid); !started) {
+      return tl::unexpected(started.error());
+    }
+  }
   BorrowedCpus cpus;
   if (auto taken = cpus.take(plan); !taken) return tl::unexpected(taken.error());
   const KeptDumpable dumpable;
   BlockedSignals signals;
   if (auto blocked = signals.block(); !blocked) return tl::unexpected(blocked.error());
-  p.start.signal_mask = signals.before();
+  p.start.signal_mask = request.signal_mask.value_or(signals.before());
   IdMapWriter writer(plan, p.start.report, &parent_tid, request.port_program);
   if (plan.needs_helper() || plan.maps_in_child) {
     if (auto started = writer.start(); !started) return tl::unexpected(started.error());
@@ -98,6 +106,10 @@ Result<Cloned> clone_child(const SpawnRequest& request, Prepared& p) {
     cloned.pid = clone_and_run(&args, CLONE_ARGS_SIZE_VER1, run_child, &p.start);
   }
   writer.finish();
+  if (p.hooks) {
+    p.hooks->finish();
+    cloned.hook_failure = p.hooks->failure(*p.start.report);
+  }
   cloned.map_failure = writer.failure();
   if (cloned.supervisor) cloned.no_listener = cloned.supervisor->begun();
   if (request.counted_ports != nullptr) *request.counted_ports = writer.counted_ports();
@@ -154,6 +166,10 @@ Error failed_child(const SpawnRequest& request, const Cloned& cloned, const Chil
     what = {static_cast<size_t>(step - plan.steps.data()), step->key, step->layer, SYS_pidfd_getfd,
             cloned.no_listener->err};
     error = *cloned.no_listener;
+  } else if (cloned.hook_failure) {
+    const HookRunner::Failure& hook = *cloned.hook_failure;
+    what = {hook.step, plan.steps.at(hook.step).key, {}, hook.nr, hook.error.err};
+    error = hook.error;
   } else if (report.failed != 0) {
     what.step = report.step;
     what.nr = report.nr;
@@ -202,6 +218,8 @@ Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure) {
   Child child;
   child.pid_ = static_cast<int>(cloned->pid);
   child.pidfd_ = UniqueFd(cloned->pidfd);
+  child.hooks_ = std::move(prepared.hooks);
+  if (child.hooks_) child.hooks_->existed(report.reborn > 0 ? report.reborn : child.pid_);
   if (report.reborn > 0) {
     // The first one has ended, or would not.
     reap(child.pid_, child.pidfd_.get());
@@ -214,13 +232,14 @@ Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure) {
     }
   }
 
-  const bool failed =
-      report.failed != 0 || report.reached_exec == 0 || cloned->map_failure || cloned->no_listener;
+  const bool failed = report.failed != 0 || report.reached_exec == 0 || cloned->map_failure ||
+                      cloned->no_listener || cloned->hook_failure;
   child.supervisor_ = std::move(cloned->supervisor);
   if (!failed && !ended_unstarted(child.pid_, child.pidfd_.get())) {
     auto terminal = prepared.terminal.take();
     if (!terminal) return tl::unexpected(terminal.error());
     child.terminal_ = std::move(*terminal);
+    if (child.hooks_) child.hooks_->started();
     return child;
   }
   child.ended_ = reap(child.pid_, child.pidfd_.get());
@@ -237,28 +256,36 @@ Child::Child(Child&& other) noexcept
       pidfd_(std::move(other.pidfd_)),
       terminal_(std::move(other.terminal_)),
       ended_(std::exchange(other.ended_, std::nullopt)),
-      supervisor_(std::move(other.supervisor_)) {}
+      supervisor_(std::move(other.supervisor_)),
+      hooks_(std::move(other.hooks_)) {}
 
 Child& Child::operator=(Child&& other) noexcept {
   if (this != &other) {
-    if (pid_ > 0 && !ended_) reap(pid_, pidfd_.get());
+    finish();
     pid_ = std::exchange(other.pid_, -1);
     pidfd_ = std::move(other.pidfd_);
     terminal_ = std::move(other.terminal_);
     ended_ = std::exchange(other.ended_, std::nullopt);
     supervisor_ = std::move(other.supervisor_);
+    hooks_ = std::move(other.hooks_);
   }
   return *this;
 }
 
-Child::~Child() {
-  if (pid_ > 0 && !ended_) reap(pid_, pidfd_.get());
+Child::~Child() { finish(); }
+
+void Child::finish() {
+  if (pid_ > 0 && !ended_) ended_ = reap(pid_, pidfd_.get());
+  if (hooks_) hooks_->stopped();
 }
 
 Result<std::optional<ExitStatus>> Child::wait(std::optional<std::chrono::milliseconds> timeout) {
   if (ended_) return ended_;
   auto ended = wait_for_end(pidfd_.get(), timeout);
-  if (ended && *ended) ended_ = *ended;
+  if (ended && *ended) {
+    ended_ = *ended;
+    if (hooks_) hooks_->stopped();
+  }
   return ended;
 }
 

@@ -7,6 +7,7 @@
 // (a helper thread writes id maps, since the caller is suspended); *apart*, without CLONE_VM.
 // Needs clone3 (Linux 5.3) and pidfds. Sources: clone(2), pidfd_open(2), execveat(2).
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,6 +20,7 @@
 
 namespace ringfence {
 
+class HookRunner;
 class Supervisor;
 
 struct SpawnRequest {
@@ -50,6 +52,11 @@ struct SpawnRequest {
   int* counted_ports = nullptr;
   // Kill the target when the thread that spawns it ends (PR_SET_PDEATHSIG).
   bool die_with_parent = true;
+  // The signals that the program starts with blocked, bit N - 1 for signal N; unset: the caller's.
+  std::optional<uint64_t> signal_mask;
+  // Told of poststart and poststop hooks that failed, which fail nothing else; may be empty. Called
+  // by spawn(), and by whoever learns of the end: Child::wait(), or the end of the handle.
+  std::function<void(const Error&)> warn;
 };
 
 // Where a child failed before its program started.
@@ -76,7 +83,8 @@ class Child {
   ~Child();
   [[nodiscard]] int pid() const { return pid_; }
   [[nodiscard]] int pidfd() const { return pidfd_.get(); }
-  // Waits for the end, or until the time is over (nothing then).
+  // Waits for the end, or until the time is over (nothing then). The plan's poststop hooks run
+  // then, for which the time does not count.
   Result<std::optional<ExitStatus>> wait(std::optional<std::chrono::milliseconds> timeout = {});
   Status kill(int signal = 9);
   // How many notified calls were answered by the harness, so far.
@@ -87,15 +95,18 @@ class Child {
  private:
   friend Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure);
   Child();
+  void finish();
   int pid_ = -1;
   UniqueFd pidfd_;
   UniqueFd terminal_;
   std::optional<ExitStatus> ended_;
   std::unique_ptr<Supervisor> supervisor_;  // answers until the child's handle is gone
+  std::unique_ptr<HookRunner> hooks_;
 };
 
 // Returns once the program has started (exec succeeded) or a step failed; then the child is gone,
-// the Error names step, syscall and errno, and `failure` (when given) is filled.
+// the Error names step, syscall and errno, and `failure` (when given) is filled. With hooks, also
+// those before the start and poststart have ended; one before the start that fails is such a step.
 Result<Child> spawn(const SpawnRequest& request, SpawnFailure* failure = nullptr);
 
 }  // namespace ringfence
