@@ -100,6 +100,8 @@ int spawn_command(const SpawnArguments& args) {
   if (auto swept = sweep_cgroups(CgroupLayout::probe()); swept && *swept > 0) {
     fmt::print(stderr, "ringfence: {}\n", swept_text(*swept));
   }
+  const bool sized = loaded->policy.console_size.has_value();
+  if (loaded->policy.terminal && !sized) loaded->policy.console_size = own_size();
   auto plan = plan_of(*loaded, args.hooks);
   if (!plan) return complain(plan.error());
 
@@ -147,7 +149,7 @@ int spawn_command(const SpawnArguments& args) {
   // Ctrl-C belongs to the program; its end is ours.
   signal(SIGINT, SIG_IGN);
   if (child->terminal() >= 0) {
-    if (auto done = relay(*child, loaded->policy.console_size.has_value()); !done) {
+    if (auto done = relay(*child, sized); !done) {
       return complain(done.error());
     }
   }

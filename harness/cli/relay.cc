@@ -61,6 +61,12 @@ Result<UniqueFd> window_changes() {
 
 }  // namespace
 
+std::optional<ConsoleSize> own_size() {
+  winsize size{};
+  if (sys::call(SYS_ioctl, STDIN_FILENO, TIOCGWINSZ, sys::arg(&size)) < 0) return std::nullopt;
+  return ConsoleSize{size.ws_row, size.ws_col};
+}
+
 Status relay(Child& child, bool sized) {
   const int terminal = child.terminal();
   auto changes = window_changes();
