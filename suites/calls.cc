@@ -257,10 +257,7 @@ constexpr std::array kRows = {
         [](const Params& p) {
           return std::vector{opening(p.text(0), O_WRONLY | O_CREAT | O_TRUNC, "0644")};
         }},
-    Row{"unlink",
-        [](const Params& p) {
-          return std::vector{on_path(SYS_unlinkat, 1, p.text(0), {{2, "0"}})};
-        }},
+    Row{"unlink", [](const Params& p) { return std::vector{on_path(SYS_unlinkat, 1, p.text(0))}; }},
     Row{"create_file",
         [](const Params& p) {
           return std::vector{opening(p.text(0), O_WRONLY | O_CREAT | O_EXCL, p.text(1, "0644"))};
@@ -581,10 +578,7 @@ constexpr std::array kRows = {
         }},
     Row{"bpf_map", [](const Params&) { return std::vector{on(SYS_bpf, {{0, "0"}})}; }},
     Row{"keyctl_read", key_search},
-    Row{"add_key",
-        [](const Params& p) {
-          return std::vector{on_path(SYS_add_key, 1, p.text(0), {{4, p.text(2)}})};
-        }},
+    Row{"add_key", [](const Params& p) { return std::vector{on_path(SYS_add_key, 1, p.text(0))}; }},
 
     // Nothing is tried: what is judged is the state that the target is in from its start.
     Row{"hold", nullptr, "state"},

@@ -65,7 +65,7 @@ inline Call on(long nr, Values values) {
   return call;
 }
 
-inline Call on_path(long nr, int index, std::string path, Values values) {
+inline Call on_path(long nr, int index, std::string path, Values values = {}) {
   Call call = on(nr, values);
   if (path.empty()) return call;
   call.path = index;
