@@ -5,8 +5,9 @@
  *
  * Arguments: FD COUNT PATH... ARGV...: the program is the descriptor FD, or, for "-", the first of
  * COUNT paths that can be executed; ARGV begins with argv[0].
- * The one argument "hold": starts nothing, and stays until it is killed, so that the namespaces that
- * it is in can be taken from it.
+ * The one argument "hold": starts nothing, and stays until it is killed, so that the namespaces
+ * that it is in can be taken from it.
+ *
  * Sources: pid_namespaces(7), wait4(2), rt_sigtimedwait(2), PR_SET_CHILD_SUBREAPER in prctl(2). */
 #include <asm/signal.h>
 #include <linux/prctl.h>
