@@ -340,6 +340,13 @@ JsonNode JsonDocument::root(JsonContext& context, std::string pointer) const {
   return {context, value_.get(), std::move(pointer)};
 }
 
+std::optional<JsonDocument> JsonDocument::within(const JsonNode& node) {
+  auto document = parse(node.string(), "the text");
+  if (document) return std::move(*document);
+  node.fail(document.error().what + ", " + document.error().object, document.error().hint);
+  return std::nullopt;
+}
+
 Result<JsonDocument> JsonDocument::parse(std::string_view text, const std::string& file) {
   if (text.size() > kJsonSizeLimit) {
     return usage_error("file is too large", file, "at most 16 MiB");

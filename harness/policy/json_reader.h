@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -102,6 +103,8 @@ class JsonDocument {
   // Refuses broken JSON (object: FILE:line:column), keys that occur twice, nesting deeper than
   // kJsonDepthLimit, texts larger than kJsonSizeLimit, and anything but an object at the top.
   static Result<JsonDocument> parse(std::string_view text, const std::string& file);
+  // The document that the string `node` holds; nothing, and the node fails, where that is none.
+  static std::optional<JsonDocument> within(const JsonNode& node);
   JsonDocument(JsonDocument&&) noexcept;
   ~JsonDocument();
   // `pointer`: where the document itself stands, when it is a text inside another.

@@ -79,13 +79,8 @@ Json names_of(const Rights& known, uint64_t bits) {
 
 void read_landlock(const JsonNode& node, Policy& policy) {
   if (!node) return;
-  const std::string text = node.string();
-  const auto document = JsonDocument::parse(text, "the text");
-  if (!document) {
-    const Error& error = document.error();
-    node.fail(error.what + ", " + error.object, error.hint);
-    return;
-  }
+  const auto document = JsonDocument::within(node);
+  if (!document) return;
   // The pointer goes on inside the text.
   const JsonNode top = document->root(node.context(), node.pointer());
   top.only({"ruleSets"});

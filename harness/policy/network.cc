@@ -303,14 +303,8 @@ std::string write_network(const NetworkPolicy& network) {
 }
 
 void read_network(const JsonNode& node, NetworkPolicy& network) {
-  const std::string text = node.string();
-  const std::string here = "the text";
-  const auto document = JsonDocument::parse(text, here);
-  if (!document) {
-    const Error& error = document.error();
-    node.fail(error.what + ", " + error.object, error.hint);
-    return;
-  }
+  const auto document = JsonDocument::within(node);
+  if (!document) return;
   // The pointer goes on inside the text.
   const JsonNode top = document->root(node.context(), node.pointer());
   top.only({"interfaces", "allow"});

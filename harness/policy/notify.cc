@@ -45,13 +45,8 @@ NotifyAnswer read_answer(const JsonNode& node) {
 
 void read_notify(const JsonNode& node, Policy& policy) {
   if (!node) return;
-  const std::string text = node.string();
-  const auto document = JsonDocument::parse(text, "the text");
-  if (!document) {
-    const Error& error = document.error();
-    node.fail(error.what + ", " + error.object, error.hint);
-    return;
-  }
+  const auto document = JsonDocument::within(node);
+  if (!document) return;
   const auto notified = policy.seccomp ? policy.seccomp->notified() : std::vector<std::string>{};
   if (notified.empty()) {
     node.fail("answers, and no call is notified",
