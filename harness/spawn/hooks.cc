@@ -23,6 +23,7 @@
 #include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/confine/seccomp.h"
+#include "harness/spawn/prepare.h"
 #include "harness/spawn/spawn.h"
 
 namespace ringfence {
@@ -139,14 +140,6 @@ bool drain(int fd, std::string& said) {
 // The hook's session is its process group, too; the pid is nobody else's until it was reaped.
 void end_group(int pid) {
   if (pid > 1) sys::call(SYS_kill, static_cast<uint64_t>(-int64_t{pid}), SIGKILL);
-}
-
-std::vector<const char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<const char*> list;
-  list.reserve(texts.size() + 1);
-  for (const auto& text : texts) list.push_back(text.c_str());
-  list.push_back(nullptr);
-  return list;
 }
 
 std::vector<std::string> args_of(const Hook& hook) {

@@ -67,14 +67,6 @@ void flatten(const Plan& plan, Prepared& p) {
   }
 }
 
-std::vector<const char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<const char*> list;
-  list.reserve(texts.size() + 1);
-  for (const auto& text : texts) list.push_back(text.c_str());
-  list.push_back(nullptr);
-  return list;
-}
-
 // Where to look for the program, execvp(3).
 std::vector<std::string> candidates(const SpawnRequest& request) {
   const std::string& name = request.exe_path;
@@ -105,6 +97,14 @@ Status prepare_init(const SpawnRequest& request, Prepared& p) {
 }
 
 }  // namespace
+
+std::vector<const char*> pointers(const std::vector<std::string>& texts) {
+  std::vector<const char*> list;
+  list.reserve(texts.size() + 1);
+  for (const auto& text : texts) list.push_back(text.c_str());
+  list.push_back(nullptr);
+  return list;
+}
 
 Memory::~Memory() {
   if (address_ == nullptr) return;

@@ -48,6 +48,9 @@ struct Prepared {
   std::unique_ptr<HookRunner> hooks;  // looks at `shared`
 };
 
+// Of each text, and a null at the end: what execve(2) takes. `texts` must stay as they are.
+std::vector<const char*> pointers(const std::vector<std::string>& texts);
+
 // Fails where the request cannot be carried out.
 Status check_request(const SpawnRequest& request);
 Status prepare_spawn(const SpawnRequest& request, Prepared& p);
