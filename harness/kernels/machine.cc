@@ -312,8 +312,9 @@ class Running {
 
   void send_rest() {
     while (!to_send_.empty()) {
-      const int64_t n = sys::call(SYS_write, static_cast<uint64_t>(channel_.ours.get()),
-                                  sys::arg(to_send_.data()), to_send_.size());
+      // A QEMU that is gone must not end the harness by SIGPIPE.
+      const int64_t n = sys::call(SYS_sendto, static_cast<uint64_t>(channel_.ours.get()),
+                                  sys::arg(to_send_.data()), to_send_.size(), MSG_NOSIGNAL, 0, 0);
       if (n == -EINTR) continue;
       if (n <= 0) return;
       to_send_.erase(0, static_cast<size_t>(n));

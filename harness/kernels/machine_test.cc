@@ -4,6 +4,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <chrono>
+#include <thread>
+
+#include "harness/kernels/channel.h"
 #include "harness/kernels/test_files.h"
 
 namespace ringfence {
@@ -112,6 +116,20 @@ TEST(Machine, SilenceIsAFailedBootAfterTheTimeGiven) {
   const MachineEnd end = run_machine(options, Job{{"true"}, {}, {}, {}}, {});
   EXPECT_EQ(end.failure, "boot_failed");
   EXPECT_THAT(end.detail, HasSubstr("no word"));
+}
+
+// The job goes out to nobody: a write would raise SIGPIPE.
+TEST(Machine, AQemuThatIsGoneDoesNotEndTheHarness) {
+  const testing::Directory directory;
+  const std::string qemu = directory.write("qemu", "#!/bin/sh\ncat \"${0%/*}/hello\" >&4\n");
+  std::filesystem::permissions(qemu, std::filesystem::perms::owner_all);
+  (void)directory.write("hello",
+                        FrameWriter().encode(FrameKind::hello, to_json(Hello{"6.1.0", 2, 1, {}})));
+  MachineOptions options;
+  options.vmm.program = qemu;
+  MachineSinks sinks;
+  sinks.hello = [](const Hello&) { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
+  EXPECT_EQ(run_machine(options, Job{{"true"}, {}, {}, {}}, sinks).failure, "channel_lost");
 }
 
 TEST(Machine, TheJobOfThisHostHasOutputResultsAndAnEnd) {
