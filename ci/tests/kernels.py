@@ -103,7 +103,7 @@ class Fetch(unittest.TestCase):
     @staticmethod
     def uname(spec):
         return run(RINGFENCE, "kernels", "exec", "--kernel", spec, "--boot-timeout", "300", "--",
-                   "uname", "-r", timeout=600)
+                   "uname", "-r", timeout=900)
 
     @staticmethod
     def lacks_package(got):

@@ -221,6 +221,9 @@ int exec_command(const Arguments& args) {
       fmt::print(stderr, "ringfence: the machine's agent: {}\n", complaint);
     }
   };
+  sinks.note = [](const std::string& text) {
+    fmt::print(stderr, "ringfence: the machine: {}\n", text);
+  };
   const MachineEnd end = target.source.running ? run_here(job, sinks, &interrupted)
                                                : run_machine(*machine, job, sinks);
   if (!end.failure.empty()) {

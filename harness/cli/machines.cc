@@ -185,8 +185,9 @@ void add_machine_options(CLI::App& command, MachineArguments& args) {
   command.add_option("--console", args.console, "Keep each machine's console in a file there")
       ->type_name("DIR");
   command
-      .add_option("--boot-timeout", args.boot_timeout,
-                  "Seconds for a machine to come up; 60 by default")
+      .add_option(
+          "--boot-timeout", args.boot_timeout,
+          "Seconds for a machine to come up, under TCG once more for a second try; 60 by default")
       ->check(CLI::Range(1.0, 86400.0));
   command
       .add_option("--hang-after", args.hang_after,

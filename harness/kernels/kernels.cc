@@ -71,6 +71,7 @@ class TargetRun {
       }
     }
     if (interrupted()) result_.summary.interrupted = true;
+    for (auto& note : notes_) result_.summary.notes.push_back(std::move(note));
     ensure_header();
     sort_cases();
     result_.summary.run_id = result_.header.run_id;
@@ -119,6 +120,7 @@ class TargetRun {
       if (said_.size() < 4096) said_ += bytes;
     };
     sinks.hello = [&](const Hello& hello) { hello_ = hello; };
+    sinks.note = [&](const std::string& text) { notes_.push_back("machine: " + text); };
     sinks.waiting = [&] { observer_.call([](Observer& o) { o.waiting(); }); };
     if (options_.console) {
       sinks.console = [&](std::string_view bytes) { options_.console(number_, bytes); };
@@ -315,6 +317,7 @@ class TargetRun {
   bool has_header_ = false;
   RunResult result_;
   std::vector<std::string> unexplained_;
+  std::vector<std::string> notes_;  // on machines that came up in another way
 };
 
 }  // namespace

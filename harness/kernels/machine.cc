@@ -13,6 +13,7 @@
 #include <csignal>
 
 #include "harness/base/file.h"
+#include "harness/base/number.h"
 #include "harness/base/sys.h"
 #include "harness/kernels/accelerator.h"
 #include "harness/kernels/channel.h"
@@ -48,11 +49,15 @@ Result<Socket> make_socket() {
   return pair;
 }
 
-std::vector<std::string> command_of(const MachineOptions& options) {
+// How TCG runs the CPUs: each in a thread of its own, or all in turn.
+enum class Threads : uint8_t { each, one };
+
+std::vector<std::string> command_of(const MachineOptions& options, Threads threads) {
   // panic=-1 and -no-reboot: the end of the kernel is the end of the machine. An oops is one, too.
   const std::string line =
       "console=ttyS0 loglevel=4 panic=-1 oops=panic no_timer_check tsc=reliable " +
       options.command_line;
+  const std::string tcg = threads == Threads::each ? "tcg,thread=multi" : "tcg,thread=single";
   return {options.vmm.program,
           "-nodefaults",
           "-no-user-config",
@@ -62,7 +67,7 @@ std::vector<std::string> command_of(const MachineOptions& options) {
           "-machine",
           "q35",
           "-accel",
-          options.vmm.vmm == Vmm::qemu_kvm ? "kvm" : "tcg,thread=multi",
+          options.vmm.vmm == Vmm::qemu_kvm ? "kvm" : tcg,
           "-cpu",
           options.vmm.vmm == Vmm::qemu_kvm ? "host" : "max",
           "-smp",
@@ -162,8 +167,11 @@ class Pulse {
 
 class Running {
  public:
-  Running(const MachineOptions& options, const Job& job, const MachineSinks& sinks)
-      : options_(options), job_(job), sinks_(sinks) {}
+  Running(const MachineOptions& options, const Job& job, const MachineSinks& sinks, Threads threads)
+      : options_(options), job_(job), sinks_(sinks), threads_(threads) {}
+
+  // The kernel did not panic and did not end: it came no further.
+  [[nodiscard]] bool stood_still() const { return stood_still_; }
 
   MachineEnd run() {
     auto child = start();
@@ -198,10 +206,9 @@ class Running {
       }
       if (options_.interrupted != nullptr && *options_.interrupted) {
         fail("interrupted", "a signal came");
-      } else if (!greeted_ && Clock::now() - began_ > options_.boot_timeout) {
-        fail("boot_failed", fmt::format("no word from the agent within {} s",
-                                        options_.boot_timeout.count() / 1000));
-      } else if (greeted_ && !said_done_) {
+      } else if (!greeted_) {
+        watch_boot(child->pid());
+      } else if (!said_done_) {
         const auto limit = options_.progress_timeout;
         if (const std::string why = pulse.hung(); !why.empty()) {
           fail("kernel_hang", why);
@@ -229,7 +236,7 @@ class Running {
     }
     auto nothing = sys::open("/dev/null", O_RDWR);
     if (!nothing) return tl::unexpected(nothing.error());
-    ProgramRequest request{command_of(options_), {}, {}, {}};
+    ProgramRequest request{command_of(options_, threads_), {}, {}, {}};
     request.fds = {{0, nothing->get()},
                    {1, complaints_.theirs.get()},
                    {2, complaints_.theirs.get()},
@@ -238,6 +245,22 @@ class Running {
     auto child = start_program(request);
     for (Socket* socket : {&console_, &channel_, &complaints_}) socket->theirs.reset();
     return child;
+  }
+
+  void watch_boot(int pid) {
+    if (tells_of_panic(said_)) return;
+    std::string why;
+    if (Clock::now() - began_ > options_.boot_timeout) {
+      why = fmt::format("no word from the agent within {} s", options_.boot_timeout.count() / 1000);
+    } else if (const auto lockup = lockup_of(said_); lockup &&
+                                                     lockup->stuck >= options_.stuck_after &&
+                                                     cpu_time(pid) >= options_.stuck_after / 2) {
+      why = fmt::format("CPU {} stood still for {} s while the machine came up", lockup->cpu,
+                        lockup->stuck.count());
+    }
+    if (why.empty()) return;
+    stood_still_ = true;
+    fail("boot_failed", why);
   }
 
   void read_console() {
@@ -350,6 +373,7 @@ class Running {
   const MachineOptions& options_;
   const Job& job_;
   const MachineSinks& sinks_;
+  Threads threads_;
   Socket console_, channel_, complaints_;
   FrameReader reader_;
   FrameWriter writer_;
@@ -359,6 +383,7 @@ class Running {
   Clock::time_point began_, progress_;
   bool console_ended_ = false, channel_ended_ = false;
   bool greeted_ = false, said_done_ = false, over_ = false;
+  bool stood_still_ = false;
   MachineEnd end_;
 };
 
@@ -393,7 +418,31 @@ Result<VmmChoice> choose_vmm(Vmm wanted) {
 }
 
 MachineEnd run_machine(const MachineOptions& options, const Job& job, const MachineSinks& sinks) {
-  return Running(options, job, sinks).run();
+  Running first(options, job, sinks, Threads::each);
+  MachineEnd end = first.run();
+  if (!first.stood_still() || options.vmm.vmm == Vmm::qemu_kvm || options.cpus == 1) return end;
+  const std::string seen = "with a thread of QEMU for each CPU: " + end.detail;
+  if (sinks.note) sinks.note(seen + "; booted again with one thread for all");
+  end = Running(options, job, sinks, Threads::one).run();
+  if (end.failure == "boot_failed") end.detail += "; before it, " + seen;
+  return end;
+}
+
+std::optional<Lockup> lockup_of(std::string_view console) {
+  constexpr std::string_view kMark = "soft lockup - CPU#", kStuck = " stuck for ";
+  std::optional<Lockup> longest;
+  for (size_t at = console.find(kMark); at != std::string_view::npos;
+       at = console.find(kMark, at + 1)) {
+    const std::string_view rest = console.substr(at + kMark.size());
+    const size_t stuck = rest.substr(0, rest.find('\n')).find(kStuck);
+    if (stuck == std::string_view::npos) continue;
+    const std::string_view after = rest.substr(stuck + kStuck.size());
+    const auto cpu = parse_int(rest.substr(0, stuck));
+    const auto seconds = parse_int(after.substr(0, after.find('s')));
+    if (!cpu || !seconds || (longest && longest->stuck.count() >= *seconds)) continue;
+    longest = {static_cast<int>(*cpu), std::chrono::seconds(*seconds)};
+  }
+  return longest;
 }
 
 bool tells_of_panic(std::string_view console) {

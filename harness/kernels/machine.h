@@ -35,6 +35,9 @@ struct MachineOptions {
   int memory_mib = 1024;
   int cpus = 2;
   std::chrono::milliseconds boot_timeout{60000};
+  // So long a soft lockup before the agent's first word, by the kernel's own count, is a boot that
+  // does not come, where QEMU had half of it in processor time.
+  std::chrono::milliseconds stuck_after{40000};
   // So long without a beat of some CPU is a hang.
   std::chrono::milliseconds hang_after{8000};
   // So long without a result is one, too; 0: no limit.
@@ -47,6 +50,8 @@ struct MachineSinks {
   std::function<void(std::string_view)> out, err, result;
   std::function<void(std::string_view)> console;  // the kernel's console
   std::function<void()> waiting;                  // some times a second
+  // One line on how the machine came to be that is not as it was asked for.
+  std::function<void(const std::string&)> note;
 };
 
 struct MachineEnd {
@@ -59,6 +64,9 @@ struct MachineEnd {
   std::chrono::milliseconds booted_after{0};  // until the agent's hello; 0: it never came
 };
 
+// A boot that stands still where TCG gives each CPU a thread is tried once more with one thread for
+// all of them, and noted: a vCPU may have lost its timer to a race of the emulator (seen in QEMU
+// 7.2, one boot in some hundred). What stands still then as well is `boot_failed`.
 MachineEnd run_machine(const MachineOptions& options, const Job& job, const MachineSinks& sinks);
 
 // The same job as a process of this host, without a machine.
@@ -69,5 +77,11 @@ MachineEnd run_here(const Job& job, const MachineSinks& sinks,
 // last lines; at most `limit` bytes.
 std::string last_words(std::string_view console, size_t limit = 2000);
 bool tells_of_panic(std::string_view console);
+// The longest soft lockup of which it tells; nothing without one.
+struct Lockup {
+  int cpu = 0;
+  std::chrono::seconds stuck{0};
+};
+std::optional<Lockup> lockup_of(std::string_view console);
 
 }  // namespace ringfence

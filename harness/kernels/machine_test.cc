@@ -1,6 +1,7 @@
 // What a console tells, and what a machine that does not start is.
 #include "harness/kernels/machine.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,7 +14,10 @@
 namespace ringfence {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+using ::testing::SizeIs;
 using ::testing::StartsWith;
 
 constexpr std::string_view kPanic =
@@ -118,6 +122,55 @@ TEST(Machine, SilenceIsAFailedBootAfterTheTimeGiven) {
   EXPECT_THAT(end.detail, HasSubstr("no word"));
 }
 
+TEST(Console, TheLongestSoftLockupIsTold) {
+  const std::string one = "[ 52.6] watchdog: BUG: soft lockup - CPU#0 stuck for 48s! [init:1]\r\n";
+  const std::string two = "[ 80.5] watchdog: BUG: soft lockup - CPU#11 stuck for 75s! [init:1]\r\n";
+  for (const auto& console :
+       {one + two, two + one, fmt::format("words\n{}between them\n{}", two, one)}) {
+    const auto lockup = lockup_of(console);
+    ASSERT_TRUE(lockup) << console;
+    EXPECT_EQ(lockup->cpu, 11);
+    EXPECT_EQ(lockup->stuck.count(), 75);
+  }
+  EXPECT_EQ(lockup_of(one)->stuck.count(), 48);
+  // Cut off, or of something else.
+  const std::string& cut = one;
+  for (size_t n = 0; n < cut.find("48s!"); ++n) EXPECT_FALSE(lockup_of(cut.substr(0, n))) << n;
+  EXPECT_FALSE(lockup_of(kPanic));
+  EXPECT_FALSE(lockup_of("soft lockup - CPU#x stuck for 48s!\n"));
+  EXPECT_FALSE(lockup_of("soft lockup - CPU#1\n stuck for 48s!\n"));
+}
+
+// A QEMU whose kernel comes no further where each CPU has a thread. Where all have one, it does
+// what `otherwise` says; its channel is descriptor 4.
+class BootThatStandsStill : public ::testing::Test {
+ protected:
+  MachineEnd run(const std::string& each, const std::string& otherwise) {
+    const testing::Directory directory;
+    FrameWriter writer;
+    std::string whole = writer.encode(FrameKind::hello, to_json(Hello{"6.1.0", 2, 1, {}}));
+    whole += writer.encode(FrameKind::done, to_json(Done{7, std::nullopt, ""}));
+    (void)directory.write("whole", whole);
+    options_.vmm.program =
+        directory.write("qemu", "#!/bin/sh\nhere=${0%/*}\ncase \"$*\" in\n*tcg,thread=single*) " +
+                                    otherwise + ";;\n*) " + each + ";;\nesac\n");
+    std::filesystem::permissions(options_.vmm.program, std::filesystem::perms::owner_all);
+    MachineSinks sinks;
+    sinks.note = [&](const std::string& text) { notes_.push_back(text); };
+    return run_machine(options_, Job{{"true"}, {}, {}, {}}, sinks);
+  }
+  static constexpr const char* kWhole = "cat $here/whole >&4; exit 0";
+  static constexpr const char* kSilent = "exec sleep 60";
+  // With its processor time, and without.
+  static constexpr const char* kLocked =
+      "echo 'watchdog: BUG: soft lockup - CPU#1 stuck for 23s! [init:1]' >&3; while :; do :; done";
+  static constexpr const char* kStarved =
+      "echo 'watchdog: BUG: soft lockup - CPU#1 stuck for 23s! [init:1]' >&3; sleep 1; cat "
+      "$here/whole >&4; exit 0";
+  MachineOptions options_;
+  std::vector<std::string> notes_;
+};
+
 // The job goes out to nobody: a write would raise SIGPIPE.
 TEST(Machine, AQemuThatIsGoneDoesNotEndTheHarness) {
   const testing::Directory directory;
@@ -130,6 +183,50 @@ TEST(Machine, AQemuThatIsGoneDoesNotEndTheHarness) {
   MachineSinks sinks;
   sinks.hello = [](const Hello&) { std::this_thread::sleep_for(std::chrono::milliseconds(200)); };
   EXPECT_EQ(run_machine(options, Job{{"true"}, {}, {}, {}}, sinks).failure, "channel_lost");
+}
+
+TEST_F(BootThatStandsStill, IsTriedOnceMoreWithOneThreadAndNoted) {
+  options_.boot_timeout = std::chrono::milliseconds(300);
+  const MachineEnd end = run(kSilent, kWhole);
+  EXPECT_EQ(end.failure, "") << end.detail;
+  EXPECT_EQ(end.done.exit_code, 7);
+  ASSERT_THAT(notes_, SizeIs(1));
+  EXPECT_THAT(notes_[0], HasSubstr("no word from the agent"));
+}
+
+TEST_F(BootThatStandsStill, IsKnownByTheKernelsOwnWords) {
+  options_.stuck_after = std::chrono::milliseconds(1000);
+  const MachineEnd end = run(kLocked, kWhole);
+  EXPECT_EQ(end.failure, "") << end.detail;
+  ASSERT_THAT(notes_, SizeIs(1));
+  EXPECT_THAT(notes_[0], HasSubstr("CPU 1 stood still for 23 s"));
+}
+
+TEST_F(BootThatStandsStill, IsNoneWhereQemuHadNoTime) {
+  options_.stuck_after = std::chrono::milliseconds(20000);
+  const MachineEnd end = run(kStarved, kSilent);
+  EXPECT_EQ(end.failure, "") << end.detail;
+  EXPECT_THAT(notes_, IsEmpty());
+}
+
+TEST_F(BootThatStandsStill, WithOneThreadAsWellIsAFailedBoot) {
+  options_.boot_timeout = std::chrono::milliseconds(300);
+  const MachineEnd end = run(kSilent, kSilent);
+  EXPECT_EQ(end.failure, "boot_failed");
+  EXPECT_THAT(end.detail, AllOf(StartsWith("no word"), HasSubstr("before it, with a thread")));
+}
+
+TEST_F(BootThatStandsStill, IsNotTriedAgainWhereThatChangesNothing) {
+  options_.boot_timeout = std::chrono::milliseconds(300);
+  options_.cpus = 1;
+  EXPECT_EQ(run(kSilent, kWhole).failure, "boot_failed");
+  options_.cpus = 2;
+  options_.vmm.vmm = Vmm::qemu_kvm;
+  EXPECT_EQ(run(kSilent, kWhole).failure, "boot_failed");
+  options_.vmm.vmm = Vmm::qemu_tcg;
+  EXPECT_EQ(run("echo 'Kernel panic - not syncing: x' >&3; sleep 1", kWhole).failure,
+            "boot_failed");
+  EXPECT_THAT(notes_, IsEmpty());
 }
 
 TEST(Machine, TheJobOfThisHostHasOutputResultsAndAnEnd) {
