@@ -61,6 +61,7 @@ Status KeptState::restore(Vcpu& vcpu) const {
     return system_error("restore guest", "MSR " + std::to_string(msrs_[*count].index), EINVAL);
   }
   if (auto ok = vcpu.set_events(events_); !ok) return ok;
+  vcpu.forget_readiness();
   return vcpu.set_mp_state(mp_state_);
 }
 

@@ -195,6 +195,7 @@ Status Machine::start_state() {
     sregs->cs.base = kRomHigh;
     regs.rip = kResetIp;
   }
+  vcpu_->forget_readiness();
   if (auto ok = vcpu_->set_sregs(*sregs); !ok) return ok;
   return vcpu_->set_regs(regs);
 }

@@ -323,16 +323,36 @@ TEST(Machine, UnknownPortsFloatAndAreRecorded) {
   EXPECT_TRUE(entries[1].defined);
 }
 
-TEST(Machine, AnInterruptIsTakenWhenTheGuestLetsIt) {
-  RINGFENCE_NEED_KVM(kvm);
+// Where vector 0x21 leads to an exit with 9.
+Bytes with_handler(const Bytes& body) {
   Bytes image(0x200, 0);
-  // out 0x30 with IF clear; sti; nop; nop; hlt loop
-  const Bytes body = Bytes{0xe6, 0x30, 0xe6, 0x31, 0xfb, 0x90, 0x90, 0xf4, 0xeb, 0xfd};
   std::copy(body.begin(), body.end(), image.begin());
-  image[0x84] = 0x00;  // vector 0x21 -> 0:0x100
+  image[0x84] = 0x00;  // 0:0x100
   image[0x85] = 0x01;
   const Bytes handler = code::exit_with(9);
   std::copy(handler.begin(), handler.end(), image.begin() + 0x100);
+  return image;
+}
+
+// That the interrupt came, and not before the guest wrote to port 0x31.
+void expect_taken_after_port_31(Machine& machine, const End& end) {
+  EXPECT_EQ(end.kind, End::Kind::exited) << end.text << machine.report();
+  EXPECT_EQ(end.code, 9U);
+  bool written = false;
+  bool taken = false;
+  for (const Entry& e : machine.transcript().entries()) {
+    written |= e.kind == Entry::Kind::out && e.address == 0x31;
+    if (e.kind != Entry::Kind::interrupt) continue;
+    taken = true;
+    EXPECT_TRUE(written) << "an interrupt where interrupts were off";
+  }
+  EXPECT_TRUE(taken);
+}
+
+TEST(Machine, AnInterruptIsTakenWhenTheGuestLetsIt) {
+  RINGFENCE_NEED_KVM(kvm);
+  // out 0x30 with IF clear; out 0x31; sti; nop; hlt; jmp to the hlt
+  const Bytes image = with_handler({0xe6, 0x30, 0xe6, 0x31, 0xfb, 0x90, 0x90, 0xf4, 0xeb, 0xfd});
   auto platform = std::make_unique<BarePlatform>();
   BarePlatform* bare = platform.get();
   auto machine = Machine::create(*kvm, image, std::move(platform), short_budget());
@@ -343,17 +363,7 @@ TEST(Machine, AnInterruptIsTakenWhenTheGuestLetsIt) {
     }
     return Handled::no;
   });
-  const End end = (*machine)->run();
-  EXPECT_EQ(end.kind, End::Kind::exited) << end.text << (*machine)->report();
-  EXPECT_EQ(end.code, 9U);
-  // Not before the port after it: interrupts were off.
-  const auto entries = (*machine)->transcript().entries();
-  const auto taken = std::find_if(entries.begin(), entries.end(), [](const Entry& e) {
-    return e.kind == Entry::Kind::interrupt && e.address == 0x21;
-  });
-  ASSERT_GE(taken - entries.begin(), 2);
-  ASSERT_NE(taken, entries.end());
-  EXPECT_EQ(entries[1].address, 0x31U);
+  expect_taken_after_port_31(**machine, (*machine)->run());
 }
 
 TEST(Machine, ATripleFaultIsAShutdownWithAReport) {
@@ -389,6 +399,59 @@ TEST(Machine, RewindRestoresRegistersMemoryAndDevices) {
   auto plain = machine_of(*kvm, image, short_budget());
   ASSERT_TRUE(plain);
   EXPECT_EQ((*plain)->remember().error().kind, Error::Kind::usage);
+}
+
+TEST(Machine, ARewoundGuestIsAskedBeforeItIsInterrupted) {
+  RINGFENCE_NEED_KVM(kvm);
+  // out 0x31, al; sti; nop; out 0x30, al; hlt; jmp to the hlt
+  const Bytes body = {0xe6, 0x31, 0xfb, 0x90, 0xe6, 0x30, 0xf4, 0xeb, 0xfd};
+  auto platform = std::make_unique<BarePlatform>();
+  BarePlatform* bare = platform.get();
+  MachineOptions options = short_budget();
+  options.resettable = true;
+  auto machine = Machine::create(*kvm, with_handler(body), std::move(platform), options);
+  ASSERT_TRUE(machine);
+  ASSERT_TRUE((*machine)->remember());
+  (*machine)->on_exit([&](Machine&, Exit& exit) {
+    const auto* io = std::get_if<IoOut>(&exit);
+    return io != nullptr && io->port == 0x30 ? Handled::stop : Handled::no;
+  });
+  // It stops with interrupts on, and is rewound to where they are off.
+  ASSERT_EQ((*machine)->run().kind, End::Kind::stopped);
+  ASSERT_TRUE((*machine)->rewind());
+  bare->raise(0x21);
+  (*machine)->on_exit({});
+  expect_taken_after_port_31(**machine, (*machine)->run());
+}
+
+// Port 0x64 resets the CPU and raises an interrupt.
+class Resetting : public BarePlatform {
+ public:
+  Access out(uint16_t port, unsigned width, uint32_t value, Nanos now) override {
+    if (port != 0x64) return BarePlatform::out(port, width, value, now);
+    raise(0x21);
+    reset_ = true;
+    return {"reset", true, false};
+  }
+  bool take_reset() override { return std::exchange(reset_, false); }
+
+ private:
+  bool reset_ = false;
+};
+
+TEST(Machine, AGuestThatWasResetIsAskedBeforeItIsInterrupted) {
+  RINGFENCE_NEED_KVM(kvm);
+  const Bytes body = {0x80, 0x3e, 0x00, 0x30, 0x00,  // cmp byte [0x3000], 0
+                      0x75, 0x08,                    // jne after the reset
+                      0xfe, 0x06, 0x00, 0x30,        // inc byte [0x3000]
+                      0xfb, 0x90,                    // sti; nop
+                      0xe6, 0x64,                    // out 0x64, al: the reset
+                      0xe6, 0x31,                    // out 0x31, al
+                      0xfb, 0x90, 0xf4, 0xeb, 0xfd};
+  auto machine =
+      Machine::create(*kvm, with_handler(body), std::make_unique<Resetting>(), short_budget());
+  ASSERT_TRUE(machine);
+  expect_taken_after_port_31(**machine, (*machine)->run());
 }
 
 TEST(Report, DisassemblesInEachWidth) {

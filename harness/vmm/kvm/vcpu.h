@@ -39,6 +39,12 @@ class Vcpu {
     return page_->ready_for_interrupt_injection != 0;
   }
   [[nodiscard]] bool interrupts_enabled() const noexcept { return page_->if_flag != 0; }
+  // After other registers were set: what the last exit said of them is no longer so. The guest is
+  // asked before an interrupt goes in.
+  void forget_readiness() noexcept {
+    page_->ready_for_interrupt_injection = 0;
+    page_->if_flag = 0;
+  }
 
   // KVM_GET/SET_REGS (4.11, 4.12), _SREGS (4.13, 4.14), _FPU (4.22, 4.23), _DEBUGREGS (4.33, 4.34),
   // _VCPU_EVENTS (4.31, 4.32), _MP_STATE (4.38, 4.39), _XCRS (4.44, 4.45), _XSAVE (4.42, 4.43).
