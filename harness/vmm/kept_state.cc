@@ -20,8 +20,9 @@ Status take(Result<T> from, T& to) {
 
 }  // namespace
 
-Result<KeptState> KeptState::of(const Vcpu& vcpu) {
+Result<KeptState> KeptState::of(const Vcpu& vcpu, Ways ways) {
   KeptState kept;
+  kept.ways_ = ways;
   for (const Status& ok :
        {take(vcpu.regs(), kept.regs_), take(vcpu.sregs(), kept.sregs_),
         take(vcpu.debugregs(), kept.debugregs_), take(vcpu.events(), kept.events_),
@@ -52,17 +53,25 @@ Status KeptState::restore(Vcpu& vcpu) const {
     if (auto ok = vcpu.set_xcrs(*xcrs_); !ok) return ok;
   }
   if (auto ok = xsave_ ? vcpu.set_xsave(*xsave_) : vcpu.set_fpu(fpu_); !ok) return ok;
-  if (auto ok = vcpu.set_sregs(sregs_); !ok) return ok;
-  if (auto ok = vcpu.set_regs(regs_); !ok) return ok;
   if (auto ok = vcpu.set_debugregs(debugregs_); !ok) return ok;
   auto count = vcpu.set_msrs(msrs_);
   if (!count) return tl::unexpected(count.error());
   if (*count != msrs_.size()) {
     return system_error("restore guest", "MSR " + std::to_string(msrs_[*count].index), EINVAL);
   }
-  if (auto ok = vcpu.set_events(events_); !ok) return ok;
+  if (ways_.apic) {
+    if (auto ok = vcpu.set_mp_state(mp_state_); !ok) return ok;
+  }
   vcpu.forget_readiness();
-  return vcpu.set_mp_state(mp_state_);
+  if (ways_.through_page) {
+    vcpu.enter_with(regs_);
+    vcpu.enter_with(sregs_);
+    vcpu.enter_with(events_);
+    return {};
+  }
+  if (auto ok = vcpu.set_regs(regs_); !ok) return ok;
+  if (auto ok = vcpu.set_sregs(sregs_); !ok) return ok;
+  return vcpu.set_events(events_);
 }
 
 }  // namespace ringfence::vmm

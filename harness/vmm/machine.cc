@@ -489,7 +489,11 @@ Status Machine::remember() {
   if (!options_.resettable) {
     return usage_error("remember the guest's state", {}, "the machine was not made resettable");
   }
-  auto cpu = KeptState::of(*vcpu_);
+  KeptState::Ways ways;
+  const int synced = vm_.check(KVM_CAP_SYNC_REGS).value_or(0);
+  ways.through_page = (synced & Vcpu::kSynced) == Vcpu::kSynced;
+  ways.apic = options_.irqchip;
+  auto cpu = KeptState::of(*vcpu_, ways);
   if (!cpu) return tl::unexpected(cpu.error());
   if (auto ok = memory_.keep(vm_); !ok) return ok;
   kept_ = std::make_unique<Kept>(Kept{std::move(*cpu), platform_->save(), now_, a20_});

@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "harness/vmm/kept_state.h"
 #include "harness/vmm/report.h"
 #include "harness/vmm/test_guest.h"
 
@@ -452,6 +453,51 @@ TEST(Machine, AGuestThatWasResetIsAskedBeforeItIsInterrupted) {
       Machine::create(*kvm, with_handler(body), std::make_unique<Resetting>(), short_budget());
   ASSERT_TRUE(machine);
   expect_taken_after_port_31(**machine, (*machine)->run());
+}
+
+// All that a guest can change, through the page and by ioctls.
+TEST(KeptState, ComesBackEitherWay) {
+  RINGFENCE_NEED_KVM(kvm);
+  const int synced = kvm->check(KVM_CAP_SYNC_REGS).value_or(0);
+  for (const bool through_page : {false, true}) {
+    SCOPED_TRACE(through_page);
+    if (through_page && (synced & Vcpu::kSynced) != Vcpu::kSynced) continue;
+    // mov ax, 0x1234; mov ds, ax; mov dr0, eax; sti; out 0x30, al; out 0x31, al
+    auto machine = machine_of(
+        *kvm, Bytes{0xb8, 0x34, 0x12, 0x8e, 0xd8, 0x0f, 0x23, 0xc0, 0xfb, 0xe6, 0x30, 0xe6, 0x31});
+    ASSERT_TRUE(machine);
+    Vcpu& vcpu = (*machine)->vcpu();
+    auto kept = KeptState::of(vcpu, {through_page, false});
+    ASSERT_TRUE(kept) << kept.error().describe();
+    const auto before = vcpu.xsave();
+    for (int i = 0; i < 3; ++i) {
+      auto exit = vcpu.run();
+      ASSERT_TRUE(exit);
+      const auto* io = std::get_if<IoOut>(&*exit);
+      ASSERT_NE(io, nullptr) << describe(*exit);
+      EXPECT_EQ(io->port, 0x30) << "run " << i;
+      EXPECT_EQ(vcpu.sregs()->ds.selector, 0x1234);
+      EXPECT_EQ(vcpu.debugregs()->db[0] & 0xffff, 0x1234U);
+      // What the exit left unfinished, as rewind() does.
+      vcpu.request_exit();
+      (void)vcpu.run_raw();
+      vcpu.request_exit(false);
+      EXPECT_NE(vcpu.regs()->rflags & 0x200, 0U);
+      // Not every KVM has the floating point instructions in real mode.
+      kvm_fpu fpu = vcpu.fpu().value();
+      fpu.fcw ^= 0x300;
+      ASSERT_TRUE(vcpu.set_fpu(fpu));
+      ASSERT_TRUE(kept->restore(vcpu));
+      if (i == 1) continue;  // nobody looks before it runs
+      EXPECT_EQ(vcpu.regs()->rip, 0U);
+      EXPECT_EQ(vcpu.regs()->rflags & 0x200, 0U);
+      EXPECT_EQ(vcpu.sregs()->ds.selector, 0);
+      EXPECT_EQ(vcpu.debugregs()->db[0], 0U);
+      if (before) {
+        EXPECT_EQ(vcpu.xsave().value(), *before);
+      }
+    }
+  }
 }
 
 TEST(Report, DisassemblesInEachWidth) {

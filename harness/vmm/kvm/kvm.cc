@@ -416,15 +416,17 @@ Exit Vcpu::exit() noexcept {
   }
 }
 
-#define RINGFENCE_GET(type, name, request, text)          \
-  Result<type> Vcpu::name() const {                       \
-    type value{};                                         \
-    auto r = ioctl_with(fd_.get(), request, value, text); \
-    if (!r) return tl::unexpected(std::move(r.error()));  \
-    return value;                                         \
+#define RINGFENCE_GET(type, name, request, text)                               \
+  Result<type> Vcpu::name() const {                                            \
+    if (auto ok = settle(); !ok) return tl::unexpected(std::move(ok.error())); \
+    type value{};                                                              \
+    auto r = ioctl_with(fd_.get(), request, value, text);                      \
+    if (!r) return tl::unexpected(std::move(r.error()));                       \
+    return value;                                                              \
   }
 #define RINGFENCE_SET(type, name, request, text)                       \
   Status Vcpu::set_##name(const type& value) const {                   \
+    if (auto ok = settle(); !ok) return ok;                            \
     return only(ioctl_of(fd_.get(), request, sys::arg(&value), text)); \
   }
 RINGFENCE_GET(kvm_regs, regs, KVM_GET_REGS, "KVM_GET_REGS")
@@ -446,6 +448,7 @@ RINGFENCE_GET(kvm_lapic_state, lapic, KVM_GET_LAPIC, "KVM_GET_LAPIC")
 #undef RINGFENCE_SET
 
 Result<uint32_t> Vcpu::mp_state() const {
+  if (auto ok = settle(); !ok) return tl::unexpected(ok.error());
   kvm_mp_state state{};
   auto r = ioctl_with(fd_.get(), KVM_GET_MP_STATE, state, "KVM_GET_MP_STATE");
   if (!r) return tl::unexpected(r.error());
@@ -453,6 +456,7 @@ Result<uint32_t> Vcpu::mp_state() const {
 }
 
 Status Vcpu::set_mp_state(uint32_t value) const {
+  if (auto ok = settle(); !ok) return ok;
   kvm_mp_state state{};
   state.mp_state = value;
   return only(ioctl_with(fd_.get(), KVM_SET_MP_STATE, state, "KVM_SET_MP_STATE"));
@@ -472,9 +476,33 @@ void Vcpu::enter_with(const kvm_sregs& sregs) noexcept {
   page_->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
 }
 
-Result<uint64_t> Vcpu::msr(uint32_t index) const { return read_msr(fd_.get(), index); }
+void Vcpu::enter_with(const kvm_vcpu_events& events) noexcept {
+  page_->s.regs.events = events;
+  page_->kvm_dirty_regs |= KVM_SYNC_X86_EVENTS;
+}
+
+// In the order in which KVM_RUN takes them.
+Status Vcpu::settle() const {
+  const uint64_t waiting = page_->kvm_dirty_regs;
+  if (waiting == 0) return {};
+  page_->kvm_dirty_regs = 0;
+  const kvm_sync_regs& from = page_->s.regs;
+  if ((waiting & KVM_SYNC_X86_REGS) != 0) {
+    if (auto ok = set_regs(from.regs); !ok) return ok;
+  }
+  if ((waiting & KVM_SYNC_X86_SREGS) != 0) {
+    if (auto ok = set_sregs(from.sregs); !ok) return ok;
+  }
+  return (waiting & KVM_SYNC_X86_EVENTS) != 0 ? set_events(from.events) : Status{};
+}
+
+Result<uint64_t> Vcpu::msr(uint32_t index) const {
+  if (auto ok = settle(); !ok) return tl::unexpected(ok.error());
+  return read_msr(fd_.get(), index);
+}
 
 Status Vcpu::set_msr(uint32_t index, uint64_t value) const {
+  if (auto ok = settle(); !ok) return ok;
   OneMsr one{};
   one.nmsrs = 1;
   one.entry.index = index;
@@ -486,6 +514,7 @@ Status Vcpu::set_msr(uint32_t index, uint64_t value) const {
 }
 
 Result<size_t> Vcpu::set_msrs(std::span<const kvm_msr_entry> entries) const {
+  if (auto ok = settle(); !ok) return tl::unexpected(ok.error());
   const auto list = counted(entries);
   auto r = ioctl_of(fd_.get(), kSetMsrs, sys::arg(list.data()), "KVM_SET_MSRS");
   if (!r) return tl::unexpected(r.error());
@@ -502,12 +531,16 @@ Result<std::vector<kvm_cpuid_entry2>> Vcpu::cpuid() const {
 }
 
 Status Vcpu::interrupt(uint8_t vector) const {
+  if (auto ok = settle(); !ok) return ok;
   kvm_interrupt irq{};
   irq.irq = vector;
   return only(ioctl_with(fd_.get(), KVM_INTERRUPT, irq, "KVM_INTERRUPT"));
 }
 
-Status Vcpu::nmi() const { return only(ioctl_of(fd_.get(), KVM_NMI, 0, "KVM_NMI")); }
+Status Vcpu::nmi() const {
+  if (auto ok = settle(); !ok) return ok;
+  return only(ioctl_of(fd_.get(), KVM_NMI, 0, "KVM_NMI"));
+}
 
 Result<uint32_t> Vcpu::tsc_khz() const {
   auto r = ioctl_of(fd_.get(), KVM_GET_TSC_KHZ, 0, "KVM_GET_TSC_KHZ");
@@ -516,6 +549,7 @@ Result<uint32_t> Vcpu::tsc_khz() const {
 }
 
 Status Vcpu::debug(uint32_t control, const std::array<uint64_t, 8>& registers) const {
+  if (auto ok = settle(); !ok) return ok;
   kvm_guest_debug request{};
   request.control = control;
   for (size_t i = 0; i < registers.size(); ++i) request.arch.debugreg[i] = registers.at(i);
@@ -533,6 +567,7 @@ Status Vcpu::set_signal_mask(uint64_t mask) const {
 }
 
 std::optional<uint64_t> Vcpu::translate(uint64_t linear) const {
+  if (!settle()) return std::nullopt;
   kvm_translation t{};
   t.linear_address = linear;
   auto r = ioctl_with(fd_.get(), KVM_TRANSLATE, t, "KVM_TRANSLATE");

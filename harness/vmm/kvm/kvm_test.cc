@@ -129,6 +129,44 @@ TEST(SyncRegisters, ComeWithTheExitAndGoInWithTheEntry) {
   EXPECT_EQ(std::get<IoOut>(*exit).data[0], 0x33);
 }
 
+TEST(SyncRegisters, WhatWaitsIsSetBeforeAnybodyAsks) {
+  RINGFENCE_NEED_KVM(kvm);
+  const int synced = kvm->check(KVM_CAP_SYNC_REGS).value_or(0);
+  if ((synced & Vcpu::kSynced) != Vcpu::kSynced) GTEST_SKIP() << "KVM_CAP_SYNC_REGS " << synced;
+  auto machine = machine_of(*kvm, code::exit_with(0));
+  ASSERT_TRUE(machine);
+  Vcpu& vcpu = (*machine)->vcpu();
+  kvm_regs regs = vcpu.regs().value();
+  kvm_sregs sregs = vcpu.sregs().value();
+  kvm_vcpu_events events = vcpu.events().value();
+  regs.rbx = 0x77;
+  sregs.es.selector = 0x55;
+  events.nmi.pending = 1;
+  events.flags |= KVM_VCPUEVENT_VALID_NMI_PENDING;
+  const auto wait = [&] {
+    vcpu.enter_with(regs);
+    vcpu.enter_with(sregs);
+    vcpu.enter_with(events);
+  };
+  wait();
+  EXPECT_EQ(vcpu.regs()->rbx, 0x77U);
+  EXPECT_EQ(vcpu.page().kvm_dirty_regs, 0U);
+  wait();
+  EXPECT_EQ(vcpu.sregs()->es.selector, 0x55);
+  wait();
+  EXPECT_EQ(vcpu.events()->nmi.pending, 1);
+  // What is set afterwards stays: the page does not come after it.
+  events.nmi.pending = 0;
+  wait();
+  regs.rbx = 0x78;
+  ASSERT_TRUE(vcpu.set_regs(regs));
+  EXPECT_EQ(vcpu.regs()->rbx, 0x78U);
+  wait();
+  ASSERT_TRUE(vcpu.interrupt(0x21));
+  EXPECT_EQ(vcpu.events()->interrupt.injected, 1);
+  EXPECT_EQ(vcpu.events()->interrupt.nr, 0x21);
+}
+
 TEST(ImmediateExit, ComesBackBeforeTheGuestRuns) {
   RINGFENCE_NEED_KVM(kvm);
   auto machine = machine_of(*kvm, code::exit_with(0));

@@ -66,12 +66,16 @@ class Vcpu {
   Status set_xsave(const XsaveArea& xsave) const;
 
   // Synchronized registers (KVM_CAP_SYNC_REGS, section 7): general and special registers come with
-  // each exit in the shared page, and what is marked dirty goes in with the next entry.
+  // each exit in the shared page, and what enter_with() puts there goes in with the next entry, for
+  // no ioctl. Whoever asks before it, or changes what depends on it, gets it set first.
+  static constexpr int kSynced = KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS |
+                                 KVM_SYNC_X86_EVENTS;  // what the capability has to say
   void synchronize(bool wanted) noexcept;
   [[nodiscard]] const kvm_regs& synced_regs() const { return page_->s.regs.regs; }
   [[nodiscard]] const kvm_sregs& synced_sregs() const { return page_->s.regs.sregs; }
   void enter_with(const kvm_regs& regs) noexcept;
   void enter_with(const kvm_sregs& sregs) noexcept;
+  void enter_with(const kvm_vcpu_events& events) noexcept;
 
   // KVM_GET_MSRS (4.18), KVM_SET_MSRS (4.19). An MSR that KVM does not know is an error, EINVAL.
   [[nodiscard]] Result<uint64_t> msr(uint32_t index) const;
@@ -101,6 +105,8 @@ class Vcpu {
  private:
   friend class Vm;
   Vcpu(UniqueFd fd, Mapping shared);
+  // Sets what waits in the page for the next entry.
+  Status settle() const;
   UniqueFd fd_;
   Mapping shared_;
   kvm_run* page_ = nullptr;
