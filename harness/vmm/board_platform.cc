@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstring>
 #include <utility>
 
 #include "harness/vmm/devices/board.h"
@@ -84,11 +85,24 @@ class BoardPlatform final : public Platform {
   }
   void finish() override { board_->drain(); }
   void reset() override { board_->reset(); }
-  [[nodiscard]] std::vector<uint8_t> save() const override { return board_->save(); }
+  // The board's, and how many of the inputs have come.
+  [[nodiscard]] std::vector<uint8_t> save() const override {
+    std::vector<uint8_t> state(sizeof taken_);
+    std::memcpy(state.data(), &taken_, sizeof taken_);
+    const auto board = board_->save();
+    state.insert(state.end(), board.begin(), board.end());
+    return state;
+  }
   Status restore(std::span<const uint8_t> state) override {
+    size_t taken = 0;
+    if (state.size() < sizeof taken) return usage_error("restore board", {}, "not its state");
+    std::memcpy(&taken, state.data(), sizeof taken);
+    if (taken > inputs_.size()) return usage_error("restore board", {}, "not its state");
+    if (auto ok = board_->restore(state.subspan(sizeof taken)); !ok) return ok;
+    taken_ = taken;
     serial_.bytes.clear();
     debug_.bytes.clear();
-    return board_->restore(state);
+    return {};
   }
 
  private:

@@ -68,6 +68,35 @@ TEST(BoardPlatform, RewindRestoresTheDevices) {
   EXPECT_EQ((*machine)->debug_text(), first);
 }
 
+TEST(BoardPlatform, WhatCameFromOutsideComesAgainAfterARestore) {
+  auto made = make_board_platform({}, {{Input::Kind::line, 5000, 5}, {Input::Kind::line, 7000, 6}});
+  ASSERT_TRUE(made);
+  Platform& platform = **made;
+  const auto requests = [&](Nanos now) {
+    uint32_t value = 0;
+    platform.out(0x20, 1, 0x0a, now);  // OCW3: reads are of the IRR
+    platform.in(0x20, 1, value, now);
+    return value;
+  };
+  const auto begin = platform.save();
+  EXPECT_EQ(requests(4000), 0U);
+  EXPECT_EQ(requests(6000), 0x20U);
+  const auto middle = platform.save();
+  EXPECT_EQ(requests(8000), 0x60U);
+  ASSERT_TRUE(platform.restore(middle));
+  EXPECT_EQ(platform.next_event(), 7000U);
+  EXPECT_EQ(requests(8000), 0x60U);
+  ASSERT_TRUE(platform.restore(begin));
+  EXPECT_EQ(requests(4000), 0U);
+  EXPECT_EQ(requests(6000), 0x20U);
+  for (size_t size = 0; size < begin.size(); ++size) {
+    EXPECT_FALSE(platform.restore(std::span(begin).first(size))) << size;
+  }
+  auto odd = begin;
+  odd[0] = 3;  // more inputs than there are
+  EXPECT_FALSE(platform.restore(odd));
+}
+
 TEST(BoardPlatform, TellsHowTheInputsOfTheControllersChange) {
   for (const bool asked : {false, true}) {
     auto made = make_board_platform({}, {{Input::Kind::line, 5000, 5}}, asked);
