@@ -18,10 +18,11 @@ struct Bytes final : ByteSink {
 // Notes of the last access who answered, and whether it is defined.
 struct Last final : BusObserver {
   void access(const Access& access) override {
-    device = access.device != nullptr ? access.device->name() : std::string_view();
+    // Devices are named by literals.
+    device = access.device != nullptr ? access.device->name().data() : "";
     defined = access.defined;
   }
-  std::string_view device;
+  const char* device = "";
   bool defined = false;
 };
 

@@ -25,7 +25,7 @@ constexpr uint64_t kIdentityMap = 0xfffbc000;
 // How often the watchdog looks: a guest on the host's time is given its interrupts so. A kick costs
 // several exits.
 constexpr std::chrono::nanoseconds kKick = std::chrono::milliseconds(2);
-constexpr std::chrono::nanoseconds kSteppedKick = std::chrono::milliseconds(10);
+constexpr std::chrono::nanoseconds kSteppedKick = std::chrono::milliseconds(50);
 // Without an exit for so long, a guest waits for time to go by (ns on a CPU).
 constexpr int64_t kQuiet = 50'000'000;
 // A guest that halts with interrupts on, whose devices do this much without one, sleeps for ever.
@@ -75,6 +75,39 @@ uint64_t value_of(std::span<const uint8_t> bytes) {
   std::memcpy(&value, bytes.data(), std::min(bytes.size(), sizeof value));
   return value;
 }
+
+// Of a port, 1, 2 or 4 bytes: for each exit, so no call of memcpy().
+uint32_t take_value(const uint8_t* from, unsigned size) {
+  uint16_t two = 0;
+  uint32_t four = 0;
+  switch (size) {
+    case 1:
+      return *from;
+    case 2:
+      std::memcpy(&two, from, sizeof two);
+      return two;
+    default:
+      std::memcpy(&four, from, sizeof four);
+      return four;
+  }
+}
+
+void put_value(uint8_t* to, unsigned size, uint32_t value) {
+  const auto two = static_cast<uint16_t>(value);
+  switch (size) {
+    case 1:
+      *to = static_cast<uint8_t>(value);
+      return;
+    case 2:
+      std::memcpy(to, &two, sizeof two);
+      return;
+    default:
+      std::memcpy(to, &value, sizeof value);
+  }
+}
+
+constexpr size_t kIoIn = Exit(IoIn{}).index();
+constexpr size_t kIoOut = Exit(IoOut{}).index();
 
 }  // namespace
 
@@ -237,31 +270,54 @@ End Machine::run() {
   platform_->finish();
   collect();
   if (end->kind != End::Kind::failed) {
-    transcript_.add(now_, Entry::Kind::exit, 0, 0, end->code, end_name(end->kind));
+    transcript_.add(now_, Entry::Kind::exit, 0, 0, end->code, end_name(end->kind).data());
   }
   return std::move(*end);
 }
 
+// Nearly all exits are those of ports, after which there is nothing to do but to enter again: for
+// them this neither returns nor makes a variant. (A return past the one from the kernel is one that
+// the processor cannot predict.)
 std::optional<End> Machine::step_loop() {
-  if (auto ok = options_.irqchip ? forward_inputs() : offer_interrupt(); !ok) {
-    return failed(std::move(ok.error()));
+  for (;;) {
+    if (options_.irqchip) [[unlikely]] {
+      if (auto ok = forward_inputs(); !ok) return failed(std::move(ok.error()));
+    } else if (platform_->intr()) [[unlikely]] {
+      if (auto ok = offer_interrupt(); !ok) return failed(std::move(ok.error()));
+    } else {
+      vcpu_->request_irq_window(false);
+    }
+    const int64_t r = vcpu_->run_raw();
+    if (return_hook_) [[unlikely]] {
+      return_hook_(*this);
+    }
+    if (r < 0) [[unlikely]] {
+      return no_exit(static_cast<int>(-r));
+    }
+    if (vcpu_->page().exit_reason != KVM_EXIT_IO || hook_) [[unlikely]] {
+      return other_exit();
+    }
+    const bool in = vcpu_->page().io.direction == KVM_EXIT_IO_IN;
+    ++exits_[in ? kIoIn : kIoOut];
+    if (left_-- == 0) [[unlikely]] {
+      return out_of_exits();
+    }
+    pass_time();
+    const bool silent = in ? port(vcpu_->io_in()) : port(vcpu_->io_out());
+    if (!silent) return after_port();
   }
-  const int64_t r = vcpu_->run_raw();
-  if (return_hook_) [[unlikely]] {
-    return_hook_(*this);
-  }
-  if (r < 0) {
-    if (r == -EINTR || r == -EAGAIN) return kicked();
-    End end = failed(
-        Error{Error::Kind::system, "KVM_RUN", static_cast<int>(-r), {}, "the guest cannot run"});
-    return end;
-  }
+}
+
+// KVM_RUN came back by itself.
+std::optional<End> Machine::no_exit(int err) {
+  if (err == EINTR || err == EAGAIN) return kicked();
+  return failed(Error{Error::Kind::system, "KVM_RUN", err, {}, "the guest cannot run"});
+}
+
+std::optional<End> Machine::other_exit() {
   Exit exit = vcpu_->exit();
   ++exits_[exit.index()];
-  if (left_-- == 0) {
-    return ended(End::Kind::out_of_exits,
-                 fmt::format("no end after {} exits", options_.budget.exits));
-  }
+  if (left_-- == 0) return out_of_exits();
   // A stop for the debugger is nothing that the guest did.
   if (!std::holds_alternative<Debug>(exit)) pass_time();
   if (hook_) [[unlikely]] {
@@ -277,6 +333,11 @@ std::optional<End> Machine::step_loop() {
   return handle(exit);
 }
 
+End Machine::out_of_exits() const {
+  return ended(End::Kind::out_of_exits,
+               fmt::format("no end after {} exits", options_.budget.exits));
+}
+
 void Machine::pass_time() {
   if (options_.clock == ClockKind::real) {
     now_ = static_cast<Nanos>(monotonic() - epoch_);
@@ -286,17 +347,14 @@ void Machine::pass_time() {
   if (const auto next = platform_->next_event(); next && *next <= now_) platform_->advance(now_);
 }
 
+// INTR is high.
 Status Machine::offer_interrupt() {
-  if (!platform_->intr()) {
-    vcpu_->request_irq_window(false);
-    return {};
-  }
   if (!vcpu_->ready_for_interrupt()) {
     vcpu_->request_irq_window(true);
     return {};
   }
   const uint8_t vector = platform_->acknowledge(now_);
-  transcript_.add(now_, Entry::Kind::interrupt, vector, 0, 0, {});
+  transcript_.add(now_, Entry::Kind::interrupt, vector, 0, 0, "");
   vcpu_->request_irq_window(platform_->intr());
   return vcpu_->interrupt(vector);
 }
@@ -358,34 +416,32 @@ Result<Exit> Machine::run_other(Vcpu& other) {
   }
 }
 
-std::optional<End> Machine::port(const IoIn& e) {
+bool Machine::port(const IoIn& e) {
   bool silent = a20_;
   for (size_t at = 0; at < e.data.size(); at += e.size) {
     uint32_t value = 0;
     const Platform::Access access = platform_->in(e.port, e.size, value, now_);
     transcript_.add(now_, Entry::Kind::in, e.port, e.size, value, access.device, access.defined);
-    std::memcpy(e.data.data() + at, &value, e.size);
+    put_value(e.data.data() + at, e.size, value);
     silent &= access.silent;
   }
   // Reading can lower a line, take time, and even reset: the same as writing.
-  return silent ? std::nullopt : after_port();
+  return silent;
 }
 
-std::optional<End> Machine::port(const IoOut& e) {
+bool Machine::port(const IoOut& e) {
   bool silent = a20_;
   for (size_t at = 0; at < e.data.size(); at += e.size) {
-    uint32_t value = 0;
-    std::memcpy(&value, e.data.data() + at, e.size);
+    const uint32_t value = take_value(e.data.data() + at, e.size);
     const Platform::Access access = platform_->out(e.port, e.size, value, now_);
     transcript_.add(now_, Entry::Kind::out, e.port, e.size, value, access.device, access.defined);
     silent &= access.silent;
   }
-  if (silent) return std::nullopt;
-  collect();
-  return after_port();
+  return silent;
 }
 
 std::optional<End> Machine::after_port() {
+  collect();
   if (const auto code = platform_->exit_code()) {
     End end = ended(End::Kind::exited, fmt::format("exit port: {}", *code));
     end.code = *code;
@@ -447,8 +503,11 @@ std::optional<End> Machine::halt() {
 }
 
 std::optional<End> Machine::handle(Exit& exit) {
-  if (const auto* io = std::get_if<IoOut>(&exit)) return port(*io);
-  if (const auto* io = std::get_if<IoIn>(&exit)) return port(*io);
+  const auto* out = std::get_if<IoOut>(&exit);
+  const auto* in = std::get_if<IoIn>(&exit);
+  if (out != nullptr || in != nullptr) {
+    return (in != nullptr ? port(*in) : port(*out)) ? std::nullopt : after_port();
+  }
   if (std::holds_alternative<Hlt>(exit)) return halt();
   if (std::holds_alternative<Intr>(exit)) return kicked();
   if (std::holds_alternative<IrqWindowOpen>(exit)) return std::nullopt;
@@ -456,12 +515,12 @@ std::optional<End> Machine::handle(Exit& exit) {
     // Nothing is there: the bus floats.
     std::fill(read->data.begin(), read->data.end(), uint8_t{0xff});
     transcript_.add(now_, Entry::Kind::mmio_read, read->address,
-                    static_cast<unsigned>(read->data.size()), value_of(read->data), {});
+                    static_cast<unsigned>(read->data.size()), value_of(read->data), "");
     return std::nullopt;
   }
   if (const auto* write = std::get_if<MmioWrite>(&exit)) {
     transcript_.add(now_, Entry::Kind::mmio_write, write->address,
-                    static_cast<unsigned>(write->data.size()), value_of(write->data), {});
+                    static_cast<unsigned>(write->data.size()), value_of(write->data), "");
     return std::nullopt;
   }
   End::Kind kind = End::Kind::unhandled;

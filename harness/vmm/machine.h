@@ -154,11 +154,13 @@ class Machine {
   Status load_flat(std::span<const uint8_t> image);
   Status load_firmware(std::span<const uint8_t> image);
   Status start_state();
-  Result<End> loop();
   std::optional<End> step_loop();
   std::optional<End> handle(Exit& exit);
-  std::optional<End> port(const IoIn& e);
-  std::optional<End> port(const IoOut& e);
+  // True when nothing is to be fetched because of it; else after_port() follows.
+  bool port(const IoIn& e);
+  bool port(const IoOut& e);
+  std::optional<End> no_exit(int err);
+  std::optional<End> other_exit();
   std::optional<End> after_port();
   std::optional<End> halt();
   std::optional<End> kicked();
@@ -167,6 +169,7 @@ class Machine {
   Status reset_cpu();
   void pass_time();
   void collect();
+  [[nodiscard]] End out_of_exits() const;
   static End ended(End::Kind kind, std::string text);
   static End failed(Error error);
 

@@ -19,7 +19,7 @@ using Nanos = uint64_t;  // device time
 class Platform {
  public:
   struct Access {
-    std::string_view device;  // a literal; empty: nobody has this port
+    const char* device = "";  // a literal; empty: nobody has this port
     bool defined = false;     // the device defines this access; else the bus floats (all ones)
     // There is nothing to fetch because of it: no output, no exit code, no request for a reset, and
     // A20 is on. What does not know says no.

@@ -130,25 +130,12 @@ Result<std::vector<Entry>> parse_transcript(std::string_view text, const std::st
   return entries;
 }
 
-void Transcript::add(uint64_t now, Entry::Kind kind, uint64_t address, unsigned width,
-                     uint64_t value, std::string_view device, bool defined) {
-  const Slot slot{now, address, value, device, kind, static_cast<uint8_t>(width), defined};
-  if (slots_.size() < most_) {
-    slots_.push_back(slot);
-  } else {
-    slots_[next_] = slot;
-  }
-  ++count_;
-  if (++next_ == most_) next_ = 0;
-}
-
 std::vector<Entry> Transcript::entries(size_t last) const {
   std::vector<Entry> list;
   const uint64_t from = count_ - std::min<uint64_t>(last, slots_.size());
   for (uint64_t i = from; i < count_; ++i) {
     const Slot& s = slots_[i % most_];
-    list.push_back(
-        {i + 1, s.now, s.kind, s.defined, s.width, s.address, s.value, std::string(s.device)});
+    list.push_back({i + 1, s.now, s.kind, s.defined, s.width, s.address, s.value, s.device});
   }
   return list;
 }

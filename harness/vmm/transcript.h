@@ -51,8 +51,26 @@ class Transcript {
     slots_.reserve(kLast);
   }
 
+  // `device` is a literal: no copy until somebody looks. This is done for each exit of a guest.
   void add(uint64_t now, Entry::Kind kind, uint64_t address, unsigned width, uint64_t value,
-           std::string_view device, bool defined = true);
+           const char* device, bool defined = true) {
+    if (next_ == slots_.size()) {
+      if (next_ < most_) {
+        slots_.emplace_back();
+      } else {
+        next_ = 0;
+      }
+    }
+    Slot& slot = slots_[next_++];
+    slot.now = now;
+    slot.address = address;
+    slot.value = value;
+    slot.device = device;
+    slot.kind = kind;
+    slot.width = static_cast<uint8_t>(width);
+    slot.defined = defined;
+    ++count_;
+  }
   [[nodiscard]] uint64_t count() const { return count_; }
   // Those that had no room.
   [[nodiscard]] uint64_t lost() const { return count_ - slots_.size(); }
@@ -61,19 +79,18 @@ class Transcript {
   void clear();
 
  private:
-  // Devices are named by literals: no copy until somebody looks.
   struct Slot {
     uint64_t now = 0;
     uint64_t address = 0;
     uint64_t value = 0;
-    std::string_view device;
+    const char* device = "";
     Entry::Kind kind = Entry::Kind::exit;
     uint8_t width = 0;
     bool defined = true;
   };
   size_t most_;
   uint64_t count_ = 0;
-  size_t next_ = 0;          // count_ % most_
+  size_t next_ = 0;          // the place after the last one
   std::vector<Slot> slots_;  // a ring once it is full
 };
 

@@ -348,8 +348,6 @@ Vcpu::Vcpu(UniqueFd fd, Mapping shared)
       shared_(std::move(shared)),
       page_(reinterpret_cast<kvm_run*>(shared_.data())) {}
 
-int64_t Vcpu::run_raw() noexcept { return sys::call(SYS_ioctl, fd_.get(), KVM_RUN, 0); }
-
 Result<Exit> Vcpu::run() {
   const int64_t r = run_raw();
   if (r == -EINTR || r == -EAGAIN) return Exit(Intr{});
@@ -360,14 +358,9 @@ Result<Exit> Vcpu::run() {
 Exit Vcpu::exit() noexcept {
   kvm_run& p = *page_;
   switch (p.exit_reason) {
-    case KVM_EXIT_IO: {
-      const auto size = static_cast<size_t>(p.io.size) * p.io.count;
-      uint8_t* data = shared_.data() + p.io.data_offset;
-      if (p.io.direction == KVM_EXIT_IO_IN) {
-        return IoIn{p.io.port, p.io.size, p.io.count, {data, size}};
-      }
-      return IoOut{p.io.port, p.io.size, p.io.count, {data, size}};
-    }
+    case KVM_EXIT_IO:
+      if (p.io.direction == KVM_EXIT_IO_IN) return io_in();
+      return io_out();
     case KVM_EXIT_MMIO: {
       const size_t size = std::min<size_t>(p.mmio.len, sizeof p.mmio.data);
       if (p.mmio.is_write != 0) return MmioWrite{p.mmio.phys_addr, {p.mmio.data, size}};

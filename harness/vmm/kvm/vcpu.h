@@ -1,8 +1,11 @@
 #pragma once
 // Vcpu: one virtual CPU and its shared page (struct kvm_run). Belongs to the thread that runs it;
 // request_exit() alone may be called from another one or from a signal handler.
+#include <sys/syscall.h>
+
 #include <optional>
 
+#include "harness/base/sys.h"
 #include "harness/vmm/kvm/exit.h"
 #include "harness/vmm/kvm/kvm.h"
 
@@ -23,8 +26,17 @@ class Vcpu {
   Result<Exit> run();
   // KVM_RUN and nothing else: 0 or -errno; exit() then says what page() has. For loops in which
   // each nanosecond counts.
-  int64_t run_raw() noexcept;
+  int64_t run_raw() noexcept { return sys::call(SYS_ioctl, fd_.get(), KVM_RUN, 0); }
   [[nodiscard]] Exit exit() noexcept;
+  // The same for KVM_EXIT_IO alone, by direction (page().io.direction).
+  [[nodiscard]] IoIn io_in() noexcept {
+    const auto& io = page_->io;
+    return {io.port, io.size, io.count, {shared_.data() + io.data_offset, io_bytes()}};
+  }
+  [[nodiscard]] IoOut io_out() noexcept {
+    const auto& io = page_->io;
+    return {io.port, io.size, io.count, {shared_.data() + io.data_offset, io_bytes()}};
+  }
 
   // kvm_run.immediate_exit (section 5): while set, run() comes back without entering the guest.
   // Completes what the last exit left unfinished, too.
@@ -107,6 +119,9 @@ class Vcpu {
   Vcpu(UniqueFd fd, Mapping shared);
   // Sets what waits in the page for the next entry.
   Status settle() const;
+  [[nodiscard]] size_t io_bytes() const noexcept {
+    return static_cast<size_t>(page_->io.size) * page_->io.count;
+  }
   UniqueFd fd_;
   Mapping shared_;
   kvm_run* page_ = nullptr;
