@@ -254,9 +254,13 @@ void Machine::stop() noexcept {
 End Machine::run() {
   const bool real = options_.clock == ClockKind::real || options_.irqchip;
   kick_ = real ? kKick : kSteppedKick;
-  auto dog = Watchdog::start(*vcpu_, kick_);
-  if (!dog) return failed(std::move(dog.error()));
-  watchdog_ = &*dog;
+  if (!watchdog_ || !watchdog_->resume(kick_)) {
+    watchdog_.reset();
+    auto dog = Watchdog::start(*vcpu_, kick_);
+    if (!dog) return failed(std::move(dog.error()));
+    watchdog_ = std::make_unique<Watchdog>(std::move(*dog));
+  }
+  running_ = true;
   const int64_t began = monotonic();
   deadline_ = began + std::chrono::nanoseconds(options_.budget.time).count();
   epoch_ = began - static_cast<int64_t>(now_);
@@ -264,7 +268,8 @@ End Machine::run() {
   exits_at_kick_ = ~0ULL;
   std::optional<End> end;
   while (!end) end = step_loop();
-  watchdog_ = nullptr;
+  running_ = false;
+  watchdog_->pause();
   stop_.store(false);
   vcpu_->request_exit(false);
   platform_->finish();
@@ -403,7 +408,7 @@ std::optional<End> Machine::kicked() {
 }
 
 Result<Exit> Machine::run_other(Vcpu& other) {
-  if (watchdog_ == nullptr) {
+  if (!running_) {
     return usage_error("run another vCPU", {}, "only while the machine itself runs");
   }
   if (auto ok = watchdog_->open_in(other); !ok) return tl::unexpected(ok.error());

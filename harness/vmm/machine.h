@@ -198,7 +198,8 @@ class Machine {
   std::optional<size_t> wrap_;  // the region that A20 moves
   bool a20_ = true;
   std::atomic<bool> stop_{false};
-  const class Watchdog* watchdog_ = nullptr;
+  std::unique_ptr<class Watchdog> watchdog_;  // kept from run to run
+  bool running_ = false;
 };
 
 }  // namespace ringfence::vmm

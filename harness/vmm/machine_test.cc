@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <csignal>
 #include <thread>
 
 #include "harness/vmm/kept_state.h"
@@ -94,6 +95,34 @@ TEST(Budget, AGuestThatSpinsWithoutExitsEndsByTime) {
   EXPECT_EQ(end.text, "no end after 200 ms");
   EXPECT_GT((*machine)->kicks(), 0U);
   EXPECT_EQ((*machine)->exit_count(), 0U);
+}
+
+// The watchdog is kept from run to run. Where it did not look, the guest would spin for ever.
+TEST(Budget, EachRunEndsByTimeWhicheverThreadItIsIn) {
+  RINGFENCE_NEED_KVM(kvm);
+  auto machine = machine_of(*kvm, code::kSpin, short_budget(2'000'000, 60));
+  ASSERT_TRUE(machine);
+  const auto run = [&] {
+    sigset_t before;
+    sigset_t after;
+    ASSERT_EQ(pthread_sigmask(SIG_SETMASK, nullptr, &before), 0);
+    EXPECT_EQ((*machine)->run().kind, End::Kind::out_of_time);
+    ASSERT_EQ(pthread_sigmask(SIG_SETMASK, nullptr, &after), 0);
+    for (int n = 1; n < 65; ++n) EXPECT_EQ(sigismember(&before, n), sigismember(&after, n)) << n;
+  };
+  run();
+  run();
+  std::thread(run).join();
+  std::thread(run).join();
+  run();
+  // With another mask.
+  sigset_t one;
+  sigemptyset(&one);
+  sigaddset(&one, SIGUSR2);
+  ASSERT_EQ(pthread_sigmask(SIG_BLOCK, &one, nullptr), 0);
+  run();
+  ASSERT_EQ(pthread_sigmask(SIG_UNBLOCK, &one, nullptr), 0);
+  run();
 }
 
 // A second vCPU in real mode at linear 0x500, where `code` goes.
