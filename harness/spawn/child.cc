@@ -222,14 +222,23 @@ RINGFENCE_CHILD int64_t be_reborn(ChildStart* start) {
   return pid == 0 ? parent_death(start, true) : pid;
 }
 
+// The elements, without a function of the library.
+template <typename T, size_t N>
+RINGFENCE_CHILD const T* first_of(const std::array<T, N>& list) {
+  return reinterpret_cast<const T*>(&list);
+}
+
 // On a busy host one follows another; who makes them on purpose gets no more than an error.
 constexpr int kRaces = 1000;
 
-RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
+RINGFENCE_CHILD int64_t make_call(ChildStart* start, const Op& op, uint32_t step) {
   uint64_t a[6];
+  const Arg* args = first_of(op.args);
   for (int i = 0; i < 6; ++i) {
-    a[i] = op.kinds[i] == Arg::Kind::slot ? static_cast<uint64_t>(start->slots[op.args[i]])
-                                          : op.args[i];
+    a[i] = args[i].kind == Arg::Kind::slot ? static_cast<uint64_t>(start->slots[args[i].value])
+           : args[i].kind == Arg::Kind::bytes
+               ? reinterpret_cast<uint64_t>(start->bytes[args[i].value])
+               : args[i].value;
   }
   switch (op.nr) {
     case kCallCloexecEach:
@@ -250,7 +259,7 @@ RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
     case kCallWaitHooks:
       return wait_for_hooks(start);
     case kCallHook:
-      return run_hook(start, start->hooks[a[0]], op.step);
+      return run_hook(start, start->hooks[a[0]], step);
     case kCallReborn:
       return be_reborn(start);
     case kCallListener:
@@ -274,26 +283,29 @@ RINGFENCE_CHILD int64_t make_call(ChildStart* start, const FlatOp& op) {
   }
 }
 
-// Makes one call; the index of the next.
-RINGFENCE_CHILD uint32_t run_op(ChildStart* start, uint32_t index) {
-  const FlatOp& op = start->ops[index];
+// Makes one call of a step; the index of the next.
+RINGFENCE_CHILD uint32_t run_op(ChildStart* start, const ChildStep& step, uint32_t index) {
+  const Op& op = step.ops[index];
   const uint32_t next = index + 1;
   if (op.when >= 0 && start->slots[op.when] < 0) return next;
   if (op.unless >= 0 && start->slots[op.unless] >= 0) return next;
-  int64_t r = make_call(start, op);
+  int64_t r = make_call(start, op, step.number);
   long nr = op.nr;
   const bool missing = r == -ENOSYS || r == -EINVAL;
-  if (op.fallback != nullptr && missing) {
-    r = make_call(start, *op.fallback);
-    nr = op.fallback->nr;
+  if (op.fallback >= 0 && missing) {
+    const Op& fallback = step.fallback[op.fallback];
+    r = make_call(start, fallback, step.number);
+    nr = fallback.nr;
   }
   if (op.out >= 0) start->slots[op.out] = r;
   // A descriptor that is closed is in no slot any more.
-  if (op.nr == SYS_close && op.kinds[0] == Arg::Kind::slot) start->slots[op.args[0]] = -1;
+  const Arg* first = first_of(op.args);
+  if (op.nr == SYS_close && first->kind == Arg::Kind::slot) start->slots[first->value] = -1;
   if (op.missing >= 0 && missing) return static_cast<uint32_t>(op.missing);
   if (r >= 0 && op.done >= 0) return static_cast<uint32_t>(op.done);
-  if (r >= 0 || r == -op.tolerate[0] || r == -op.tolerate[1] || r == -op.tolerate[2]) return next;
-  fail(start, op.step, nr, r);
+  const int16_t* tolerate = first_of(op.tolerate);
+  if (r >= 0 || r == -tolerate[0] || r == -tolerate[1] || r == -tolerate[2]) return next;
+  fail(start, step.number, nr, r);
   return next;
 }
 
@@ -343,7 +355,10 @@ RINGFENCE_CHILD void run_child(void* argument) {
     fail(start, start->exec_step, SYS_fcntl, start->slots[kSlotExe]);
   }
   start->slots[kSlotFilter] = reinterpret_cast<int64_t>(&start->filter);
-  for (uint32_t i = 0; i < start->count;) i = run_op(start, i);
+  for (uint32_t i = 0; i < start->count; ++i) {
+    const ChildStep& step = start->steps[i];
+    for (uint32_t op = 0; op < step.count;) op = run_op(start, step, op);
+  }
   execute(start);
 }
 

@@ -1,5 +1,5 @@
 #pragma once
-// The child between clone and exec: walks a flat list of calls. Internal to spawn/.
+// The child between clone and exec: makes the calls of the plan's steps. Internal to spawn/.
 //
 // It may share the parent's memory (CLONE_VM), so it allocates nothing, takes no lock, calls no
 // library function, and never returns. What it reports goes to a page of shared memory.
@@ -16,15 +16,12 @@
 
 namespace ringfence {
 
-struct FlatOp {
-  long nr;
-  uint64_t args[6];
-  Arg::Kind kinds[6];  // constant or slot: bytes are resolved to addresses
-  int16_t tolerate[3];
-  int out, when, unless;
-  const FlatOp* fallback;
-  int64_t missing, done;  // indices of operations, -1 for none
-  uint32_t step;
+// A step of the plan whose calls the child makes, where the plan has them.
+struct ChildStep {
+  const Op* ops;
+  const Op* fallback;
+  uint32_t count;   // of ops
+  uint32_t number;  // in Plan::steps
 };
 
 // In shared memory. Words that both sides wait on are futexes.
@@ -66,9 +63,10 @@ struct GivenFd {
 };
 
 struct ChildStart {
-  const FlatOp* ops;
+  const ChildStep* steps;
   uint32_t count;
-  uint32_t exec_step;  // what to report as step for the exec itself
+  const char* const* bytes;  // Plan::bytes
+  uint32_t exec_step;        // what to report as step for the exec itself
   ChildReport* report;
   uint64_t signal_mask;  // the caller's
   bool wait_for_maps;    // before the first step; otherwise a step says when

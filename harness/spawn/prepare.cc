@@ -20,50 +20,17 @@ namespace {
 constexpr size_t kGuard = 4096;
 constexpr int kInitExe = 15;  // where an init finds its program
 
-FlatOp flatten(const Plan& plan, const Op& op, uint32_t step) {
-  FlatOp flat{};
-  flat.nr = op.nr;
-  for (size_t i = 0; i < op.args.size(); ++i) {
-    const Arg& arg = op.args.at(i);
-    flat.kinds[i] = arg.kind == Arg::Kind::slot ? Arg::Kind::slot : Arg::Kind::constant;
-    flat.args[i] =
-        arg.kind == Arg::Kind::bytes ? sys::arg(plan.bytes.at(arg.value).c_str()) : arg.value;
-  }
-  for (size_t i = 0; i < op.tolerate.size(); ++i) flat.tolerate[i] = op.tolerate.at(i);
-  flat.out = op.out;
-  flat.when = op.when;
-  flat.unless = op.unless;
-  flat.missing = flat.done = -1;
-  flat.step = step;
-  return flat;
-}
-
-void flatten(const Plan& plan, Prepared& p) {
-  size_t count = 0;
-  size_t fallbacks = 0;
-  for (const Step& step : plan.steps) {
-    if (step.where != Where::child) continue;
-    count += step.ops.size();
-    fallbacks += step.fallback.size();
-  }
-  p.ops.reserve(count);
-  p.fallbacks.reserve(fallbacks);  // pointers into it are taken below
+// What the child reads of the plan, which stays where it is: a copy of each call would cost as much
+// as some of the calls.
+void point_to(const Plan& plan, Prepared& p) {
+  p.bytes.reserve(plan.bytes.size());
+  for (const auto& text : plan.bytes) p.bytes.push_back(text.c_str());
+  p.steps.reserve(plan.steps.size());
   for (size_t i = 0; i < plan.steps.size(); ++i) {
     const Step& step = plan.steps[i];
     if (step.where != Where::child) continue;
-    const size_t first = p.fallbacks.size();
-    for (const Op& op : step.fallback) {
-      p.fallbacks.push_back(flatten(plan, op, static_cast<uint32_t>(i)));
-    }
-    const auto base = static_cast<int64_t>(p.ops.size());
-    for (const Op& op : step.ops) {
-      p.ops.push_back(flatten(plan, op, static_cast<uint32_t>(i)));
-      if (op.missing >= 0) p.ops.back().missing = base + op.missing;
-      if (op.done >= 0) p.ops.back().done = base + op.done;
-      if (op.fallback >= 0) {
-        p.ops.back().fallback = &p.fallbacks[first + static_cast<size_t>(op.fallback)];
-      }
-    }
+    p.steps.push_back({step.ops.data(), step.fallback.data(),
+                       static_cast<uint32_t>(step.ops.size()), static_cast<uint32_t>(i)});
   }
 }
 
@@ -169,7 +136,7 @@ Status check_request(const SpawnRequest& request) {
 
 Status prepare_spawn(const SpawnRequest& request, Prepared& p) {
   const Plan& plan = *request.plan;
-  flatten(plan, p);
+  point_to(plan, p);
   p.argv = pointers(request.args);
   p.envp = pointers(request.env);
   p.path_texts = candidates(request);
@@ -187,8 +154,9 @@ Status prepare_spawn(const SpawnRequest& request, Prepared& p) {
   if (auto mapped = p.shared.map(4096, MAP_SHARED); !mapped) return mapped;
 
   ChildStart& s = p.start;
-  s.ops = p.ops.data();
-  s.count = static_cast<uint32_t>(p.ops.size());
+  s.steps = p.steps.data();
+  s.count = static_cast<uint32_t>(p.steps.size());
+  s.bytes = p.bytes.data();
   s.exec_step = static_cast<uint32_t>(plan.steps.size());
   s.report = new (p.shared.data()) ChildReport{};
   s.argv = p.argv.data();

@@ -32,9 +32,8 @@ class Memory {
 };
 
 struct Prepared {
-  std::vector<FlatOp> ops;
-  std::vector<FlatOp> fallbacks;
-  std::vector<const char*> argv, envp, paths;
+  std::vector<ChildStep> steps;
+  std::vector<const char*> bytes, argv, envp, paths;
   std::vector<std::string> path_texts;
   std::vector<UniqueFd> namespaces, trees;
   UniqueFd init;
