@@ -260,7 +260,6 @@ End Machine::run() {
     if (!dog) return failed(std::move(dog.error()));
     watchdog_ = std::make_unique<Watchdog>(std::move(*dog));
   }
-  running_ = true;
   const int64_t began = monotonic();
   deadline_ = began + std::chrono::nanoseconds(options_.budget.time).count();
   epoch_ = began - static_cast<int64_t>(now_);
@@ -268,7 +267,6 @@ End Machine::run() {
   exits_at_kick_ = ~0ULL;
   std::optional<End> end;
   while (!end) end = step_loop();
-  running_ = false;
   watchdog_->pause();
   stop_.store(false);
   vcpu_->request_exit(false);
@@ -408,7 +406,7 @@ std::optional<End> Machine::kicked() {
 }
 
 Result<Exit> Machine::run_other(Vcpu& other) {
-  if (!running_) {
+  if (!watchdog_ || !watchdog_->looks()) {
     return usage_error("run another vCPU", {}, "only while the machine itself runs");
   }
   if (auto ok = watchdog_->open_in(other); !ok) return tl::unexpected(ok.error());

@@ -199,7 +199,6 @@ class Machine {
   bool a20_ = true;
   std::atomic<bool> stop_{false};
   std::unique_ptr<class Watchdog> watchdog_;  // kept from run to run
-  bool running_ = false;
 };
 
 }  // namespace ringfence::vmm

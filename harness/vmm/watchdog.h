@@ -29,6 +29,8 @@ class Watchdog {
   // is the same; else false, and a new one has to be started.
   [[nodiscard]] bool resume(std::chrono::nanoseconds interval);
 
+  [[nodiscard]] bool looks() const { return looks_; }
+
   // Lets the signal end runs of another vCPU in the same thread, too.
   [[nodiscard]] Status open_in(const Vcpu& vcpu) const;
   // Takes the signal that made the last run end; false when there was none.
