@@ -7,6 +7,11 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include <algorithm>
+#include <set>
+#include <sstream>
+#include <string>
+
 #include "harness/base/facts.h"
 #include "harness/base/sys.h"
 #include "harness/confine/cgroup.h"
@@ -177,19 +182,38 @@ TEST(Securebits, AreInForceOverAChangeOfIds) {
 }
 
 // What it keeps from the target: case key.session_overwrite.
+// The serial numbers of the session keyrings that were made for a process, of /proc/keys.
+std::set<std::string> session_keyrings(const std::string& keys) {
+  std::set<std::string> serials;
+  std::istringstream lines(keys);
+  for (std::string line; std::getline(lines, line);) {
+    if (line.find(" _ses:") != std::string::npos) serials.insert(line.substr(0, line.find(' ')));
+  }
+  return serials;
+}
+
 TEST(SessionKeyring, IsTheTargetsOwn) {
   if (!Facts::probe().satisfied("keys")) GTEST_SKIP() << Facts::probe().why_not("keys");
   Policy policy = open_policy();
+  std::set<std::string> before;  // ours, and others that may be seen
   for (const bool own : {false, true}) {
     policy.session_keyring = own;
     const auto plan = compile(policy);
     ASSERT_TRUE(plan);
     const Step* step = plan->find("session_keyring");
     ASSERT_EQ(step != nullptr, own);
-    if (own) {
-      EXPECT_EQ(step->layer, Layer::kKeyring);
+    const Ran ran = run(*plan, "cat /proc/keys");
+    EXPECT_EQ(ran.error, "");
+    const auto seen = session_keyrings(ran.out);
+    if (!own) {
+      before = seen;
+      continue;
     }
-    EXPECT_EQ(run(*plan, "true").error, "");
+    EXPECT_EQ(step->layer, Layer::kKeyring);
+    const bool made = std::any_of(seen.begin(), seen.end(), [&](const std::string& serial) {
+      return !before.contains(serial);
+    });
+    EXPECT_TRUE(made) << ran.out;
   }
 }
 
